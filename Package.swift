@@ -1,0 +1,17 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .treatAllWarnings(as: .error),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+]
+
+let package = Package(
+    name: "xenlvs",
+    targets: [
+        .target(name: "HostModel", swiftSettings: settings),
+        .testTarget(name: "HostModelTests", dependencies: ["HostModel"], swiftSettings: settings),
+    ]
+)

@@ -1,0 +1,116 @@
+/// A checked name that can stand in a path, a command line and a DRBD resource without quoting.
+///
+/// Every name that an operator types or another host sends becomes one of these before it is used; the check is the
+/// only place that decides what is a legal name.
+public protocol CheckedName: Hashable, Comparable, Sendable, Codable, CustomStringConvertible {
+    var text: String { get }
+    /// What the name names, for messages: `volume name`.
+    static var kind: String { get }
+    /// The longest legal name, in bytes.
+    static var longest: Int { get }
+    /// A sentence why `text` is not legal, or nil.
+    static func objection(to text: String) -> String?
+    init(unchecked text: String)
+}
+
+extension CheckedName {
+    /// Checks and takes `text`. Throws a `.usage` failure that says which rule it breaks.
+    public init(_ text: String) throws(Failure) {
+        if let objection = Self.objection(to: text) {
+            throw Failure(.usage, "'\(text.prefix(200))' is not a \(Self.kind)", why: objection)
+        }
+        self.init(unchecked: text)
+    }
+
+    public static func objection(to text: String) -> String? { commonObjection(to: text) }
+
+    /// The rules that all names share: LVM's character set (lvm(8), VALID NAMES), which is also safe for DRBD,
+    /// Xen and paths.
+    static func commonObjection(to text: String) -> String? {
+        if text.isEmpty { return "it is empty" }
+        if text.utf8.count > longest { return "it is longer than \(longest) bytes" }
+        if text == "." || text == ".." { return "'.' and '..' are directories" }
+        if text.hasPrefix("-") { return "a leading '-' would be read as an option" }
+        let legal = text.utf8.allSatisfy { byte in
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"):
+                true
+            case UInt8(ascii: "_"), UInt8(ascii: "."), UInt8(ascii: "+"), UInt8(ascii: "-"): true
+            default: false
+            }
+        }
+        return legal ? nil : "only letters, digits and _ . + - are allowed"
+    }
+
+    public static func < (left: Self, right: Self) -> Bool { left.text < right.text }
+    public var description: String { text }
+
+    public init(from decoder: any Decoder) throws {
+        try self.init(try decoder.singleValueContainer().decode(String.self))
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(text)
+    }
+}
+
+/// The name of a volume: of its LV or file, of its link below `/dev/xenlvs`, and part of its DRBD resource's name.
+public struct VolumeName: CheckedName {
+    public let text: String
+    public init(unchecked text: String) { self.text = text }
+    public static let kind = "volume name"
+    /// LVM allows 127 bytes for VG and LV with device-mapper's doubled hyphens; this leaves room for both.
+    public static let longest = 60
+
+    public static func objection(to text: String) -> String? {
+        if let objection = commonObjection(to: text) { return objection }
+        if text.hasSuffix(Self.metadataSuffix) {
+            return "names that end in '\(Self.metadataSuffix)' are kept for DRBD metadata"
+        }
+        if text.hasPrefix("snapshot") || text.hasPrefix("pvmove") {
+            return "LVM keeps the prefixes 'snapshot' and 'pvmove'"
+        }
+        let reserved = [
+            "_cdata", "_cmeta", "_corig", "_cvol", "_iorig", "_mimage", "_mlog", "_pmspare", "_rimage", "_rmeta",
+            "_tdata", "_tmeta", "_vdata", "_vorigin",
+        ]
+        if let word = reserved.first(where: { text.contains($0) }) { return "LVM keeps names that contain '\(word)'" }
+        return nil
+    }
+
+    /// Ends the name of a volume's DRBD metadata LV.
+    public static let metadataSuffix = ".drbdmd"
+    /// The LV that holds the DRBD metadata of this volume while it has a replica.
+    public var metadataVolume: String { text + Self.metadataSuffix }
+}
+
+/// A Xen domain's name, as `xl` lists it.
+public struct DomainName: CheckedName {
+    public let text: String
+    public init(unchecked text: String) { self.text = text }
+    public static let kind = "domain name"
+    public static let longest = 80
+}
+
+/// A host, by the name that `ssh` takes: a host name or an address without user or port.
+public struct HostName: CheckedName {
+    public let text: String
+    public init(unchecked text: String) { self.text = text }
+    public static let kind = "host name"
+    public static let longest = 253
+
+    public static func objection(to text: String) -> String? {
+        // An IPv6 literal is the one legal host name with colons.
+        commonObjection(to: text.contains(":") ? text.replacing(":", with: "0") : text)
+    }
+}
+
+/// An LVM volume group's name.
+public struct VolumeGroupName: CheckedName {
+    public let text: String
+    public init(unchecked text: String) { self.text = text }
+    public static let kind = "volume group name"
+    public static let longest = 60
+}

@@ -1,0 +1,61 @@
+import Testing
+
+@testable import HostModel
+
+@Suite("Names are checked before they reach a path or a command line")
+struct NamesTests {
+    @Test(
+        "A volume name that LVM, a path or a command line would misread is refused",
+        arguments: [
+            "", ".", "..", "../etc", "a/b", "two words", "-rf", "web$1", "näme", "web1.drbdmd", "snapshot1", "pvmove0",
+            "web_rimage_0", String(repeating: "x", count: 61), "a\nb", "a;b", "a'b",
+        ])
+    func illegalVolumeNames(_ text: String) {
+        #expect(throws: Failure.self) { try VolumeName(text) }
+    }
+
+    @Test(
+        "Ordinary volume names pass", arguments: ["web1", "a", "db-root.2", "x_y+z", String(repeating: "x", count: 60)])
+    func legalVolumeNames(_ text: String) throws {
+        #expect(try VolumeName(text).text == text)
+    }
+
+    @Test("A host may be an IPv6 literal, but never an option or a user@host")
+    func hosts() throws {
+        #expect(try HostName("fd00::1").text == "fd00::1")
+        #expect(throws: Failure.self) { try HostName("-oProxyCommand=sh") }
+        #expect(throws: Failure.self) { try HostName("root@nodeb") }
+    }
+}
+
+@Suite("Sizes")
+struct ByteCountTests {
+    @Test("Sizes parse with binary suffixes", arguments: [("10G", 10 << 30), ("512m", 512 << 20), ("4096", 4096)])
+    func parses(_ text: String, _ bytes: Int) {
+        #expect(ByteCount(parsing: text)?.bytes == Int64(bytes))
+    }
+
+    @Test(
+        "Nonsense, zero and overflow are not sizes",
+        arguments: ["", "G", "-1G", "0", "1.5G", "9999999999T", "10 G", "1GB"])
+    func refuses(_ text: String) {
+        #expect(ByteCount(parsing: text) == nil)
+    }
+
+    @Test("Sizes print for people")
+    func prints() {
+        #expect(ByteCount.mebibytes(256).description == "256 MiB")
+        #expect(ByteCount.mebibytes(1536).description == "1.5 GiB")
+        #expect(ByteCount(100).description == "100 B")
+    }
+}
+
+@Suite("Commands as text")
+struct CommandTests {
+    @Test("Secrets are not shown and odd arguments are quoted")
+    func description() {
+        let command = Command(
+            .drbdsetup, ["connect", "r", "--shared-secret=abc", "it's"], .mutation, secretArguments: [2])
+        #expect(command.description == "drbdsetup connect r [secret] 'it'\\''s'")
+    }
+}
