@@ -12,6 +12,8 @@ let package = Package(
     name: "xenlvs",
     targets: [
         .target(name: "HostModel", swiftSettings: settings),
+        .target(name: "Migration", dependencies: ["HostModel"], swiftSettings: settings),
+        .testTarget(name: "MigrationTests", dependencies: ["Migration", "HostModel"], swiftSettings: settings),
         .testTarget(name: "HostModelTests", dependencies: ["HostModel"], swiftSettings: settings),
     ]
 )

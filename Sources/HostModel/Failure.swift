@@ -1,7 +1,7 @@
 /// An error that an operator can act on: what failed, on which host, why, and what to do.
 ///
 /// It crosses the wire between hosts, so it is plain data; `cause` keeps the chain. Secrets must never be put into it.
-public struct Failure: Error, Sendable, Equatable, Codable, CustomStringConvertible {
+public struct Failure: Error, Sendable, Hashable, Codable, CustomStringConvertible {
     /// The class of a failure; it decides the exit code and what a caller may do next.
     public enum Code: String, Sendable, Codable, CaseIterable {
         /// The request itself is wrong; nothing was looked at or changed.

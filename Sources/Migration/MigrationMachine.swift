@@ -1,0 +1,231 @@
+import HostModel
+
+/// What decides: which step a migration takes next, and what follows when one fails.
+///
+/// Pure. The coordinator is its only driver: *journal the machine → perform the action → tell it what came of it*. The
+/// journaled value is the whole memory of a migration; a coordinator that died is continued by decoding it and sending
+/// `.resumed` or `.abortRequested`.
+///
+/// What holds:
+/// - Before the decision (`Step.decide` done) every failure leads back to the source, after it only forwards.
+/// - The way back does not wait for a target that cannot be reached: a target never starts a domain without the
+///   decision, so the guest is put back first and the target is tidied up when it answers again.
+/// - An outcome that is not known is never treated as a failure of a step that could have let the domain run.
+public struct MigrationMachine: Sendable, Codable, Hashable {
+    public enum State: Sendable, Codable, Hashable {
+        /// Performing, or about to perform, a step of the plan.
+        case forward(Step)
+        /// Going back to the source. `left` are the steps still to take, the first one next.
+        case rollingBack(left: [Step], because: Failure)
+        /// Putting a guest back that a failed settlement left saved on the target.
+        case rescuing(Step, from: Step, because: Failure)
+        /// Stopped where it can be resumed; the guest is as `Suspension` says.
+        case suspended(Suspension)
+        case finished(Outcome)
+    }
+
+    /// A stop that waits for the operator.
+    public struct Suspension: Sendable, Codable, Hashable {
+        /// Where `.resumed` goes on: a forward step, or the rest of a way back.
+        public var resumesAt: ResumePoint
+        public var reason: Failure
+        /// An undo failed: exit code 4, and nothing but resume or abort may touch the volumes.
+        public var needsRecovery: Bool
+    }
+
+    public enum ResumePoint: Sendable, Codable, Hashable {
+        case forward(Step)
+        case rollback(left: [Step], because: Failure)
+    }
+
+    public enum Outcome: Sendable, Codable, Hashable {
+        /// The domain runs on the target; nothing is left to do.
+        case migrated
+        /// The domain runs on the source as before; nothing is left to do.
+        case rolledBack(because: Failure)
+    }
+
+    /// What the driver reports.
+    public enum Event: Sendable, Equatable {
+        /// The step's effect was observed.
+        case done
+        /// The step's effect is known not to be there, or only in part; the cause says why.
+        case failed(Failure)
+        /// Whether the step took effect is not known.
+        case unknown(Failure)
+        /// A new run continues a stopped or dead one.
+        case resumed
+        /// The operator wants the domain back on the source.
+        case abortRequested
+    }
+
+    /// What the driver does next.
+    public enum Action: Sendable, Equatable {
+        case perform(Step)
+        case stop(Suspension)
+        case finish(Outcome)
+        /// The request cannot be met; the state is unchanged.
+        case refuse(Failure)
+    }
+
+    public let plan: MigrationPlan
+    public private(set) var state: State
+
+    /// A migration that has not begun: its first action performs the plan's first step.
+    public init(plan: MigrationPlan) {
+        self.plan = plan
+        state = .forward(plan.steps[0])
+    }
+
+    /// The action that the state calls for.
+    public var action: Action {
+        switch state {
+        case .forward(let step): .perform(step)
+        case .rollingBack(let left, let cause): left.first.map(Action.perform) ?? .finish(.rolledBack(because: cause))
+        case .rescuing(let step, _, _): .perform(step)
+        case .suspended(let suspension): .stop(suspension)
+        case .finished(let outcome): .finish(outcome)
+        }
+    }
+
+    /// Whether the domain belongs to the target for good.
+    public var isCommitted: Bool {
+        switch state {
+        case .forward(let step): plan.isCommitted(at: step)
+        case .rollingBack: false
+        case .rescuing: true
+        case .suspended(let suspension):
+            switch suspension.resumesAt {
+            case .forward(let step): plan.isCommitted(at: step)
+            case .rollback: false
+            }
+        case .finished(let outcome): outcome == .migrated
+        }
+    }
+
+    /// Takes an event and returns the next action.
+    public mutating func handle(_ event: Event) -> Action {
+        switch state {
+        case .forward(let step): forward(step, event)
+        case .rollingBack(let left, let cause): rollingBack(left, cause, event)
+        case .rescuing(let step, let origin, let cause): rescuing(step, origin, cause, event)
+        case .suspended(let suspension): suspended(suspension, event)
+        case .finished(let outcome): finished(outcome, event)
+        }
+    }
+
+    private mutating func forward(_ step: Step, _ event: Event) -> Action {
+        switch event {
+        case .done:
+            if let next = plan.step(after: step) { return enter(.forward(next)) }
+            return enter(.finished(.migrated))
+        case .failed(let failure): return failed(step, failure, isUnknown: false)
+        case .unknown(let failure): return failed(step, failure, isUnknown: true)
+        case .resumed: return enter(.forward(plan.resumption(of: step)))
+        case .abortRequested: return abort(at: step)
+        }
+    }
+
+    /// What follows a failed or unknown forward step, by what it could have done to the guest.
+    private mutating func failed(_ step: Step, _ failure: Failure, isUnknown: Bool) -> Action {
+        if plan.isCommitted(at: step) { return failedAfterDecision(step, failure, isUnknown: isUnknown) }
+        switch step.phase {
+        case .synchronise:
+            // The guest runs on the source, untouched; going back would cost it a freeze that resuming does not.
+            return suspend(at: .forward(step), failure)
+        case .prepare, .substitute, .handOver, .settle, .tidyUp, .rollBack, .rescue:
+            // An unknown outcome on the source itself means that a command still runs there: nothing may be built on it.
+            if isUnknown, step.side == .source { return suspend(at: .forward(step), failure) }
+            return enter(.rollingBack(left: plan.rollback(from: step), because: failure))
+        }
+    }
+
+    private mutating func failedAfterDecision(_ step: Step, _ failure: Failure, isUnknown: Bool) -> Action {
+        // In the third freeze the guest is saved: a definite failure puts it back on what it ran on.
+        if step.phase == .settle, !isUnknown {
+            return enter(.rescuing(.restoreAsLinked, from: .saveForVolume, because: failure))
+        }
+        return suspend(at: .forward(step), failure)
+    }
+
+    private mutating func abort(at step: Step) -> Action {
+        if plan.isCommitted(at: step) { return .refuse(Self.pastDecision) }
+        let asked = Failure(.interrupted, "the migration was aborted", why: "the operator asked for it")
+        return enter(.rollingBack(left: plan.rollback(from: step), because: asked))
+    }
+
+    private mutating func rollingBack(_ left: [Step], _ cause: Failure, _ event: Event) -> Action {
+        guard let step = left.first else { return enter(.finished(.rolledBack(because: cause))) }
+        switch event {
+        case .done:
+            let rest = Array(left.dropFirst())
+            return rest.isEmpty
+                ? enter(.finished(.rolledBack(because: cause))) : enter(.rollingBack(left: rest, because: cause))
+        case .failed(let failure), .unknown(let failure):
+            if step == .discardOnTarget, left.contains(where: { $0 != step && $0.side == .source }) {
+                // The guest's way back does not wait for the target; the step is taken again after it.
+                let guestFirst = left.dropFirst().filter { $0.side == .source }
+                let targetLater = left.filter { $0.side == .target }
+                return enter(.rollingBack(left: guestFirst + targetLater, because: cause))
+            }
+            return suspend(
+                at: .rollback(left: left, because: cause), failure, needsRecovery: step.side == .source)
+        case .resumed, .abortRequested: return action
+        }
+    }
+
+    private mutating func rescuing(_ step: Step, _ origin: Step, _ cause: Failure, _ event: Event) -> Action {
+        switch event {
+        case .done:
+            if step == .restoreAsLinked { return enter(.rescuing(.continueAsLinked, from: origin, because: cause)) }
+            return suspend(at: .forward(origin), cause)
+        case .failed(let failure), .unknown(let failure):
+            var undo = cause
+            undo.causes.append(failure)
+            return suspend(at: .forward(origin), undo, needsRecovery: true)
+        case .resumed: return action
+        case .abortRequested: return .refuse(Self.pastDecision)
+        }
+    }
+
+    private mutating func suspended(_ suspension: Suspension, _ event: Event) -> Action {
+        switch (event, suspension.resumesAt) {
+        case (.resumed, .forward(let step)): enter(.forward(plan.resumption(of: step)))
+        case (.resumed, .rollback(let left, let cause)), (.abortRequested, .rollback(let left, let cause)):
+            enter(.rollingBack(left: left, because: cause))
+        case (.abortRequested, .forward(let step)): abort(at: step)
+        case (.done, _), (.failed, _), (.unknown, _): .refuse(Self.nothingUnderWay)
+        }
+    }
+
+    private mutating func finished(_ outcome: Outcome, _ event: Event) -> Action {
+        switch (event, outcome) {
+        case (.resumed, _), (.abortRequested, .rolledBack): .finish(outcome)
+        case (.abortRequested, .migrated): .refuse(Self.pastDecision)
+        case (.done, _), (.failed, _), (.unknown, _): .refuse(Self.nothingUnderWay)
+        }
+    }
+
+    private mutating func suspend(
+        at point: ResumePoint, _ reason: Failure, needsRecovery: Bool = false
+    ) -> Action {
+        enter(.suspended(Suspension(resumesAt: point, reason: reason, needsRecovery: needsRecovery)))
+    }
+
+    private mutating func enter(_ next: State) -> Action {
+        state = next
+        return action
+    }
+
+    static let pastDecision = Failure(
+        .refused, "the migration cannot be aborted", why: "the domain already belongs to the target",
+        remedy: "finish it with 'xenlvs migration resume', then migrate the domain back")
+    static let nothingUnderWay = Failure(.inconsistent, "a step was reported while none was under way")
+}
+
+extension MigrationPlan {
+    func step(after step: Step) -> Step? {
+        guard let index = steps.firstIndex(of: step), index + 1 < steps.count else { return nil }
+        return steps[index + 1]
+    }
+}

@@ -1,0 +1,187 @@
+/// One step of a migration: the unit that is journaled, performed on one host, observed and repeated.
+///
+/// Every step is written as *observe → already so? → do → check*, so performing a step a second time, after a crash or a
+/// lost answer, is always safe. The order in which steps are taken is `MigrationPlan`'s; what follows a failure is
+/// `MigrationMachine`'s.
+public enum Step: String, Sendable, Codable, CaseIterable {
+    // A, prepare: nothing that a guest could notice.
+    /// Target: takes the migration into its journal; refuses a second one of the same domain and a lower epoch.
+    case reserveTarget
+    /// Target: volumes of exactly the source's sizes.
+    case makeTargetVolumes
+    /// Target: metadata, resource, minor, attach. The copy is Inconsistent.
+    case makeTargetReplica
+    /// Source: metadata, resource, minor, attach below the running guest's feet; not connected, not promoted.
+    case makeSourceReplica
+
+    // B, substitute: freeze 1.
+    /// Source: the domain is saved and gone.
+    case saveForReplica
+    /// Source: DRBD is Primary over the volume, for the first and only time by force.
+    case promoteSource
+    case linkSourceToReplica
+    /// Source: the domain is restored and paused.
+    case restoreOnReplica
+    /// Source: the saved image is spent, the domain runs.
+    case continueOnReplica
+
+    // C, synchronise.
+    case connectTarget
+    case connectSource
+    /// Both: until every volume is UpToDate on both hosts.
+    case synchronise
+    /// Both: the tail, or everything where that is required or wanted, is compared block by block.
+    case verifyCopies
+
+    // D, hand over: freeze 2.
+    case linkTargetToReplica
+    case linkTargetToVolumeEarly
+    /// Both: the domain is saved on the source and its image sent; the target has restored all but the held-back tail.
+    case transferImage
+    /// Source: Secondary. From here on nothing can write to the source's copy.
+    case demoteSource
+    /// Both: checksums of the two copies, while nothing writes.
+    case compareCopies
+    /// Target: Primary; only with every volume connected and UpToDate on both hosts.
+    case promoteTarget
+    /// Target, settling early: DRBD is taken down, the volume is plain again.
+    case releaseTargetVolume
+    /// Target: the tail is let go, the domain exists there, paused.
+    case finishRestore
+    /// Source: the durable commit decision. Performed by journaling alone.
+    case decide
+    /// Target: the decision stands in the target's journal as well.
+    case acknowledgeDecision
+    /// Target: the domain runs.
+    case startOnTarget
+
+    // E, settle: freeze 3, on the target.
+    case saveForVolume
+    case takeDownTargetReplica
+    case linkTargetToVolume
+    case restoreOnVolume
+    case continueOnVolume
+
+    // Tidy up.
+    case cleanSource
+    case cleanTarget
+    case closeTarget
+
+    // Rolling back, before the decision.
+    /// Target: the receiver is stopped and the paused domain destroyed, DRBD taken down.
+    case discardOnTarget
+    /// Source: a domain that runs on the replica is saved; one that is saved already stays so.
+    case saveForRollback
+    case takeDownSourceReplica
+    case linkSourceToVolume
+    case restoreOnSource
+    case continueOnSource
+    case cleanSourceAfterRollback
+    case cleanTargetAfterRollback
+    case closeTargetAfterRollback
+
+    // Putting a guest back that a failed settlement left saved, after the decision.
+    /// Target: the domain is restored on whatever its links point to.
+    case restoreAsLinked
+    case continueAsLinked
+
+    /// The host whose state the step changes.
+    public enum Side: String, Sendable, Codable { case source, target, both }
+
+    public enum Phase: String, Sendable, Codable, CaseIterable {
+        case prepare, substitute, synchronise, handOver, settle, tidyUp, rollBack, rescue
+    }
+
+    public var side: Side {
+        switch self {
+        case .makeSourceReplica, .saveForReplica, .promoteSource, .linkSourceToReplica, .restoreOnReplica,
+            .continueOnReplica, .connectSource, .demoteSource, .decide, .cleanSource, .saveForRollback,
+            .takeDownSourceReplica, .linkSourceToVolume, .restoreOnSource, .continueOnSource,
+            .cleanSourceAfterRollback:
+            .source
+        case .reserveTarget, .makeTargetVolumes, .makeTargetReplica, .connectTarget, .linkTargetToReplica,
+            .linkTargetToVolumeEarly, .promoteTarget, .releaseTargetVolume, .finishRestore, .acknowledgeDecision,
+            .startOnTarget, .saveForVolume, .takeDownTargetReplica, .linkTargetToVolume, .restoreOnVolume,
+            .continueOnVolume, .cleanTarget, .closeTarget, .discardOnTarget, .cleanTargetAfterRollback,
+            .closeTargetAfterRollback, .restoreAsLinked, .continueAsLinked:
+            .target
+        case .synchronise, .verifyCopies, .transferImage, .compareCopies:
+            .both
+        }
+    }
+
+    public var phase: Phase {
+        switch self {
+        case .reserveTarget, .makeTargetVolumes, .makeTargetReplica, .makeSourceReplica: .prepare
+        case .saveForReplica, .promoteSource, .linkSourceToReplica, .restoreOnReplica, .continueOnReplica: .substitute
+        case .connectTarget, .connectSource, .synchronise, .verifyCopies: .synchronise
+        case .linkTargetToReplica, .linkTargetToVolumeEarly, .transferImage, .demoteSource, .compareCopies,
+            .promoteTarget, .releaseTargetVolume, .finishRestore, .decide, .acknowledgeDecision, .startOnTarget:
+            .handOver
+        case .saveForVolume, .takeDownTargetReplica, .linkTargetToVolume, .restoreOnVolume, .continueOnVolume: .settle
+        case .cleanSource, .cleanTarget, .closeTarget: .tidyUp
+        case .discardOnTarget, .saveForRollback, .takeDownSourceReplica, .linkSourceToVolume, .restoreOnSource,
+            .continueOnSource, .cleanSourceAfterRollback, .cleanTargetAfterRollback, .closeTargetAfterRollback:
+            .rollBack
+        case .restoreAsLinked, .continueAsLinked: .rescue
+        }
+    }
+
+    /// What the step does, for a plan, a journal listing or a message: "save the domain …".
+    public var title: String {
+        switch self {
+        case .reserveTarget: "take the migration into the target's journal"
+        case .makeTargetVolumes: "create the target's volumes"
+        case .makeTargetReplica: "prepare the target's replicas"
+        case .makeSourceReplica: "prepare the source's replicas"
+        case .saveForReplica: "save the domain"
+        case .promoteSource: "make the source's replicas Primary"
+        case .linkSourceToReplica: "turn the source's links to the replicas"
+        case .restoreOnReplica: "restore the domain on its replicas"
+        case .continueOnReplica: "let the domain run on its replicas"
+        case .connectTarget: "let the target's replicas connect"
+        case .connectSource: "let the source's replicas connect"
+        case .synchronise: "synchronise"
+        case .verifyCopies: "verify the copies"
+        case .linkTargetToReplica: "set the target's links to the replicas"
+        case .linkTargetToVolumeEarly: "set the target's links to the volumes"
+        case .transferImage: "save the domain and send its image"
+        case .demoteSource: "make the source's replicas Secondary"
+        case .compareCopies: "compare the copies' checksums"
+        case .promoteTarget: "make the target's replicas Primary"
+        case .releaseTargetVolume: "take the target's replicas down"
+        case .finishRestore: "finish the restore, paused"
+        case .decide: "decide: the domain belongs to the target"
+        case .acknowledgeDecision: "record the decision on the target"
+        case .startOnTarget: "let the domain run on the target"
+        case .saveForVolume: "save the domain on the target"
+        case .takeDownTargetReplica: "take the target's replicas down"
+        case .linkTargetToVolume: "turn the target's links to the volumes"
+        case .restoreOnVolume: "restore the domain on its volumes"
+        case .continueOnVolume: "let the domain run on its volumes"
+        case .cleanSource: "tidy up the source"
+        case .cleanTarget: "tidy up the target"
+        case .closeTarget: "close the target's journal"
+        case .discardOnTarget: "discard what the target holds of the domain"
+        case .saveForRollback: "save the domain for the way back"
+        case .takeDownSourceReplica: "take the source's replicas down"
+        case .linkSourceToVolume: "turn the source's links back to the volumes"
+        case .restoreOnSource: "restore the domain on the source"
+        case .continueOnSource: "let the domain run on the source"
+        case .cleanSourceAfterRollback: "remove what the migration made on the source"
+        case .cleanTargetAfterRollback: "remove what the migration made on the target"
+        case .closeTargetAfterRollback: "close the target's journal"
+        case .restoreAsLinked: "restore the domain as its links stand"
+        case .continueAsLinked: "let the domain run as its links stand"
+        }
+    }
+}
+
+/// The freezes that a guest's user feels, by their number in the original procedure.
+public enum Freeze: Int, Sendable, Codable, CaseIterable, Comparable {
+    case substitution = 1
+    case handOver = 2
+    case settlement = 3
+
+    public static func < (left: Freeze, right: Freeze) -> Bool { left.rawValue < right.rawValue }
+}

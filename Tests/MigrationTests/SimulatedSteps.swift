@@ -1,0 +1,142 @@
+import HostModel
+
+@testable import Migration
+
+extension SimulatedWorld {
+    /// The stream of an image and the restore that it feeds die with the run that held them.
+    mutating func coordinatorDies() { target.restorePending = false }
+
+    /// Performs one step completely, or throws without having done anything.
+    mutating func perform(_ step: Step, plan: MigrationPlan) throws {
+        switch step {
+        case .reserveTarget: target.isReserved = true
+        case .makeTargetVolumes: target.hasVolume = true
+        case .makeTargetReplica:
+            if target.replica == .down { target.replica = .secondary }
+        case .makeSourceReplica:
+            if source.replica == .down { source.replica = .secondary }
+        case .saveForReplica: try saveForReplica()
+        case .promoteSource:
+            try require(source.replica != .down && target.replica != .primary)
+            source.replica = .primary
+        case .linkSourceToReplica: source.link = .replica
+        case .restoreOnReplica: try restore(\.source)
+        case .continueOnReplica: try self.continue(\.source)
+        case .connectTarget: try connect(\.target)
+        case .connectSource: try connect(\.source)
+        case .synchronise:
+            try require(isConnected)
+            isSynchronised = true
+            target.isCurrent = source.isCurrent
+        case .verifyCopies: try require(isConnected && isSynchronised)
+        case .linkTargetToReplica: target.link = .replica
+        case .linkTargetToVolumeEarly: target.link = .volume
+        case .transferImage: try transferImage()
+        case .demoteSource:
+            try require(source.domain == .none)
+            if source.replica == .primary { source.replica = .secondary }
+        case .compareCopies: try require(source.replica == .secondary && source.isCurrent == target.isCurrent)
+        case .promoteTarget: try promoteTarget()
+        case .releaseTargetVolume: try releaseTargetVolume()
+        case .finishRestore:
+            if target.domain != .none { return }
+            try require(target.restorePending)
+            try open(\.target)
+            target.restorePending = false
+        case .decide: break
+        case .acknowledgeDecision: target.knowsDecision = true
+        case .startOnTarget:
+            try require(target.knowsDecision)
+            try self.continue(\.target)
+        case .saveForVolume:
+            if target.domain == .running, target.domainUses == .volume { return }
+            try save(\.target)
+        case .takeDownTargetReplica: try takeDown(\.target)
+        case .linkTargetToVolume: target.link = .volume
+        case .restoreOnVolume: try restore(\.target)
+        case .continueOnVolume: try self.continue(\.target)
+        case .cleanSource:
+            try takeDown(\.source)
+            source.link = .none
+            source.image = .none
+        case .cleanTarget: target.image = .none
+        case .closeTarget, .closeTargetAfterRollback: target.isReserved = false
+        case .discardOnTarget: try discardOnTarget()
+        case .saveForRollback:
+            if source.domain == .running, source.domainUses == .volume { return }
+            if source.domain == .paused { return }
+            try save(\.source)
+        case .takeDownSourceReplica: try takeDownForRollback()
+        case .linkSourceToVolume: source.link = .volume
+        case .restoreOnSource: try restore(\.source)
+        case .continueOnSource: try self.continue(\.source)
+        case .cleanSourceAfterRollback:
+            try takeDown(\.source)
+            source.image = .none
+        case .cleanTargetAfterRollback:
+            target.link = .none
+            target.hasVolume = false
+            target.isCurrent = false
+            target.image = .none
+        case .restoreAsLinked: try restoreAsLinked()
+        case .continueAsLinked: try self.continue(\.target)
+        }
+    }
+
+    private mutating func saveForReplica() throws {
+        if source.domain == .running, source.domainUses == .replica { return }
+        if source.domain == .paused { return }
+        try save(\.source)
+    }
+
+    private mutating func connect(_ host: WritableKeyPath<SimulatedWorld, SimulatedHost>) throws {
+        try require(self[keyPath: host].replica != .down)
+        self[keyPath: host].connects = true
+    }
+
+    private mutating func transferImage() throws {
+        if target.domain == .paused { return }
+        try require(isConnected && isSynchronised)
+        if source.domain != .none { try require(source.domainUses == .replica) }
+        try save(\.source)
+        target.image = .whole
+        target.imageMatches = source.imageMatches
+        target.restorePending = true
+    }
+
+    private mutating func promoteTarget() throws {
+        if target.replica == .primary { return }
+        try require(isConnected && isSynchronised && source.replica == .secondary)
+        target.replica = .primary
+    }
+
+    private mutating func releaseTargetVolume() throws {
+        if target.replica == .down { return }
+        try require(isConnected && isSynchronised && source.replica == .secondary)
+        try takeDown(\.target)
+    }
+
+    private mutating func discardOnTarget() throws {
+        try require(!target.knowsDecision)
+        target.restorePending = false
+        target.domain = .none
+        target.domainUses = .none
+        target.image = .none
+        try takeDown(\.target)
+    }
+
+    /// A paused domain on the replica is one that was never continued; its image is whole.
+    private mutating func takeDownForRollback() throws {
+        if source.domain == .paused, source.domainUses == .replica, source.image == .whole {
+            source.domain = .none
+            source.domainUses = .none
+        }
+        try takeDown(\.source)
+    }
+
+    private mutating func restoreAsLinked() throws {
+        if target.domain != .none { return }
+        if target.replica == .down { target.link = .volume }
+        try restore(\.target)
+    }
+}
