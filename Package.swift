@@ -10,8 +10,27 @@ let settings: [SwiftSetting] = [
 
 let package = Package(
     name: "xenlvs",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2"),
+        .package(url: "https://github.com/swiftlang/swift-subprocess", exact: "1.0.2", traits: []),
+        .package(url: "https://github.com/apple/swift-system", exact: "1.8.1"),
+        .package(url: "https://github.com/groue/GRDB.swift", exact: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", exact: "6.2.2"),
+    ],
     targets: [
         .target(name: "HostModel", swiftSettings: settings),
+        .target(
+            name: "Hosts",
+            dependencies: [
+                "HostModel",
+                .product(name: "Subprocess", package: "swift-subprocess"),
+                .product(name: "SystemPackage", package: "swift-system"),
+                .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "Yams", package: "Yams"),
+            ], swiftSettings: settings),
+        .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
+        .target(name: "ImageStream", dependencies: ["HostModel", "CZstd"], swiftSettings: settings),
+        .testTarget(name: "ImageStreamTests", dependencies: ["ImageStream", "HostModel"], swiftSettings: settings),
         .target(name: "Migration", dependencies: ["HostModel"], swiftSettings: settings),
         .testTarget(name: "MigrationTests", dependencies: ["Migration", "HostModel"], swiftSettings: settings),
         .testTarget(name: "HostModelTests", dependencies: ["HostModel"], swiftSettings: settings),

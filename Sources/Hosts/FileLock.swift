@@ -1,0 +1,31 @@
+import HostModel
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// An exclusive lock on a file, held until the value goes away or the process ends, however it ends.
+public struct FileLock: ~Copyable, Sendable {
+    private let descriptor: Int32
+
+    /// Takes the lock at `path` at once. Throws `.busy`, naming `purpose`, where another process holds it.
+    public init(path: String, purpose: String) throws {
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard descriptor >= 0 else {
+            throw Failure(.failed, "cannot open the lock file \(path)", why: String(cString: strerror(errno)))
+        }
+        guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 else {
+            let reason = errno
+            close(descriptor)
+            if reason == EWOULDBLOCK {
+                throw Failure(
+                    .busy, "\(purpose) is under way in another process", why: "it holds \(path)",
+                    remedy: "wait for it to end")
+            }
+            throw Failure(.failed, "cannot lock \(path)", why: String(cString: strerror(reason)))
+        }
+        self.descriptor = descriptor
+    }
+
+    deinit { close(descriptor) }
+}

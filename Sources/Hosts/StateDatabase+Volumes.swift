@@ -1,0 +1,46 @@
+import GRDB
+import HostModel
+
+/// A volume as the journal has it: `body` is the volume as JSON, `backing` the path that its link must show.
+public struct VolumeRecord: Sendable, Equatable {
+    public var name: VolumeName
+    public var body: String
+    public var backing: String
+
+    public init(name: VolumeName, body: String, backing: String) {
+        self.name = name
+        self.body = body
+        self.backing = backing
+    }
+}
+
+extension StateDatabase {
+    /// Writes a volume, new or known.
+    public func put(_ volume: VolumeRecord) throws {
+        try write { database in
+            try database.execute(
+                sql: """
+                    INSERT INTO volume (name, body, backing) VALUES (?, ?, ?)
+                    ON CONFLICT (name) DO UPDATE SET body = excluded.body, backing = excluded.backing
+                    """,
+                arguments: [volume.name.text, volume.body, volume.backing])
+        }
+    }
+
+    public func volume(_ name: VolumeName) throws -> VolumeRecord? {
+        try volumes().first { $0.name == name }
+    }
+
+    /// Every volume, by name.
+    public func volumes() throws -> [VolumeRecord] {
+        try read { database in
+            try Row.fetchAll(database, sql: "SELECT * FROM volume ORDER BY name").map { row in
+                VolumeRecord(name: try VolumeName(row["name"]), body: row["body"], backing: row["backing"])
+            }
+        }
+    }
+
+    public func removeVolume(_ name: VolumeName) throws {
+        try write { try $0.execute(sql: "DELETE FROM volume WHERE name = ?", arguments: [name.text]) }
+    }
+}

@@ -1,0 +1,108 @@
+import GRDB
+import HostModel
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// This host's durable memory: migrations and their journals, volumes, replicas, and the numbers they hold.
+///
+/// SQLite in WAL mode with `synchronous=FULL`: when a write returns it survives a power cut. A file that fails SQLite's own
+/// check is never used or mended; everything that would change the host refuses until it is put right.
+public final class StateDatabase: Sendable {
+    let queue: DatabaseQueue
+    public let path: String
+
+    /// Opens or creates the database at `path` (0600, its directory 0700).
+    public init(path: String) throws {
+        self.path = path
+        do {
+            try Self.prepareDirectory(of: path)
+            var configuration = GRDB.Configuration()
+            configuration.journalMode = .wal
+            // Two processes of this host may write at once: different migrations, or an agent beside a coordinator.
+            configuration.busyMode = .timeout(10)
+            configuration.prepareDatabase { try $0.execute(sql: "PRAGMA synchronous = FULL") }
+            queue = try DatabaseQueue(path: path, configuration: configuration)
+            chmod(path, 0o600)
+            try queue.read { database in
+                let verdict = try String.fetchOne(database, sql: "PRAGMA quick_check(1)") ?? "no answer"
+                guard verdict == "ok" else { throw Self.damaged(path, verdict) }
+            }
+            try Self.migrator.migrate(queue)
+        } catch {
+            throw Self.explained(error, path: path)
+        }
+    }
+
+    private static func prepareDirectory(of path: String) throws {
+        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+        if mkdir(directory, 0o700) != 0, errno != EEXIST {
+            throw Failure(.failed, "cannot create \(directory)", why: String(cString: strerror(errno)))
+        }
+        let created = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard created >= 0 else {
+            throw Failure(.failed, "cannot open \(path)", why: String(cString: strerror(errno)))
+        }
+        close(created)
+    }
+
+    /// An error of SQLite as a failure with a remedy.
+    static func explained(_ error: any Error, path: String) -> Failure {
+        if let failure = error as? Failure { return failure }
+        guard let database = error as? DatabaseError else { return Failure(error, doing: "cannot use \(path)") }
+        let words = database.message ?? "SQLite error \(database.resultCode.rawValue)"
+        switch database.resultCode {
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB: return damaged(path, words)
+        case .SQLITE_FULL:
+            return Failure(
+                .failed, "cannot write \(path)", why: "the file system is full", remedy: "free some space and resume")
+        case .SQLITE_BUSY:
+            return Failure(.busy, "cannot write \(path)", why: "another process holds it", remedy: "try again")
+        default: return Failure(.failed, "cannot use \(path)", why: words)
+        }
+    }
+
+    private static func damaged(_ path: String, _ words: String) -> Failure {
+        Failure(
+            .inconsistent, "the journal \(path) is damaged", why: words,
+            remedy: "nothing is changed while it cannot be read: see 'A damaged journal' in operations.md")
+    }
+
+    /// Runs `body` in one durable transaction.
+    func write<Value>(_ body: (Database) throws -> Value) throws -> Value {
+        do { return try queue.write(body) } catch { throw Self.explained(error, path: path) }
+    }
+
+    func read<Value>(_ body: (Database) throws -> Value) throws -> Value {
+        do { return try queue.read(body) } catch { throw Self.explained(error, path: path) }
+    }
+
+    private static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        migrator.registerMigration("1") { database in
+            try database.execute(
+                sql: """
+                    CREATE TABLE migration (
+                        id TEXT PRIMARY KEY, domain TEXT NOT NULL, role TEXT NOT NULL, epoch INTEGER NOT NULL,
+                        spec TEXT NOT NULL, machine TEXT NOT NULL, decided INTEGER NOT NULL DEFAULT 0,
+                        open INTEGER NOT NULL, created INTEGER NOT NULL, updated INTEGER NOT NULL
+                    ) STRICT;
+                    -- One migration of a domain at a time, whichever side this host is on.
+                    CREATE UNIQUE INDEX migration_of_domain ON migration (domain) WHERE open = 1;
+                    CREATE TABLE event (
+                        migration TEXT NOT NULL REFERENCES migration (id), sequence INTEGER NOT NULL,
+                        body TEXT NOT NULL, PRIMARY KEY (migration, sequence)
+                    ) STRICT;
+                    CREATE TABLE volume (
+                        name TEXT PRIMARY KEY, body TEXT NOT NULL, backing TEXT NOT NULL
+                    ) STRICT;
+                    -- DRBD minors and ports that a migration or a lasting replica holds on this host.
+                    CREATE TABLE allocation (
+                        kind TEXT NOT NULL, number INTEGER NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (kind, number)
+                    ) STRICT;
+                    """)
+        }
+        return migrator
+    }
+}

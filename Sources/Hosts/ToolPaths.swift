@@ -1,0 +1,40 @@
+import HostModel
+import Subprocess
+
+#if canImport(Glibc)
+import Glibc
+#endif
+
+/// Where the programs stand that xenlvs runs, and what they are run with.
+enum ToolPaths {
+    static let environment: [Subprocess.Environment.Key: String] = [
+        "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root",
+        // LVM complains about every descriptor that it did not open itself; ours are close-on-exec.
+        "LVM_SUPPRESS_FD_WARNINGS": "1",
+    ]
+
+    /// The first candidate that can be executed. Throws `.notFound` with the package that has it.
+    static func path(of tool: Tool) throws -> String {
+        if let path = tool.candidatePaths.first(where: { access($0, X_OK) == 0 }) { return path }
+        throw Failure(
+            .notFound, "the program '\(tool.rawValue)' is not on this host",
+            why: "looked at \(tool.candidatePaths.joined(separator: ", "))", remedy: package(with: tool))
+    }
+
+    /// What our own binary needs to hear to become LVM.
+    static func leadingArguments(of tool: Tool) -> [String] { tool == .lvm ? ["lvm-worker", "--"] : [] }
+
+    private static func package(with tool: Tool) -> String {
+        switch tool {
+        case .lvm: "reinstall xenlvs"
+        case .drbdsetup, .drbdmeta: "install the package drbd-utils"
+        case .xl: "install the package xen-utils and boot the host under Xen"
+        case .xenstoreRead: "install the package xenstore-utils"
+        case .modprobe: "install the package kmod"
+        case .losetup, .blockdev, .dmesg, .fallocate: "install the package util-linux"
+        case .ssh: "install the package openssh-client"
+        case .udevadm: "install the package udev"
+        case .sha256sum: "install the package coreutils"
+        }
+    }
+}

@@ -1,0 +1,38 @@
+import HostModel
+
+/// One entry of a migration's history, kept on both hosts and shown in the report.
+public struct MigrationEvent: Sendable, Codable, Equatable {
+    public enum Kind: Sendable, Codable, Equatable {
+        /// A run of the coordinator took the migration over.
+        case runBegan(epoch: Int64, resumed: Bool)
+        case stepBegan(Step)
+        case stepEnded(Step)
+        case stepFailed(Step, Failure)
+        /// The domain stopped running for its users / runs again.
+        case freezeBegan(Freeze)
+        case freezeEnded(Freeze)
+        /// What a resynchronisation had to copy and what it took.
+        case synchronised(volume: VolumeName, copied: ByteCount, milliseconds: Int64)
+        case imageSent(size: ByteCount, sent: ByteCount, milliseconds: Int64)
+        case verified(volume: VolumeName, compared: ByteCount, differing: ByteCount)
+        /// SHA-256 of both copies while nothing wrote to them.
+        case compared(volume: VolumeName, source: String, target: String)
+        case note(String)
+        case suspended(Failure, needsRecovery: Bool)
+        case finished(MigrationMachine.Outcome)
+        /// What the whole run took, and how much of it was xenlvs's own time, outside commands and waits.
+        case accounted(total: Int64, own: Int64)
+    }
+
+    /// Counts a migration's events from 1 on.
+    public var sequence: Int
+    /// Milliseconds since 1970 by the coordinator's clock.
+    public var time: Int64
+    public var kind: Kind
+
+    public init(sequence: Int, time: Int64, kind: Kind) {
+        self.sequence = sequence
+        self.time = time
+        self.kind = kind
+    }
+}

@@ -1,0 +1,128 @@
+import HostModel
+
+/// Identifies a migration on both hosts: `web1-20261121-3f9a`, the domain, the day and four random hex digits.
+public struct MigrationID: Hashable, Sendable, Codable, CustomStringConvertible {
+    public let text: String
+
+    /// Takes an identifier that came from an operator or another host. Throws a `.usage` failure.
+    public init(_ text: String) throws {
+        // It becomes part of file names, so it obeys the same rules as the names in them.
+        guard DomainName.objection(to: text) == nil else {
+            throw Failure(.usage, "'\(text.prefix(200))' is not a migration's identifier")
+        }
+        self.text = text
+    }
+
+    public init(domain: DomainName, day: String, random: UInt16) {
+        let digits = String(random, radix: 16)
+        text = "\(domain.text.prefix(60))-\(day)-\(String(repeating: "0", count: 4 - digits.count))\(digits)"
+    }
+
+    public init(from decoder: any Decoder) throws {
+        try self.init(try decoder.singleValueContainer().decode(String.self))
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(text)
+    }
+
+    public var description: String { text }
+}
+
+/// One of the two hosts of a migration.
+public struct Endpoint: Sendable, Codable, Equatable {
+    /// The name that the other host reaches it by.
+    public var name: HostName
+    /// The address DRBD uses, IPv4 or IPv6, numeric.
+    public var address: String
+
+    public init(name: HostName, address: String) {
+        self.name = name
+        self.address = address
+    }
+}
+
+/// Where a volume's bytes lie on one host.
+public enum Place: Sendable, Codable, Equatable, Hashable {
+    case logicalVolume(group: VolumeGroupName)
+    /// A file in a directory pool, used through a loop device.
+    case file(directory: String)
+}
+
+/// One disk of the migration: the same name and size on both hosts.
+public struct VolumeSpec: Sendable, Codable, Equatable {
+    public var name: VolumeName
+    public var size: ByteCount
+    public var sourcePlace: Place
+    public var targetPlace: Place
+    public var sourceMinor: Int
+    public var targetMinor: Int
+    /// The TCP port of this volume's replica, the same on both hosts.
+    public var port: Int
+
+    public init(
+        name: VolumeName, size: ByteCount, sourcePlace: Place, targetPlace: Place, sourceMinor: Int, targetMinor: Int,
+        port: Int
+    ) {
+        self.name = name
+        self.size = size
+        self.sourcePlace = sourcePlace
+        self.targetPlace = targetPlace
+        self.sourceMinor = sourceMinor
+        self.targetMinor = targetMinor
+        self.port = port
+    }
+}
+
+/// Everything that both hosts must know of a migration; fixed once it has begun.
+public struct MigrationSpec: Sendable, Codable, Equatable {
+    public var id: MigrationID
+    public var domain: DomainName
+    /// Xen's UUID of the domain: a domain of the same name that is another one is never touched.
+    public var uuid: String
+    public var memory: ByteCount
+    public var source: Endpoint
+    public var target: Endpoint
+    public var volumes: [VolumeSpec]
+    public var plan: MigrationPlan
+    /// Compare every block of the replicas, not only the tail, before handing over.
+    public var verifies: Bool
+    /// The limit of the resynchronisation, per second.
+    public var bandwidth: ByteCount?
+    /// Remove the source's volumes at the end.
+    public var removesSource: Bool
+
+    public init(
+        id: MigrationID, domain: DomainName, uuid: String, memory: ByteCount, source: Endpoint, target: Endpoint,
+        volumes: [VolumeSpec], plan: MigrationPlan, verifies: Bool, bandwidth: ByteCount?, removesSource: Bool
+    ) {
+        self.id = id
+        self.domain = domain
+        self.uuid = uuid
+        self.memory = memory
+        self.source = source
+        self.target = target
+        self.volumes = volumes
+        self.plan = plan
+        self.verifies = verifies
+        self.bandwidth = bandwidth
+        self.removesSource = removesSource
+    }
+}
+
+/// The side of a migration that a host is on.
+public enum Role: String, Sendable, Codable {
+    case source, target
+
+    public var peer: Role { self == .source ? .target : .source }
+}
+
+extension MigrationSpec {
+    public func endpoint(_ role: Role) -> Endpoint { role == .source ? source : target }
+}
+
+extension VolumeSpec {
+    public func place(_ role: Role) -> Place { role == .source ? sourcePlace : targetPlace }
+    public func minor(_ role: Role) -> Int { role == .source ? sourceMinor : targetMinor }
+}
