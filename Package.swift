@@ -22,7 +22,7 @@ let package = Package(
         .target(
             name: "Hosts",
             dependencies: [
-                "HostModel",
+                "HostModel", "ImageStream",
                 .product(name: "Subprocess", package: "swift-subprocess"),
                 .product(name: "SystemPackage", package: "swift-system"),
                 .product(name: "GRDB", package: "GRDB.swift"),
@@ -31,8 +31,34 @@ let package = Package(
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "ImageStream", dependencies: ["HostModel", "CZstd"], swiftSettings: settings),
         .testTarget(name: "ImageStreamTests", dependencies: ["ImageStream", "HostModel"], swiftSettings: settings),
-        .target(name: "Migration", dependencies: ["HostModel"], swiftSettings: settings),
+        .systemLibrary(name: "CLVM", providers: [.apt(["liblvm2-dev"])]),
+        .target(name: "LVMHost", dependencies: ["HostModel", "CLVM"], swiftSettings: settings),
+        .target(name: "Storage", dependencies: ["HostModel"], swiftSettings: settings),
+        .target(name: "Replication", dependencies: ["HostModel"], swiftSettings: settings),
+        .target(name: "Domains", dependencies: ["HostModel"], swiftSettings: settings),
+        .target(name: "Reporting", dependencies: ["HostModel", "Migration"], swiftSettings: settings),
+        .executableTarget(
+            name: "xenlvs",
+            dependencies: [
+                "HostModel", "Hosts", "LVMHost", "Migration", "Operations", "Reporting", "Storage",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: settings),
+        .target(
+            name: "Operations",
+            dependencies: [
+                "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration", "ImageStream", "Reporting",
+            ], swiftSettings: settings),
+        .target(name: "Migration", dependencies: ["HostModel", "Storage"], swiftSettings: settings),
         .testTarget(name: "MigrationTests", dependencies: ["Migration", "HostModel"], swiftSettings: settings),
+        .testTarget(
+            name: "ReplicationTests", dependencies: ["Replication", "HostModel"], exclude: ["Fixtures"],
+            swiftSettings: settings),
+        .testTarget(name: "DomainsTests", dependencies: ["Domains", "HostModel"], swiftSettings: settings),
+        .testTarget(name: "StorageTests", dependencies: ["Storage", "HostModel"], swiftSettings: settings),
+        .testTarget(name: "LVMHostTests", dependencies: ["LVMHost", "HostModel"], swiftSettings: settings),
+        .testTarget(
+            name: "ReportingTests", dependencies: ["Reporting", "Migration", "Storage", "HostModel"],
+            swiftSettings: settings),
         .testTarget(name: "HostModelTests", dependencies: ["HostModel"], swiftSettings: settings),
     ]
 )

@@ -66,6 +66,7 @@ public struct VolumeName: CheckedName {
 
     public static func objection(to text: String) -> String? {
         if let objection = commonObjection(to: text) { return objection }
+        if text.hasPrefix(".") { return "a leading '.' is kept for links that are being made" }
         if text.hasSuffix(Self.metadataSuffix) {
             return "names that end in '\(Self.metadataSuffix)' are kept for DRBD metadata"
         }

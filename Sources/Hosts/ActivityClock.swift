@@ -26,6 +26,11 @@ public final class ActivityClock: Sendable {
         }
     }
 
+    /// Takes back time that passed as activity here but was xenlvs's own elsewhere.
+    public func subtract(_ own: Duration, notMoreThan limit: Duration) {
+        state.withLock { $0.total -= min(own, limit) }
+    }
+
     /// Runs `body` as activity.
     public func during<Value>(_ body: () async throws -> Value) async rethrows -> Value {
         begin()

@@ -1,7 +1,7 @@
 import HostModel
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// An exclusive lock on a file, held until the value goes away or the process ends, however it ends.

@@ -2,9 +2,9 @@ import HostModel
 import Yams
 
 #if canImport(FoundationEssentials)
-import FoundationEssentials
+    import FoundationEssentials
 #else
-import Foundation
+    import Foundation
 #endif
 
 /// The host's configuration file, `/etc/xenlvs/xenlvs.yaml`. Every key has a default; unknown keys are errors.
@@ -48,7 +48,8 @@ public struct HostConfiguration: Sendable, Equatable {
         }
         if let unknown = entries.keys.first(where: { !keys.contains($0) }) {
             throw Failure(
-                .usage, "\(path) has an unknown key '\(unknown)'", remedy: "the keys are \(keys.sorted().joined(separator: ", "))")
+                .usage, "\(path) has an unknown key '\(unknown)'",
+                remedy: "the keys are \(keys.sorted().joined(separator: ", "))")
         }
         var reader = Reader(entries: entries, path: path)
         return try reader.configuration()
@@ -66,7 +67,9 @@ public struct HostConfiguration: Sendable, Equatable {
             if let ports = try range("ports", within: 1...65535) { configuration.ports = ports }
             if let minors = try range("minors", within: 0...1_048_575) { configuration.minors = minors }
             if let text = try text("bandwidth") {
-                guard let bandwidth = ByteCount(parsing: text) else { throw wrong("bandwidth", "it must be a size such as 50M") }
+                guard let bandwidth = ByteCount(parsing: text) else {
+                    throw wrong("bandwidth", "it must be a size such as 50M")
+                }
                 configuration.bandwidth = bandwidth
             }
             if let value = entries["remove_source"] {

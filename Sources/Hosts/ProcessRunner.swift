@@ -3,9 +3,9 @@ import Subprocess
 import Synchronization
 
 #if canImport(System)
-import System
+    import System
 #else
-import SystemPackage
+    import SystemPackage
 #endif
 
 /// Runs commands on this host as child processes.
@@ -52,7 +52,8 @@ public final class ProcessRunner: CommandRunner {
         }
     }
 
-    private func withDeadline(_ command: Command, _ work: Task<CommandResult, any Error>) async throws -> CommandResult {
+    private func withDeadline(_ command: Command, _ work: Task<CommandResult, any Error>) async throws -> CommandResult
+    {
         let once = Once()
         let outcome: Result<CommandResult, any Error> = await withCheckedContinuation { continuation in
             let timer = Task {

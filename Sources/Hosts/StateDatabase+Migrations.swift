@@ -46,7 +46,8 @@ extension StateDatabase {
             {
                 let id: String = other["id"]
                 throw Failure(
-                    .busy, "the domain \(record.domain) is being migrated already", why: "migration \(id) is not finished",
+                    .busy, "the domain \(record.domain) is being migrated already",
+                    why: "migration \(id) is not finished",
                     remedy: "see 'xenlvs migration status \(id)'; resume or abort it first")
             }
             try database.execute(
@@ -77,9 +78,13 @@ extension StateDatabase {
             sql: "INSERT INTO allocation (kind, number, owner) VALUES (?, ?, ?)", arguments: [kind, number, owner])
     }
 
-    /// Writes the machine's state, and with it the decision; once made it is never taken back.
-    public func update(_ id: String, machine: String, decided: Bool, isOpen: Bool, at time: Int64) throws {
+    /// Writes the machine's state, the decision (once made it is never taken back) and events, in one transaction.
+    public func update(
+        _ id: String, machine: String, decided: Bool, isOpen: Bool, at time: Int64,
+        events: [(sequence: Int, body: String)] = []
+    ) throws {
         try write { database in
+            try Self.append(events, to: id, in: database)
             try database.execute(
                 sql: """
                     UPDATE migration SET machine = ?, decided = max(decided, ?), open = ?, updated = ? WHERE id = ?
@@ -123,7 +128,8 @@ extension StateDatabase {
     private func migrations(where condition: String, _ arguments: StatementArguments) throws -> [MigrationRecord] {
         try read { database in
             try Row.fetchAll(
-                database, sql: "SELECT * FROM migration WHERE \(condition) ORDER BY created DESC, id", arguments: arguments
+                database, sql: "SELECT * FROM migration WHERE \(condition) ORDER BY created DESC, id",
+                arguments: arguments
             ).map(Self.record)
         }
     }
@@ -145,12 +151,16 @@ extension StateDatabase {
 
     /// Adds events to a migration's history. An event that is there already, by its sequence number, is left alone.
     public func append(_ events: [(sequence: Int, body: String)], to id: String) throws {
-        try write { database in
-            for event in events {
-                try database.execute(
-                    sql: "INSERT OR IGNORE INTO event (migration, sequence, body) VALUES (?, ?, ?)",
-                    arguments: [id, event.sequence, event.body])
-            }
+        try write { try Self.append(events, to: id, in: $0) }
+    }
+
+    private static func append(
+        _ events: [(sequence: Int, body: String)], to id: String, in database: Database
+    ) throws {
+        for event in events {
+            try database.execute(
+                sql: "INSERT OR IGNORE INTO event (migration, sequence, body) VALUES (?, ?, ?)",
+                arguments: [id, event.sequence, event.body])
         }
     }
 

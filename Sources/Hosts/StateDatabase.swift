@@ -2,7 +2,7 @@ import GRDB
 import HostModel
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// This host's durable memory: migrations and their journals, volumes, replicas, and the numbers they hold.

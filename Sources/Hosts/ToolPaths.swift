@@ -2,7 +2,7 @@ import HostModel
 import Subprocess
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// Where the programs stand that xenlvs runs, and what they are run with.

@@ -1,7 +1,7 @@
 import HostModel
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #endif
 
 /// Blocking reads and writes on a descriptor, each with a time limit, for a thread of their own.
@@ -18,6 +18,17 @@ public struct BoundedIO: Sendable {
         let flags = fcntl(descriptor, F_GETFL)
         if flags >= 0 { _ = fcntl(descriptor, F_SETFL, flags | O_NONBLOCK) }
     }
+
+    /// Opens an existing file for writing at its end.
+    public init(appendingTo path: String, purpose: String) throws {
+        let descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW)
+        guard descriptor >= 0 else {
+            throw Failure(.failed, "cannot write \(path)", why: String(cString: strerror(errno)))
+        }
+        self.init(descriptor: descriptor, purpose: purpose)
+    }
+
+    public func close() { Glibc.close(descriptor) }
 
     /// Writes all of `bytes`. Throws `.outcomeUnknown` when nothing could be written for `limit`, `.unreachable` when the
     /// reader is gone.
@@ -75,6 +86,8 @@ public struct BoundedIO: Sendable {
     }
 
     private func broken(_ code: Int32) -> Failure {
-        Failure(.unreachable, "\(purpose) broke off", why: String(cString: strerror(code)))
+        // A full disk is this host's trouble, not a lost peer.
+        let kind: Failure.Code = code == ENOSPC || code == EDQUOT || code == EIO ? .failed : .unreachable
+        return Failure(kind, "\(purpose) broke off", why: String(cString: strerror(code)))
     }
 }

@@ -4,9 +4,11 @@ import HostModel
 ///
 /// A frame is one byte of kind, four bytes of length (big endian, at most 1 MiB) and that many bytes of payload. Data frames
 /// together are one zstd stream. Nothing but a release lets the target's restore come to its end.
-public enum Frame: Equatable {
+public enum Frame: Sendable, Equatable {
     public static let longest = 1 << 20
 
+    /// The first frame: what the image is, as JSON.
+    case begin([UInt8])
     /// A piece of the compressed image.
     case data([UInt8])
     /// The image is complete; its uncompressed size in bytes.
@@ -19,11 +21,21 @@ public enum Frame: Equatable {
     case keepAlive
 
     private enum Kind: UInt8 {
+        case begin = 0x42
         case data = 0x44
         case end = 0x45
         case release = 0x52
         case cancel = 0x43
         case keepAlive = 0x4B
+
+        func mayHave(_ length: Int) -> Bool {
+            switch self {
+            case .begin: length <= 65_536
+            case .data: true
+            case .end: length == 8
+            case .release, .cancel, .keepAlive: length == 0
+            }
+        }
     }
 
     /// Writes the header of a data frame and `bytes` behind it, without gathering them.
@@ -40,6 +52,7 @@ public enum Frame: Equatable {
     /// Writes any other frame.
     public func write(to channel: BoundedIO, limit: Duration) throws {
         switch self {
+        case .begin(let bytes): try channel.write(Self.header(.begin, bytes.count) + bytes, limit: limit)
         case .data(let bytes): try bytes.withUnsafeBytes { try Self.writeData($0, to: channel, limit: limit) }
         case .end(let size):
             let payload = withUnsafeBytes(of: size.bigEndian) { Array($0) }
@@ -55,13 +68,14 @@ public enum Frame: Equatable {
         var header = [UInt8](repeating: 0, count: 5)
         guard try header.withUnsafeMutableBytes({ try channel.fill($0, limit: limit) }) else { return nil }
         let length = header[1...].reduce(0) { $0 << 8 | Int($1) }
-        guard let kind = Kind(rawValue: header[0]), length <= longest, kind == .data || length == (kind == .end ? 8 : 0)
+        guard let kind = Kind(rawValue: header[0]), length <= longest, kind.mayHave(length)
         else { throw Failure(.failed, "\(channel.purpose) carries something that is not an image") }
         var payload = [UInt8](repeating: 0, count: length)
         if length > 0, try !payload.withUnsafeMutableBytes({ try channel.fill($0, limit: limit) }) {
             throw Failure(.unreachable, "\(channel.purpose) broke off", why: "it ended in the middle of a message")
         }
         switch kind {
+        case .begin: return .begin(payload)
         case .data: return .data(payload)
         case .end: return .end(size: payload.reduce(0) { $0 << 8 | Int64($1) })
         case .release: return .release

@@ -63,12 +63,15 @@ public struct MigrationPlan: Sendable, Codable, Hashable {
         return index > decision
     }
 
-    /// Where a run that ended during `step` goes on. The stream of an image dies with the run that fed it, so everything
-    /// from its start to its end is taken again; each of these steps finds what is already so.
+    /// Where a run that ended during `step` goes on. The other host may have been through a reboot and the stream of an
+    /// image dies with the run that fed it: before the decision the replicas are connected and found in step again, and
+    /// everything from there on finds what is already so.
     public func resumption(of step: Step) -> Step {
         switch step {
-        case .demoteSource, .compareCopies, .promoteTarget, .releaseTargetVolume, .finishRestore, .decide:
-            .transferImage
+        case .connectSource, .synchronise, .verifyCopies, .linkTargetToReplica, .linkTargetToVolumeEarly,
+            .transferImage,
+            .demoteSource, .compareCopies, .promoteTarget, .releaseTargetVolume, .finishRestore, .decide:
+            .connectTarget
         default: step
         }
     }

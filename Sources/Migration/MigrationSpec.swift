@@ -1,4 +1,5 @@
 import HostModel
+import Storage
 
 /// Identifies a migration on both hosts: `web1-20261121-3f9a`, the domain, the day and four random hex digits.
 public struct MigrationID: Hashable, Sendable, Codable, CustomStringConvertible {
@@ -43,29 +44,25 @@ public struct Endpoint: Sendable, Codable, Equatable {
     }
 }
 
-/// Where a volume's bytes lie on one host.
-public enum Place: Sendable, Codable, Equatable, Hashable {
-    case logicalVolume(group: VolumeGroupName)
-    /// A file in a directory pool, used through a loop device.
-    case file(directory: String)
-}
-
 /// One disk of the migration: the same name and size on both hosts.
 public struct VolumeSpec: Sendable, Codable, Equatable {
     public var name: VolumeName
+    /// The guest's name for the disk: `xvda`.
+    public var device: String
     public var size: ByteCount
-    public var sourcePlace: Place
-    public var targetPlace: Place
+    public var sourcePlace: VolumePlace
+    public var targetPlace: VolumePlace
     public var sourceMinor: Int
     public var targetMinor: Int
     /// The TCP port of this volume's replica, the same on both hosts.
     public var port: Int
 
     public init(
-        name: VolumeName, size: ByteCount, sourcePlace: Place, targetPlace: Place, sourceMinor: Int, targetMinor: Int,
-        port: Int
+        name: VolumeName, device: String, size: ByteCount, sourcePlace: VolumePlace, targetPlace: VolumePlace,
+        sourceMinor: Int, targetMinor: Int, port: Int
     ) {
         self.name = name
+        self.device = device
         self.size = size
         self.sourcePlace = sourcePlace
         self.targetPlace = targetPlace
@@ -123,6 +120,6 @@ extension MigrationSpec {
 }
 
 extension VolumeSpec {
-    public func place(_ role: Role) -> Place { role == .source ? sourcePlace : targetPlace }
+    public func place(_ role: Role) -> VolumePlace { role == .source ? sourcePlace : targetPlace }
     public func minor(_ role: Role) -> Int { role == .source ? sourceMinor : targetMinor }
 }

@@ -78,7 +78,7 @@ struct ImageStreamTests {
 
     @Test("Frames arrive as they were sent, and garbage or a cut is refused")
     func frames() throws {
-        let frames: [Frame] = [.data(sample(70_000)), .keepAlive, .end(size: 70_000), .release, .cancel]
+        let frames: [Frame] = [.begin([0x7B, 0x7D]), .data(sample(70_000)), .keepAlive, .end(size: 70_000), .release, .cancel]
         #expect(try readAll(bytes(of: frames)) == frames)
         #expect(throws: Failure.self) { try readAll([0x58, 0, 0, 0, 0]) }
         #expect(throws: Failure.self) { try readAll([0x44, 0xFF, 0xFF, 0xFF, 0xFF]) }

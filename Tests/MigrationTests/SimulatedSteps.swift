@@ -90,6 +90,8 @@ extension SimulatedWorld {
     }
 
     private mutating func connect(_ host: WritableKeyPath<SimulatedWorld, SimulatedHost>) throws {
+        // The target's replica may have been taken down, by a reboot or to settle early: it is attached again.
+        if host == \.target, target.replica == .down { target.replica = .secondary }
         try require(self[keyPath: host].replica != .down)
         self[keyPath: host].connects = true
     }

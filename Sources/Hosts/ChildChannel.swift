@@ -1,0 +1,174 @@
+import Dispatch
+import HostModel
+import ImageStream
+import Subprocess
+import Synchronization
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+#if canImport(System)
+    import System
+#else
+    import SystemPackage
+#endif
+
+/// A child process that is talked to through pipes for as long as it lives.
+///
+/// Reading and writing block, with limits, and belong on a thread of their own. The child runs in a session of its own, so
+/// that Ctrl-C on the terminal reaches xenlvs alone, which decides what becomes of the child.
+public final class ChildChannel: Sendable {
+    /// Our end of the child's standard input.
+    public let input: BoundedIO
+    /// Our end of the child's standard output.
+    public let output: BoundedIO
+    private let errors: BoundedIO
+    private let child: Task<TerminationStatus, any Error>
+    private let state = Mutex(State())
+    private let lines: LineReader
+
+    private struct State {
+        var isInputOpen = true
+        var lastErrors: [UInt8] = []
+    }
+
+    /// Starts `tool` with `arguments`. `purpose` names the channel in messages.
+    public init(_ command: Command, purpose: String) throws {
+        let path = try ToolPaths.path(of: command.tool)
+        let (childInput, ourInput) = try Self.makePipe()
+        let (ourOutput, childOutput) = try Self.makePipe()
+        let (ourErrors, childErrors) = try Self.makePipe()
+        input = BoundedIO(descriptor: ourInput, purpose: purpose)
+        output = BoundedIO(descriptor: ourOutput, purpose: purpose)
+        errors = BoundedIO(descriptor: ourErrors, purpose: purpose)
+        lines = LineReader(output)
+        let arguments = ToolPaths.leadingArguments(of: command.tool) + command.arguments
+        child = Task {
+            var options = PlatformOptions()
+            options.createSession = true
+            let result = try await Subprocess.run(
+                .path(FilePath(path)), arguments: Arguments(arguments), environment: .custom(ToolPaths.environment),
+                workingDirectory: "/", platformOptions: options,
+                input: .fileDescriptor(FileDescriptor(rawValue: childInput), closeAfterSpawningProcess: true),
+                output: .fileDescriptor(FileDescriptor(rawValue: childOutput), closeAfterSpawningProcess: true),
+                error: .fileDescriptor(FileDescriptor(rawValue: childErrors), closeAfterSpawningProcess: true))
+            return result.terminationStatus
+        }
+        DispatchQueue(label: "\(purpose) errors").async { [self] in keepErrors() }
+    }
+
+    deinit {
+        closeInput()
+        Glibc.close(output.descriptor)
+        Glibc.close(errors.descriptor)
+    }
+
+    private static func makePipe() throws -> (read: Int32, write: Int32) {
+        var ends: [Int32] = [-1, -1]
+        guard pipe(&ends) == 0 else {
+            throw Failure(.failed, "cannot make a pipe", why: String(cString: strerror(errno)))
+        }
+        for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        return (ends[0], ends[1])
+    }
+
+    /// What the child said last on its standard error.
+    public var lastWords: String {
+        String(decoding: state.withLock { $0.lastErrors }, as: UTF8.self)
+            .split(whereSeparator: \.isNewline).suffix(3).joined(separator: "; ")
+    }
+
+    /// Ends the child's standard input; a well-behaved child then ends by itself.
+    public func closeInput() {
+        state.withLock { state in
+            guard state.isInputOpen else { return }
+            state.isInputOpen = false
+            Glibc.close(input.descriptor)
+        }
+    }
+
+    /// Ends the child at once.
+    public func kill() {
+        closeInput()
+        child.cancel()
+    }
+
+    /// Waits for the child's end; nil where it did not end within `limit`.
+    public func exitCode(limit: Duration) async -> Int32? {
+        let once = Once()
+        return await withCheckedContinuation { continuation in
+            let timer = Task {
+                try await Task.sleep(for: limit)
+                if once.claim() { continuation.resume(returning: nil) }
+            }
+            Task { [child] in
+                let result = await child.result
+                timer.cancel()
+                guard once.claim() else { return }
+                switch result {
+                case .success(.exited(let code)): continuation.resume(returning: Int32(code))
+                case .success(.signaled(let signal)): continuation.resume(returning: 128 + Int32(signal))
+                case .failure: continuation.resume(returning: 127)
+                }
+            }
+        }
+    }
+
+    /// The next line of the child's output, without its newline; nil at the end. Throws where a line is longer than
+    /// `longest` bytes or nothing came for `limit`.
+    public func readLine(longest: Int, limit: Duration = .seconds(86_400)) async throws -> String? {
+        try await lines.next(longest: longest, limit: limit)
+    }
+
+    private func keepErrors() {
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        while let count = try? buffer.withUnsafeMutableBytes({ try errors.read(into: $0, limit: .seconds(86_400)) }),
+            count > 0
+        {
+            state.withLock { $0.lastErrors = Array(($0.lastErrors + buffer[..<count]).suffix(4096)) }
+        }
+    }
+}
+
+/// Reads lines from a channel without blocking a task.
+public final class LineReader: Sendable {
+    private let channel: BoundedIO
+    private let buffer = Mutex(LineBuffer())
+
+    public init(_ channel: BoundedIO) { self.channel = channel }
+
+    /// The next line; nil at the end of the stream. See `LineBuffer`.
+    public func next(longest: Int, limit: Duration = .seconds(86_400)) async throws -> String? {
+        try await Blocking.run(channel.purpose) { [self] in
+            try buffer.withLock { try $0.next(from: channel, longest: longest, limit: limit) }
+        }
+    }
+}
+
+/// Cuts a stream into lines, of limited length.
+public struct LineBuffer {
+    private var pending: [UInt8] = []
+    private var isAtEnd = false
+
+    public init() {}
+
+    public mutating func next(from channel: BoundedIO, longest: Int, limit: Duration) throws -> String? {
+        var searched = 0
+        while true {
+            if let newline = pending[searched...].firstIndex(of: UInt8(ascii: "\n")) {
+                let line = String(decoding: pending[..<newline], as: UTF8.self)
+                pending.removeSubrange(...newline)
+                return line
+            }
+            searched = pending.count
+            if searched > longest {
+                throw Failure(.failed, "\(channel.purpose) sent a line of more than \(longest) bytes")
+            }
+            // A line without its newline is one that was cut off: it is never taken for a whole one.
+            if isAtEnd { return nil }
+            var buffer = [UInt8](repeating: 0, count: 65_536)
+            let count = try buffer.withUnsafeMutableBytes { try channel.read(into: $0, limit: limit) }
+            if count == 0 { isAtEnd = true } else { pending += buffer[..<count] }
+        }
+    }
+}

@@ -1,0 +1,143 @@
+import HostModel
+import Migration
+import Replication
+import Storage
+
+/// What one host asks of another, or of itself. One JSON object a line on the agent's standard input.
+///
+/// Version 1. A request names everything it needs; the agent checks every name and path against what its own journal
+/// knows before it acts.
+public enum HostRequest: Sendable, Codable {
+    /// First on every connection.
+    case hello(protocolVersion: Int, host: String)
+    /// What this host is and has.
+    case survey(SurveyQuery)
+    /// Performs one step of a migration on this side.
+    case perform(StepOrder)
+    /// The states of a migration's replicas, from the kernel.
+    case replicas(MigrationID)
+    /// Starts comparing the replica's blocks with the peer's.
+    case verify(MigrationID, VolumeName, wholly: Bool)
+    /// Disconnects and connects a replica, so that what a verification found is resynchronised.
+    case reconnect(MigrationID, VolumeName, secret: SharedSecret)
+    /// Why a replica stands alone, from the kernel's log.
+    case explain(MigrationID, VolumeName)
+    /// SHA-256 of the volume's bytes below DRBD. Nothing may be writing.
+    case checksum(MigrationID, VolumeName)
+    /// The coordinator's journal, so that either host can be asked.
+    case mirror(MirrorUpdate)
+}
+
+public enum HostReply: Sendable, Codable {
+    case hello(HelloReply)
+    case survey(HostSurvey)
+    case performed(StepResult)
+    case replicas([VolumeReplica])
+    case explanation(String)
+    case checksum(String)
+    case done
+    case failed(Failure)
+}
+
+public struct HelloReply: Sendable, Codable, Equatable {
+    public var protocolVersion: Int
+    public var version: String
+    /// The name the host calls itself.
+    public var host: String
+    /// Identifies the machine: `/etc/machine-id` or the boot's own; tells a host that is named twice.
+    public var machine: String
+
+    public init(protocolVersion: Int, version: String, host: String, machine: String) {
+        self.protocolVersion = protocolVersion
+        self.version = version
+        self.host = host
+        self.machine = machine
+    }
+}
+
+/// One step to be performed, with all that the performing host must know.
+public struct StepOrder: Sendable, Codable {
+    public var step: Step
+    public var role: Role
+    public var spec: MigrationSpec
+    /// The run of the coordinator; an order of an older run is refused.
+    public var epoch: Int64
+    /// For the steps that connect.
+    public var secret: SharedSecret?
+    /// For the steps that open the target's copy: what the source's kernel said just now.
+    public var sourceReplicas: [VolumeReplica]?
+
+    public init(
+        step: Step, role: Role, spec: MigrationSpec, epoch: Int64, secret: SharedSecret? = nil,
+        sourceReplicas: [VolumeReplica]? = nil
+    ) {
+        self.step = step
+        self.role = role
+        self.spec = spec
+        self.epoch = epoch
+        self.secret = secret
+        self.sourceReplicas = sourceReplicas
+    }
+}
+
+public struct StepResult: Sendable, Codable {
+    /// Things an operator should know that are no failures.
+    public var notes: [String]
+    /// A replica was attached again after an unclean end; see `TrustRequirement`.
+    public var attachedDirty: Bool
+    public var imageSize: ByteCount?
+
+    public init(notes: [String] = [], attachedDirty: Bool = false, imageSize: ByteCount? = nil) {
+        self.notes = notes
+        self.attachedDirty = attachedDirty
+        self.imageSize = imageSize
+    }
+}
+
+/// A volume's replica as the kernel reports it.
+public struct VolumeReplica: Sendable, Codable {
+    public var volume: VolumeName
+    /// Nil where DRBD has no such resource.
+    public var status: ReplicaStatus?
+
+    public init(volume: VolumeName, status: ReplicaStatus?) {
+        self.volume = volume
+        self.status = status
+    }
+}
+
+/// A copy of the coordinator's journal.
+public struct MirrorUpdate: Sendable, Codable {
+    public var id: MigrationID
+    public var epoch: Int64
+    public var machine: MigrationMachine
+    public var events: [MigrationEvent]
+
+    public init(id: MigrationID, epoch: Int64, machine: MigrationMachine, events: [MigrationEvent]) {
+        self.id = id
+        self.epoch = epoch
+        self.machine = machine
+        self.events = events
+    }
+}
+
+/// One line from the coordinator to the agent.
+struct RequestLine: Codable {
+    var id: Int
+    var request: HostRequest
+}
+
+/// One line from the agent to the coordinator.
+struct ReplyLine: Codable {
+    var id: Int
+    var reply: HostReply
+    /// How long the agent worked, and how much of that was commands and waits.
+    var totalMilliseconds: Int64
+    var activeMilliseconds: Int64
+}
+
+public enum AgentProtocol {
+    public static let version = 1
+    /// A longer line is refused before it is parsed.
+    public static let longestLine = 4 << 20
+}

@@ -1,0 +1,154 @@
+import HostModel
+import Hosts
+import Migration
+import Replication
+import Reporting
+import Storage
+
+extension Coordinator {
+    /// Performs one step, on whichever side it belongs to.
+    func perform(_ step: Step) async throws {
+        switch step.side {
+        case .source:
+            // The decision is made by journaling it; nothing is to be done for it.
+            if step == .decide { return }
+            take(try await worker.perform(try await order(step, .source)), of: step)
+        case .target:
+            if step == .finishRestore, let sender {
+                try await sender.release()
+                self.sender = nil
+            }
+            if step == .connectTarget { try await chooseSecret() }
+            take(try await target.perform(try await order(step, .target), limit: limit(of: step)), of: step)
+        case .both:
+            switch step {
+            case .synchronise: try await synchronise()
+            case .verifyCopies: try await verifyCopies()
+            case .transferImage: try await transferImage()
+            case .compareCopies: try await compareCopies()
+            default: throw Failure(.inconsistent, "the step '\(step.rawValue)' belongs to one host")
+            }
+        }
+    }
+
+    private func order(_ step: Step, _ role: Role) async throws -> StepOrder {
+        var order = StepOrder(step: step, role: role, spec: spec, epoch: epoch)
+        switch step {
+        case .connectTarget, .connectSource: order.secret = connectionSecret
+        case .promoteTarget, .releaseTargetVolume: order.sourceReplicas = try await worker.replicas(of: spec)
+        default: break
+        }
+        return order
+    }
+
+    /// Replicas that are connected stay so. Otherwise both sides get a new secret, and the source is quiet until the target
+    /// has it: a peer that knocks with an old one makes both stand alone.
+    private func chooseSecret() async throws {
+        let replicas = try await worker.replicas(of: spec)
+        if replicas.allSatisfy({ $0.status?.connection?.state == .connected }) {
+            connectionSecret = nil
+            return
+        }
+        for control in try await worker.controls(spec, .source) { try await worker.disconnect(control) }
+        connectionSecret = .random()
+    }
+
+    private func take(_ result: StepResult, of step: Step) {
+        for note in result.notes {
+            journal.note(.note(note))
+            report(.note(note))
+        }
+        attachedDirty = attachedDirty || result.attachedDirty
+    }
+
+    /// How long a step on the other side may take before its outcome counts as unknown. Steps that save or restore a guest
+    /// scale with its memory; the agent's own limits are shorter.
+    private func limit(of step: Step) -> Duration {
+        let memory = Duration.seconds(300 + spec.memory.bytes / (4 << 20))
+        switch step {
+        case .saveForVolume, .restoreOnVolume, .restoreAsLinked, .startOnTarget: return memory
+        default: return .seconds(180)
+        }
+    }
+
+    /// Saves the domain on the source while its image is sent; the target has all but the tail at the end.
+    private func transferImage() async throws {
+        let confirm = StepOrder(step: .finishRestore, role: .target, spec: spec, epoch: epoch)
+        let isSaved = try await worker.observe(spec) == .absent
+        // After an interruption the domain may have been restored there already.
+        if isSaved, (try? await target.perform(confirm, limit: .seconds(60))) != nil { return }
+        // A guest that still runs must not be stopped for a hand-over that cannot be.
+        if !isSaved { try await requireReadiness() }
+        let sender = try await ImageSender(spec: spec, epoch: epoch)
+        self.sender = sender
+        let started = ContinuousClock.now
+        if isSaved {
+            try worker.requireWholeImage(spec, .handOver)
+            sender.saveEnded()
+            let path = host.images.path(spec.id, .handOver)
+            try await follow(sender) { try await sender.send(path) }
+        } else {
+            try await saveAndSend(sender)
+        }
+        let (size, sent) = sender.position
+        journal.note(
+            .imageSent(size: size, sent: sent, milliseconds: started.duration(to: .now).milliseconds))
+    }
+
+    /// `xl save` writes the file, the sender follows it. Whichever fails, the save itself is let come to its end.
+    private func saveAndSend(_ sender: ImageSender) async throws {
+        let (worker, spec) = (self.worker, self.spec)
+        let path = try host.images.create(spec.id, .handOver)
+        let save = Task {
+            do {
+                _ = try await worker.save(spec, .handOver)
+                sender.saveEnded()
+            } catch {
+                sender.stop()
+                throw error
+            }
+        }
+        do {
+            try await follow(sender) { try await sender.send(path) }
+        } catch {
+            // A failed save is the cause, a sender that was stopped for it only the symptom.
+            try await save.value
+            throw error
+        }
+        try await save.value
+    }
+
+    /// Reports the image's progress while `body` runs, and counts its time as waiting.
+    private func follow(_ sender: ImageSender, _ body: @escaping @Sendable () async throws -> Void) async throws {
+        let (report, memory) = (self.report, spec.memory)
+        let ticker = Task {
+            while !Task.isCancelled {
+                let (size, sent) = sender.position
+                report(.image(read: size, total: memory, sent: sent))
+                try await Task.sleep(for: .milliseconds(250))
+            }
+        }
+        defer { ticker.cancel() }
+        try await host.activity.during(body)
+    }
+
+    /// Takes both copies' checksums side by side, while nothing writes to them.
+    private func compareCopies() async throws {
+        let (worker, target, spec) = (self.worker, self.target, self.spec)
+        let recorded = try worker.recorded(spec.id)
+        for volume in spec.volumes {
+            let request = HostRequest.checksum(spec.id, volume.name)
+            let limit = Duration.seconds(180 + volume.size.bytes / (10 << 20))
+            async let here = worker.checksum(volume.name, of: recorded)
+            async let there = target.checksum(request, limit: limit)
+            let (source, copy) = try await (here, there)
+            journal.note(.compared(volume: volume.name, source: source, target: copy))
+            guard source == copy else {
+                throw Failure(
+                    .failed, "the copies of \(volume.name) differ",
+                    why: "SHA-256 on \(spec.source.name) is \(source), on \(spec.target.name) \(copy)",
+                    remedy: "the domain is put back on the source; run the migration again")
+            }
+        }
+    }
+}

@@ -1,0 +1,217 @@
+import HostModel
+import Hosts
+import Migration
+import Replication
+import Reporting
+import Synchronization
+
+/// Drives one migration from the source: *journal the machine → perform → tell the machine*. There is one for a migration at
+/// a time; a lock file sees to that.
+public final class Coordinator {
+    /// How a run ended.
+    public enum End: Sendable, Equatable {
+        case migrated
+        case rolledBack(because: Failure)
+        case suspended(MigrationMachine.Suspension)
+    }
+
+    let worker: HostWorker
+    let target: RemoteHost
+    let spec: MigrationSpec
+    let epoch: Int64
+    var journal: CoordinatorJournal
+    let report: @Sendable (ProgressUpdate) -> Void
+    /// Set by Ctrl-C.
+    let interruption: Interruption
+    var sender: ImageSender?
+    /// Some replica was attached again after an unclean end: only a comparison of every block is trusted.
+    var attachedDirty = false
+    /// For the connection that is being made; nil where the replicas are connected.
+    var connectionSecret: SharedSecret?
+    private var openFreeze: (freeze: Freeze, since: Int64)?
+
+    var host: HostContext { worker.host }
+
+    /// - Parameter journal: the migration's journal, with the machine that is to be driven.
+    public init(
+        worker: HostWorker, spec: MigrationSpec, journal: CoordinatorJournal, interruption: Interruption,
+        report: @escaping @Sendable (ProgressUpdate) -> Void
+    ) {
+        self.worker = worker
+        self.spec = spec
+        self.journal = journal
+        self.interruption = interruption
+        self.report = report
+        epoch = journal.epoch
+        target = RemoteHost(spec.target.name, from: worker.host, version: worker.version)
+        openFreeze = journal.openFreeze
+    }
+
+    /// Runs until the migration has ended or must stop. `event` is nil for a new migration, `.resumed` or
+    /// `.abortRequested` for one that was begun before. Throws only where the event is refused or nothing could be recorded.
+    public func run(_ event: MigrationMachine.Event?) async throws -> End {
+        let started = ContinuousClock.now
+        let activeBefore = host.activity.total
+        var action = try event.map { try journal.advance($0, []) } ?? journal.machine.action
+        journal.note(.runBegan(epoch: epoch, resumed: event != nil))
+        defer { target.close() }
+        while true {
+            switch action {
+            case .perform(let step): action = try await take(step)
+            case .refuse(let failure): throw failure
+            case .stop(let suspension):
+                await end(.suspended(suspension.reason, needsRecovery: suspension.needsRecovery), started, activeBefore)
+                return .suspended(suspension)
+            case .finish(let outcome):
+                await end(.finished(outcome), started, activeBefore)
+                switch outcome {
+                case .migrated: return .migrated
+                case .rolledBack(let failure): return .rolledBack(because: failure)
+                }
+            }
+        }
+    }
+
+    /// Takes one step and returns what follows.
+    private func take(_ step: Step) async throws -> MigrationMachine.Action {
+        if interruption.isRequested, let way = try interrupted() { return way }
+        report(.stepBegan(step))
+        journal.note(.stepBegan(step))
+        openFreezeIfNeeded(before: step)
+        let event: MigrationMachine.Event
+        do {
+            try await perform(step)
+            closeFreezeIfNeeded(after: step)
+            journal.note(.stepEnded(step))
+            report(.stepEnded(step))
+            event = .done
+        } catch {
+            let failure = Failure(error, doing: "cannot \(step.title)")
+            if failure.code == .interrupted, interruption.isRequested, let way = try interrupted() { return way }
+            journal.note(.stepFailed(step, failure))
+            report(.stepFailed(step, failure))
+            event = failure.leavesOutcomeOpen ? .unknown(failure) : .failed(failure)
+            if step.phase == .handOver { await giveImageUp() }
+        }
+        let action = try advance(event)
+        await mirrorBetweenPhases(step, action)
+        return action
+    }
+
+    /// Records what follows `event`. A way back goes on even where it cannot be recorded: each of its steps finds what is
+    /// already so, and a guest must not stay frozen because a file system is full.
+    private func advance(_ event: MigrationMachine.Event) throws -> MigrationMachine.Action {
+        do { return try journal.advance(event, []) } catch {
+            let failure = Failure(error, doing: "cannot write the journal")
+            if journal.machine.isCommitted { throw failure }
+            report(.note("the journal cannot be written: \(failure)"))
+            return journal.advanceUnrecorded(.failed(failure))
+        }
+    }
+
+    /// Ctrl-C: back to the source while that is possible; otherwise the run says so and goes on. Nil where it goes on.
+    private func interrupted() throws -> MigrationMachine.Action? {
+        interruption.acknowledge()
+        if case .rollingBack = journal.machine.state { return nil }
+        if journal.machine.isCommitted {
+            report(.note("interrupted, but the domain belongs to \(spec.target.name) already: finishing"))
+            return nil
+        }
+        report(.note("interrupted: going back to the source"))
+        return try journal.advance(.abortRequested, [.note("interrupted by the operator")])
+    }
+
+    func giveImageUp() async {
+        await sender?.cancel()
+        sender = nil
+    }
+
+    private func openFreezeIfNeeded(before step: Step) {
+        guard openFreeze == nil, let freeze = spec.plan.freeze(during: step), step.startsFreeze else { return }
+        openFreeze = (freeze, HostContext.now())
+        journal.note(.freezeBegan(freeze))
+        report(.freezeBegan(freeze))
+    }
+
+    private func closeFreezeIfNeeded(after step: Step) {
+        guard let open = openFreeze, step.endsFreeze else { return }
+        openFreeze = nil
+        journal.note(.freezeEnded(open.freeze))
+        report(.freezeEnded(open.freeze, milliseconds: HostContext.now() - open.since))
+    }
+
+    private func end(_ kind: MigrationEvent.Kind, _ started: ContinuousClock.Instant, _ activeBefore: Duration) async {
+        let total = started.duration(to: .now)
+        let active = host.activity.total - activeBefore
+        journal.note(
+            .accounted(total: total.milliseconds, own: max(0, (total - active).milliseconds)))
+        journal.note(kind)
+        do { try journal.flush() } catch { report(.note("the end could not be recorded: \(error)")) }
+        await mirror()
+    }
+
+    /// The target's copy of the journal is refreshed where no freeze waits for it.
+    private func mirrorBetweenPhases(_ step: Step, _ action: MigrationMachine.Action) async {
+        guard openFreeze == nil, case .perform(let next) = action, next.phase != step.phase else { return }
+        await mirror()
+    }
+
+    /// A target that cannot be told now is told at the next phase; its copy is for the operator, nothing depends on it.
+    private func mirror() async {
+        let update = MirrorUpdate(
+            id: spec.id, epoch: epoch, machine: journal.machine, events: journal.takeUnmirrored())
+        do { _ = try await target.ask(.mirror(update), limit: .seconds(15)) } catch {
+            journal.returnUnmirrored(update.events)
+        }
+    }
+}
+
+/// The operator's Ctrl-C, set by a signal handler and read between steps.
+public final class Interruption: Sendable {
+    private let count = Mutex((requested: false, acknowledged: false))
+
+    public init() {}
+
+    public func request() { count.withLock { $0 = (true, $0.acknowledged) } }
+
+    /// There is a request that the run has not reacted to.
+    public var isRequested: Bool { count.withLock { $0.requested && !$0.acknowledged } }
+
+    /// The run was interrupted at some time.
+    public var wasRequested: Bool { count.withLock { $0.requested } }
+
+    func acknowledge() { count.withLock { $0.acknowledged = true } }
+
+    /// Throws where the operator has asked for the end.
+    func check() throws {
+        if isRequested { throw Failure(.interrupted, "interrupted by the operator") }
+    }
+}
+
+extension Failure {
+    /// Whether what was asked for may have happened all the same.
+    var leavesOutcomeOpen: Bool {
+        switch code {
+        case .outcomeUnknown, .unreachable: true
+        case .usage, .notFound, .refused, .busy, .failed, .inconsistent, .needsRecovery, .interrupted: false
+        }
+    }
+}
+
+extension Step {
+    /// The domain stops during this step.
+    var startsFreeze: Bool {
+        switch self {
+        case .saveForReplica, .transferImage, .saveForVolume: true
+        default: false
+        }
+    }
+
+    /// The domain runs again after this step.
+    var endsFreeze: Bool {
+        switch self {
+        case .continueOnReplica, .startOnTarget, .continueOnVolume, .continueOnSource, .continueAsLinked: true
+        default: false
+        }
+    }
+}

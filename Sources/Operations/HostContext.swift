@@ -1,0 +1,47 @@
+import HostModel
+import Hosts
+import Storage
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// This host, as everything that acts on it sees it: where things are, how commands run, what is recorded.
+public struct HostContext: Sendable {
+    public let paths: Paths
+    public let configuration: HostConfiguration
+    public let runner: any CommandRunner
+    public let activity: ActivityClock
+    public let database: StateDatabase
+    public let links: LinkDirectory
+    public let images: SavedImages
+    /// The name this host calls itself.
+    public let name: HostName
+
+    /// Opens the state of this host. Throws where the configuration or the journal cannot be read.
+    public init(paths: Paths = Paths(), trace: @escaping @Sendable (String) -> Void = { _ in }) throws {
+        self.paths = paths
+        configuration = try HostConfiguration.load(paths.configuration)
+        activity = ActivityClock()
+        runner = ProcessRunner(activity: activity, trace: trace)
+        database = try StateDatabase(path: paths.database)
+        links = LinkDirectory(path: paths.links)
+        images = SavedImages(directory: paths.images)
+        name = try HostName(try configuration.host ?? Self.kernelHostName())
+    }
+
+    private static func kernelHostName() throws -> String {
+        var buffer = [CChar](repeating: 0, count: 256)
+        guard gethostname(&buffer, buffer.count - 1) == 0 else {
+            throw Failure(.failed, "cannot read the host's name", why: String(cString: strerror(errno)))
+        }
+        return String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+    }
+
+    /// Milliseconds since 1970.
+    public static func now() -> Int64 {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        return Int64(time.tv_sec) * 1000 + Int64(time.tv_nsec) / 1_000_000
+    }
+}

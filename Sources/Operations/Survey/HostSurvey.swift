@@ -1,0 +1,76 @@
+import Domains
+import HostModel
+import Replication
+import Storage
+
+/// What a survey is asked about.
+public struct SurveyQuery: Sendable, Codable, Equatable {
+    public var domain: DomainName?
+    public var volumes: [VolumeName]
+    /// The ports that might be used, to be tried.
+    public var address: String?
+
+    public init(domain: DomainName?, volumes: [VolumeName], address: String? = nil) {
+        self.domain = domain
+        self.volumes = volumes
+        self.address = address
+    }
+}
+
+/// What a host is, has and uses, as far as a migration cares. Everything is read, nothing changed.
+public struct HostSurvey: Sendable, Codable, Equatable {
+    public var host: HostName
+    public var version: String
+    /// Nil where the host does not run under Xen; the reason stands in `obstacles`.
+    public var xen: HostCapabilities?
+    public var drbd: DRBDFacts
+    /// The CPU's flags as Linux shows them.
+    public var cpuFlags: Set<String>
+    /// Milliseconds since 1970.
+    public var clock: Int64
+    public var groups: [GroupFacts]
+    public var freeForImages: ByteCount
+    public var numbers: NumbersInUse
+    /// The names of all domains on the host.
+    public var domains: [String]
+    /// The asked-for domain's open migration, if there is one.
+    public var openMigration: String?
+    /// What stands under the asked-for volumes' names.
+    public var volumes: [VolumeFacts]
+    /// Whether LVM keeps its hands off DRBD devices.
+    public var lvmAcceptsDRBD: Bool
+    /// What could not be found out, and why.
+    public var obstacles: [Failure]
+}
+
+public struct DRBDFacts: Sendable, Codable, Equatable {
+    /// Nil where the module is not loaded.
+    public var version: String?
+    /// Whether the module can be loaded.
+    public var isAvailable: Bool
+    public var objections: [Failure]
+}
+
+public struct GroupFacts: Sendable, Codable, Equatable {
+    public var name: VolumeGroupName
+    public var free: ByteCount
+    public var extentSize: ByteCount
+}
+
+/// What a host has under a volume's name.
+public struct VolumeFacts: Sendable, Codable, Equatable {
+    public var name: VolumeName
+    /// The journal's record.
+    public var record: Volume?
+    /// What the link shows, or nil where there is none; and whether it leads to a device.
+    public var link: String?
+    public var linkIsWhole: Bool
+    /// The size of what the link leads to.
+    public var size: ByteCount?
+    /// Something that is no link stands in the link's place.
+    public var isForeign: Bool
+    /// The link leads to where the record says.
+    public var linkMatchesRecord: Bool
+    /// Volume groups that have an LV of this name.
+    public var groups: [VolumeGroupName]
+}

@@ -1,0 +1,123 @@
+import Domains
+import FoundationEssentials
+import HostModel
+import Hosts
+import Migration
+import Replication
+import Storage
+
+extension HostWorker {
+    /// Looks at everything a migration needs to know of this host. What cannot be found out becomes an obstacle, so that
+    /// one look shows all that is wrong.
+    func survey(_ query: SurveyQuery) async throws -> HostSurvey {
+        var obstacles: [Failure] = []
+        func attempt<Value>(_ what: String, _ otherwise: Value, _ body: () async throws -> Value) async -> Value {
+            do { return try await body() } catch {
+                obstacles.append(Failure(error, doing: what).on(host.name.text))
+                return otherwise
+            }
+        }
+        let xen = await attempt("cannot ask Xen", nil as HostCapabilities?) {
+            try HostCapabilities(parsing: try await host.runner.run(XLCommands.info()).output)
+        }
+        let domains = await attempt("cannot list the domains", [String]()) {
+            try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output).entries.compactMap(\.name)
+        }
+        let groups = await attempt("cannot list the volume groups", [GroupFacts]()) {
+            try LVMReport.groups(try await host.runner.run(LVMCommands.listGroups()).output).map {
+                GroupFacts(name: $0.name, free: $0.free, extentSize: $0.extentSize)
+            }
+        }
+        let logicalVolumes = await attempt("cannot list the logical volumes", [LogicalVolume]()) {
+            try LVMReport.volumes(try await host.runner.run(LVMCommands.listVolumes()).output)
+        }
+        let volumes = await attempt("cannot look at the volumes", [VolumeFacts]()) {
+            try query.volumes.map { try facts($0, logicalVolumes) }
+        }
+        let numbers = await attempt("cannot find free DRBD numbers", NumbersInUse()) { try await numbersInUse() }
+        let free = await attempt("cannot look at the image directory", ByteCount(0)) { try host.images.freeSpace() }
+        let acceptsDRBD = await attempt("cannot read LVM's filter", false) {
+            let output = try await host.runner.run(LVMDeviceFilter.query()).output
+            return try LVMDeviceFilter(parsing: output).accepts("/dev/drbd0")
+        }
+        return HostSurvey(
+            host: host.name, version: version, xen: xen, drbd: drbdFacts(),
+            cpuFlags: CPUInfoFlags.parse(KernelFile.read("/proc/cpuinfo") ?? ""), clock: HostContext.now(),
+            groups: groups, freeForImages: free, numbers: numbers, domains: domains,
+            openMigration: try openMigration(of: query.domain), volumes: volumes, lvmAcceptsDRBD: acceptsDRBD,
+            obstacles: obstacles)
+    }
+
+    private func openMigration(of domain: DomainName?) throws -> String? {
+        guard let domain else { return nil }
+        return try host.database.migrations(openOnly: true).first { $0.domain == domain.text }?.id
+    }
+
+    private func drbdFacts() -> DRBDFacts {
+        let version = KernelFile.read(DRBDModule.versionFile).map { $0.filter { !$0.isWhitespace } }
+        let release = (KernelFile.read("/proc/sys/kernel/osrelease") ?? "").filter { !$0.isWhitespace }
+        let known = KernelFile.read("/lib/modules/\(release)/modules.dep") ?? ""
+        let builtIn = KernelFile.read("/lib/modules/\(release)/modules.builtin") ?? ""
+        let isAvailable = version != nil || known.contains("/drbd.ko") || builtIn.contains("/drbd.ko")
+        guard version != nil else { return DRBDFacts(version: nil, isAvailable: isAvailable, objections: []) }
+        let objections = DRBDModule.objections(
+            disableSendpage: KernelFile.read(DRBDModule.parameterDirectory + "/disable_sendpage"),
+            usermodeHelper: KernelFile.read(DRBDModule.parameterDirectory + "/usermode_helper"))
+        return DRBDFacts(version: version, isAvailable: true, objections: objections)
+    }
+
+    private func facts(_ name: VolumeName, _ logicalVolumes: [LogicalVolume]) throws -> VolumeFacts {
+        let record = try host.database.volume(name)
+        var facts = VolumeFacts(
+            name: name, record: try recordedVolume(name), link: nil, linkIsWhole: false, size: nil, isForeign: false,
+            linkMatchesRecord: false,
+            groups: logicalVolumes.filter { $0.reference.name == LogicalVolumeName(of: name) }.map(\.reference.group))
+        switch try host.links.read(name) {
+        case .absent: break
+        case .notALink: facts.isForeign = true
+        case .link(let target, let end):
+            facts.link = target
+            if case .device = end {
+                facts.linkIsWhole = true
+                facts.size = try BlockDevice(at: target).size()
+            }
+            facts.linkMatchesRecord = try record.map { try matches(target, $0) } ?? false
+        }
+        return facts
+    }
+
+    /// A file's loop device has another name after every boot; the link is right where it leads to a device over the file.
+    private func matches(_ target: String, _ record: VolumeRecord) throws -> Bool {
+        if record.backing.hasPrefix("/dev/") {
+            switch try host.links.compare(record.name, expected: record.backing) {
+            case .same, .sameDevice: return true
+            case .dangling, .absent, .differs: return false
+            }
+        }
+        let node = try BlockDevice(at: target).node
+        let file = KernelFile.read("/sys/block/\(node.split(separator: "/").last ?? "")/loop/backing_file")
+        return file?.trimmingSuffix(while: \.isNewline) == record.backing[...]
+    }
+
+    /// Minors and ports that the journal, DRBD or anything else holds on this host.
+    func numbersInUse() async throws -> NumbersInUse {
+        let held = try host.database.allocations()
+        var numbers = NumbersInUse(minors: held.minors, ports: held.ports)
+        for table in ["/proc/net/tcp", "/proc/net/tcp6"] {
+            numbers.ports.formUnion(NumbersInUse.ports(procNetTCP: KernelFile.read(table) ?? ""))
+        }
+        if KernelFile.read(DRBDModule.versionFile) != nil {
+            let output = try await host.runner.run(DRBDCommands(dialect: try await dialect()).statusOfAll).output
+            numbers.minors.formUnion(try ReplicaStatus.parse(events2: output).flatMap { $0.volumes.map(\.minor) })
+        }
+        return numbers
+    }
+}
+
+extension String {
+    fileprivate func trimmingSuffix(while condition: (Character) -> Bool) -> Substring {
+        var text = self[...]
+        while let last = text.last, condition(last) { text = text.dropLast() }
+        return text
+    }
+}

@@ -1,0 +1,198 @@
+import Domains
+import HostModel
+import Storage
+
+extension Preflight {
+    /// What speaks against moving this domain.
+    func subjectFindings(_ subject: Subject) -> [Finding] {
+        memoryFindings(subject) + cpuFindings(subject) + nameFindings(subject)
+            + zip(subject.volumes, subject.targetPlaces).flatMap { volumeFindings($0, $1) } + spaceFindings(subject)
+    }
+
+    private func memoryFindings(_ subject: Subject) -> [Finding] {
+        guard let xen = target.xen else { return [] }
+        var findings: [Finding] = []
+        if !xen.canRun(subject.description.type) {
+            findings.append(
+                Finding(
+                    .blocking, target.host, "this host cannot run \(subject.description.type.rawValue) guests",
+                    why: "its Xen or its CPU does not offer it", remedy: "choose another target"))
+        }
+        let needed = MemoryRequirement.restore(of: subject.description)
+        if xen.freeMemory < needed {
+            findings.append(
+                Finding(
+                    .blocking, target.host, "there is too little memory for the guest",
+                    why: "\(needed) are needed, \(xen.freeMemory) are free",
+                    remedy: "shut down or balloon down a guest there, or choose another target"))
+        } else {
+            findings.append(Finding(.fine, target.host, "\(xen.freeMemory) of memory are free, \(needed) are needed"))
+        }
+        return findings
+    }
+
+    private func cpuFindings(_ subject: Subject) -> [Finding] {
+        guard let here = source.xen, let there = target.xen else { return [] }
+        let missing = here.cpuFeatures.missing(in: there.cpuFeatures, mattersTo: subject.description.type)
+        guard missing.isEmpty else {
+            return [
+                Finding(
+                    .blocking, target.host, "the CPU lacks \(missing.map(\.name).joined(separator: ", "))",
+                    why: "a guest that has seen a feature on \(source.host) uses it after the restore, and crashes",
+                    remedy: "choose a target with the same or a newer CPU, or mask the feature for the guest (cpuid=)")
+            ]
+        }
+        return [Finding(.fine, target.host, "the CPU has every feature of \(source.host)'s")]
+    }
+
+    private func nameFindings(_ subject: Subject) -> [Finding] {
+        var findings: [Finding] = []
+        if target.domains.contains(subject.description.name) {
+            findings.append(
+                Finding(
+                    .blocking, target.host, "there is a domain '\(subject.description.name)' already",
+                    remedy: "rename or destroy it"))
+        }
+        for (survey, id) in [(source, source.openMigration), (target, target.openMigration)] {
+            guard let id else { continue }
+            findings.append(
+                Finding(
+                    .blocking, survey.host, "migration \(id) of this domain is not finished",
+                    remedy: "see 'xenlvs migration status \(id)'; resume or abort it"))
+        }
+        for obstacle in subject.description.obstacles {
+            findings.append(Finding(.blocking, source.host, "the domain cannot be migrated", why: obstacle))
+        }
+        return findings
+    }
+
+    private func volumeFindings(_ name: VolumeName, _ place: VolumePlace) -> [Finding] {
+        guard let here = source.volumes.first(where: { $0.name == name }) else { return [] }
+        return sourceLinkFindings(here) + targetVolumeFindings(here, place)
+    }
+
+    private func sourceLinkFindings(_ volume: VolumeFacts) -> [Finding] {
+        let link = "/dev/xenlvs/\(volume.name)"
+        if volume.isForeign {
+            return [Finding(.blocking, source.host, "\(link) is not a link", remedy: "move it away by hand")]
+        }
+        guard let shown = volume.link else {
+            return [
+                Finding(
+                    .blocking, source.host, "the link \(link) is missing",
+                    remedy: "put it back with 'xenlvs link repair'")
+            ]
+        }
+        guard let record = volume.record else {
+            return [
+                Finding(
+                    .blocking, source.host, "the volume \(volume.name) is not recorded",
+                    why: "the link to \(shown) was made by hand",
+                    remedy: "record it with 'xenlvs link set \(volume.name) \(shown)'")
+            ]
+        }
+        guard volume.linkIsWhole else {
+            return [
+                Finding(
+                    .blocking, source.host, "the link \(link) leads nowhere", why: "there is no \(shown)",
+                    remedy: "see 'xenlvs link show \(volume.name)' and 'xenlvs link repair'")
+            ]
+        }
+        guard volume.linkMatchesRecord else {
+            return [
+                Finding(
+                    .blocking, source.host, "the link \(link) was changed by hand",
+                    why: "it leads to \(shown), recorded is \(record.place)",
+                    remedy: "put it right with 'xenlvs link repair', or record it with 'xenlvs link set'")
+            ]
+        }
+        if case .needsRecovery(let reason) = record.state {
+            return [Finding(.blocking, source.host, "the volume \(volume.name) needs recovery", why: reason)]
+        }
+        return [Finding(.fine, source.host, "\(link) leads to \(shown)")]
+    }
+
+    private func targetVolumeFindings(_ here: VolumeFacts, _ place: VolumePlace) -> [Finding] {
+        guard let there = target.volumes.first(where: { $0.name == here.name }) else { return [] }
+        var findings: [Finding] = []
+        if there.isForeign {
+            findings.append(
+                Finding(
+                    .blocking, target.host, "/dev/xenlvs/\(here.name) is not a link", remedy: "move it away by hand"))
+        } else if there.record == nil, let link = there.link {
+            findings.append(
+                Finding(
+                    .blocking, target.host, "there is a link /dev/xenlvs/\(here.name) already",
+                    why: "it leads to \(link) and xenlvs did not make it", remedy: "remove it"))
+        }
+        let isThere = place.logicalVolume.map { there.groups.contains($0.group) } ?? (there.record != nil)
+        guard isThere else { return findings }
+        switch there.record?.state {
+        case .retired where there.record?.size == here.size && there.record?.place == place:
+            findings.append(Finding(.fine, target.host, "the copy of \(here.name) at \(place) is used again"))
+        case .retired, .incoming, .active, .needsRecovery, nil:
+            findings.append(
+                Finding(
+                    .blocking, target.host, "there is a volume \(here.name) at \(place) already",
+                    why: there.record == nil
+                        ? "xenlvs has no record of it as a copy of its own"
+                        : "it is not a left-over copy of the same size",
+                    remedy: "remove or rename it, or choose another group with --target-vg"))
+        }
+        return findings
+    }
+
+    private func spaceFindings(_ subject: Subject) -> [Finding] {
+        var findings: [Finding] = []
+        let image = MemoryRequirement.savedImage(of: subject.description)
+        for survey in [source, target] where survey.freeForImages < image {
+            findings.append(
+                Finding(
+                    .blocking, survey.host, "there is too little room for the saved image",
+                    why: "\(image) are needed below /var/lib/xenlvs, \(survey.freeForImages) are free",
+                    remedy: "free some space"))
+        }
+        let new = zip(subject.volumes, subject.targetPlaces).filter { name, place in
+            let there = target.volumes.first { $0.name == name }
+            return place.logicalVolume.map { there?.groups.contains($0.group) != true } ?? false
+        }
+        for (group, needs) in Dictionary(grouping: new, by: { $0.1.logicalVolume?.group.text ?? "" }) {
+            findings += groupFindings(group, needs.map(\.0))
+        }
+        return findings
+    }
+
+    private func groupFindings(_ name: String, _ volumes: [VolumeName]) -> [Finding] {
+        guard let group = target.groups.first(where: { $0.name.text == name }) else {
+            return [
+                Finding(
+                    .blocking, target.host, "there is no volume group '\(name)'",
+                    why: "there are \(target.groups.map(\.name.text).joined(separator: ", "))",
+                    remedy: "choose one with --target-vg")
+            ]
+        }
+        var findings: [Finding] = []
+        var needed = ByteCount(0)
+        for volume in volumes {
+            guard let size = source.volumes.first(where: { $0.name == volume })?.size else { continue }
+            if size.bytes % group.extentSize.bytes != 0 {
+                findings.append(
+                    Finding(
+                        .blocking, target.host, "a volume of exactly \(size.bytes) bytes cannot be made in '\(name)'",
+                        why: "its extents have \(group.extentSize)",
+                        remedy: "choose a group with smaller extents, or extend \(volume) to a multiple of them"))
+            }
+            // Metadata take one extent or a few.
+            needed = needed + size + group.extentSize.roundedUp(to: .mebibytes(4))
+        }
+        if group.free < needed {
+            findings.append(
+                Finding(
+                    .blocking, target.host, "the volume group '\(name)' is too small",
+                    why: "\(needed) are needed, \(group.free) are free", remedy: "free some space or add a disk to it"))
+        } else {
+            findings.append(Finding(.fine, target.host, "'\(name)' has \(group.free) free, \(needed) are needed"))
+        }
+        return findings
+    }
+}

@@ -1,0 +1,167 @@
+import Domains
+import HostModel
+import Hosts
+import Migration
+import Storage
+
+/// A migration's domain on one host, as Xen has it.
+enum DomainObservation: Equatable {
+    case absent
+    case present(DomainID, DomainState)
+
+    var isPaused: Bool {
+        if case .present(_, .paused) = self { true } else { false }
+    }
+}
+
+extension HostWorker {
+    /// Looks for the domain by name. Throws `.inconsistent` where the name belongs to another domain.
+    func observe(_ spec: MigrationSpec) async throws -> DomainObservation {
+        let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
+        guard let entry = listing.domain(named: spec.domain), let id = entry.id else { return .absent }
+        let path = try await host.runner.run(.query(.xenstoreRead, "/local/domain/\(id)/vm")).output
+        guard path.trimmingPrefix("/vm/").prefix(36).lowercased() == spec.uuid.lowercased() else {
+            throw Failure(
+                .inconsistent, "the domain \(spec.domain) is another one than the one that is migrated",
+                host: host.name.text, remedy: "rename or destroy it")
+        }
+        return .present(id, entry.state)
+    }
+
+    /// Saves the domain into the image for `purpose`; afterwards it is gone from Xen and the image is whole.
+    func save(_ spec: MigrationSpec, _ purpose: SavedImages.Purpose) async throws -> StepResult {
+        switch try await settled(spec) {
+        case .absent: try requireWholeImage(spec, purpose)
+        case .present(let id, .active): try await save(spec, id, purpose)
+        case .present(_, let state):
+            throw Failure(
+                .refused, "cannot save \(spec.domain)", host: host.name.text, why: "it is \(state.rawValue)",
+                remedy: "bring it into its running state first")
+        }
+        return StepResult(imageSize: host.images.size(spec.id, purpose))
+    }
+
+    private func save(_ spec: MigrationSpec, _ id: DomainID, _ purpose: SavedImages.Purpose) async throws {
+        let path = try host.images.create(spec.id, purpose)
+        let command = XLCommands.save(
+            id, to: .file(path), then: .destroy, deadline: XLCommands.deadline(memory: spec.memory))
+        do { try await host.runner.run(command) } catch {
+            throw try await afterFailedSave(spec, Failure(error, doing: "cannot save \(spec.domain)"))
+        }
+        guard try await observe(spec) == .absent else {
+            throw Failure(.failed, "'xl save' has ended but \(spec.domain) is still there", host: host.name.text)
+        }
+        try requireWholeImage(spec, purpose)
+    }
+
+    /// A failed `xl save` lets the domain run on; anything else needs the operator.
+    private func afterFailedSave(_ spec: MigrationSpec, _ failure: Failure) async throws -> Failure {
+        if failure.code == .outcomeUnknown { return failure }
+        switch try await settled(spec) {
+        case .present(_, .active): return failure.on(host.name.text)
+        case .absent, .present:
+            return Failure(
+                .needsRecovery, "cannot save \(spec.domain), and it does not run on either", host: host.name.text,
+                why: failure.why, remedy: "look at 'xl list' and /var/log/xen", causes: [failure])
+        }
+    }
+
+    func requireWholeImage(_ spec: MigrationSpec, _ purpose: SavedImages.Purpose) throws {
+        let state = try host.images.state(spec.id, purpose)
+        guard state == .whole else {
+            throw Failure(
+                .inconsistent, "the domain \(spec.domain) is not there and has no whole image", host: host.name.text,
+                why: "the image \(host.images.path(spec.id, purpose)) is \(state)",
+                remedy: "start the domain from its configuration with 'xl create'; its disks are as it left them")
+        }
+    }
+
+    /// What the domain is once no `xl save` is at work on it any more. A coordinator that died leaves its save running.
+    func settled(_ spec: MigrationSpec) async throws -> DomainObservation {
+        let deadline = ContinuousClock.now + XLCommands.deadline(memory: spec.memory)
+        while true {
+            let observation = try await observe(spec)
+            guard case .present(let id, .suspended) = observation else { return observation }
+            if try !ProcessTable.isSaving(id) {
+                // The 'xl save' was killed: the memory is intact, but only a save that ends lets the domain run on.
+                try await host.runner.run(XLCommands.resumeSuspended(id, memory: spec.memory))
+                continue
+            }
+            guard ContinuousClock.now < deadline else {
+                throw Failure(
+                    .needsRecovery, "the domain \(spec.domain) stays suspended", host: host.name.text,
+                    why: "the 'xl save' that suspended it has not ended",
+                    remedy: "destroy it with 'xl destroy \(spec.domain)' and restore or start it again")
+            }
+            try await Task.sleep(for: .milliseconds(200))
+        }
+    }
+
+    /// Restores the domain from the image for `purpose`, paused, on what its links point to.
+    func restore(_ spec: MigrationSpec, _ role: Role, _ purpose: SavedImages.Purpose) async throws -> StepResult {
+        switch try await observe(spec) {
+        case .present(_, .paused), .present(_, .active): break
+        case .present(_, let state):
+            throw Failure(.failed, "the domain \(spec.domain) is \(state.rawValue)", host: host.name.text)
+        case .absent:
+            try requireWholeImage(spec, purpose)
+            try await checkSizes(spec, role)
+            let image = ImageEndpoint.file(host.images.path(spec.id, purpose))
+            let command = XLCommands.restorePaused(from: image, deadline: XLCommands.deadline(memory: spec.memory))
+            do { try await host.runner.run(command) } catch {
+                throw Failure(error, doing: "cannot restore \(spec.domain)").on(host.name.text)
+            }
+        }
+        try await checkDisks(spec)
+        return StepResult()
+    }
+
+    /// Marks the image as spent and lets the domain run.
+    func letRun(_ spec: MigrationSpec, _ purpose: SavedImages.Purpose) async throws -> StepResult {
+        switch try await observe(spec) {
+        case .present(_, .active): try host.images.markSpent(spec.id, purpose)
+        case .present(let id, .paused):
+            try host.images.markSpent(spec.id, purpose)
+            try await host.runner.run(XLCommands.unpause(id))
+            guard case .present(_, .active) = try await observe(spec) else {
+                throw Failure(.failed, "the domain \(spec.domain) does not run after its unpause", host: host.name.text)
+            }
+        case .present(_, let state):
+            throw Failure(.failed, "the domain \(spec.domain) is \(state.rawValue)", host: host.name.text)
+        case .absent: throw Failure(.failed, "the domain \(spec.domain) is gone", host: host.name.text)
+        }
+        return StepResult()
+    }
+
+    /// Checks that the domain holds the very devices that its links point to: between the restore and now nothing may
+    /// have opened something else.
+    func checkDisks(_ spec: MigrationSpec) async throws {
+        guard case .present(let id, _) = try await observe(spec) else {
+            throw Failure(.failed, "the domain \(spec.domain) was restored but is not there", host: host.name.text)
+        }
+        for volume in spec.volumes {
+            guard case .link(let target, .device(_, let number)) = try host.links.read(volume.name) else {
+                throw Failure(
+                    .inconsistent, "the link \(host.links.path(of: volume.name)) does not lead to a device",
+                    host: host.name.text, remedy: "see 'xenlvs link show \(volume.name)'")
+            }
+            guard try await deviceHeld(by: id, volume.device) == number else {
+                throw Failure(
+                    .inconsistent, "\(volume.device) of \(spec.domain) is not \(target)", host: host.name.text,
+                    why: "Xen's backend has opened another device")
+            }
+        }
+    }
+
+    /// The device that Xen's backend has opened for a domain's disk; nil where it has none.
+    func deviceHeld(by id: DomainID, _ device: String) async throws -> BlockDeviceNumber? {
+        guard let query = BackendDisk.query(id, device: device) else {
+            throw Failure(.inconsistent, "'\(device)' is not the name of a guest's disk")
+        }
+        // 'xl restore -p' exits with 0 even where the backend could not open the disk.
+        guard let disk = BackendDisk(parsing: try await host.runner.run(query).output), disk.objection == nil,
+            let major = disk.major, let minor = disk.minor
+        else { return nil }
+        return BlockDeviceNumber(major: major, minor: minor)
+    }
+}

@@ -1,0 +1,142 @@
+import Domains
+import HostModel
+import Hosts
+import ImageStream
+import Migration
+import Storage
+
+extension HostWorker {
+    /// Takes a migration into the target's journal. A second time, after a lost answer, it finds itself there.
+    func reserve(_ order: StepOrder) async throws -> StepResult {
+        let spec = order.spec
+        guard spec.target.name != spec.source.name, order.role == .target else {
+            throw Failure(.refused, "a migration must have two hosts")
+        }
+        if let known = try? recorded(spec.id) {
+            guard known.spec == spec, known.role == .target else {
+                throw Failure(.refused, "the target has another migration of the name \(spec.id)")
+            }
+            _ = try checkedSpec(of: spec.id, epoch: order.epoch, role: .target)
+            return StepResult()
+        }
+        guard try await observe(spec) == .absent else {
+            throw Failure(
+                .refused, "the target has a domain '\(spec.domain)' already", host: host.name.text,
+                remedy: "rename or destroy it")
+        }
+        let now = HostContext.now()
+        try host.database.insert(
+            MigrationRecord(
+                id: spec.id.text, domain: spec.domain.text, role: .target, epoch: order.epoch,
+                spec: try JSONText.encode(spec), machine: try JSONText.encode(MigrationMachine(plan: spec.plan)),
+                decided: false, isOpen: true, created: now, updated: now),
+            minors: spec.volumes.map(\.targetMinor), ports: spec.volumes.map(\.port))
+        return StepResult()
+    }
+
+    /// The coordinator's journal, copied. A closed migration and a decision are never opened or taken back by a copy.
+    func mirror(_ update: MirrorUpdate) throws {
+        let known = try recorded(update.id)
+        if known.record.isOpen {
+            try host.database.raiseEpoch(of: update.id.text, to: update.epoch)
+            try host.database.update(
+                update.id.text, machine: try JSONText.encode(update.machine), decided: false, isOpen: true,
+                at: HostContext.now())
+        } else {
+            try host.database.update(
+                update.id.text, machine: try JSONText.encode(update.machine), decided: false, isOpen: false,
+                at: HostContext.now())
+        }
+        try host.database.append(
+            try update.events.map { ($0.sequence, try JSONText.encode($0)) }, to: update.id.text)
+    }
+
+    /// The domain must be there and paused before the decision may be made.
+    func confirmPaused(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
+        guard try await observe(spec).isPaused else {
+            throw Failure(.failed, "the domain \(spec.domain) is not there, paused", host: host.name.text)
+        }
+        try await checkSizes(spec, role)
+        try await checkDisks(spec)
+        return StepResult()
+    }
+
+    /// From here on the target's volumes are the guest's disks, also after a reboot.
+    func acknowledgeDecision(_ spec: MigrationSpec) async throws -> StepResult {
+        let machine = try host.database.migration(spec.id.text).machine
+        try host.database.update(
+            spec.id.text, machine: machine, decided: true, isOpen: true, at: HostContext.now())
+        for volume in spec.volumes {
+            let uuid = try recordedVolume(volume.name)?.logicalVolumeUUID
+            try record(volume, spec, state: .active, uuid: uuid)
+        }
+        return StepResult()
+    }
+
+    /// Lets the domain run, only with the decision in this host's own journal. Where the domain was lost before it ever ran,
+    /// the kept image brings it back.
+    func startAfterDecision(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
+        guard try recorded(spec.id).record.decided else {
+            throw Failure(
+                .refused, "cannot start \(spec.domain)", host: host.name.text, why: "no decision is recorded here")
+        }
+        var notes: [String] = []
+        if try await observe(spec) == .absent {
+            try await restoreReceived(spec, role)
+            notes.append("the domain was restored from the image that the target kept")
+        }
+        var result = try await letRun(spec, .received)
+        result.notes += notes
+        return result
+    }
+
+    /// Restores the domain from the compressed image that was kept when it arrived.
+    private func restoreReceived(_ spec: MigrationSpec, _ role: Role) async throws {
+        let path = host.images.path(spec.id, .received)
+        guard host.images.exists(spec.id, .received) else {
+            throw Failure(
+                .failed, "the domain \(spec.domain) is gone, and its image too", host: host.name.text,
+                remedy: "start it from its configuration with 'xl create'; its disks are as it left them")
+        }
+        try await checkSizes(spec, role)
+        let deadline = XLCommands.deadline(memory: spec.memory)
+        let restore = try ChildChannel(
+            XLCommands.restorePaused(from: .stream, deadline: deadline), purpose: "the restore of \(spec.domain)")
+        do {
+            try await Blocking.run("kept image") { try KeptImage.unpack(path, into: restore.input) }
+            restore.closeInput()
+            guard await restore.exitCode(limit: deadline) == 0 else {
+                throw Failure(
+                    .failed, "cannot restore \(spec.domain) from \(path)", host: host.name.text, why: restore.lastWords)
+            }
+        } catch {
+            restore.closeInput()
+            if await restore.exitCode(limit: .seconds(60)) == nil { restore.kill() }
+            throw error
+        }
+    }
+
+    /// Freeze 3 begins. A domain that runs on its volumes already has nothing to settle.
+    func saveForSettlement(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
+        if try await runsOnVolumes(spec, role) { return StepResult() }
+        return try await save(spec, .settlement)
+    }
+
+    /// Puts a saved domain back on whatever is there: its replica where that is up, its volume otherwise.
+    func restoreAsLinked(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
+        if try await observe(spec) != .absent { return StepResult() }
+        if try await areReplicasPrimary(spec, role) {
+            _ = try await linkToReplicas(spec, role)
+        } else {
+            _ = try await takeDownReplicas(spec, role)
+            _ = try await linkToVolumes(spec, role)
+        }
+        return try await restore(spec, role, .settlement)
+    }
+
+    /// Whether the domain runs and its disks are the plain volumes.
+    func runsOnVolumes(_ spec: MigrationSpec, _ role: Role) async throws -> Bool {
+        guard case .present(let id, .active) = try await observe(spec) else { return false }
+        return try await usesVolumes(id, spec, role)
+    }
+}

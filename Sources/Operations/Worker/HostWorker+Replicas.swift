@@ -1,0 +1,241 @@
+import HostModel
+import Hosts
+import Migration
+import Replication
+import Storage
+
+extension HostWorker {
+    /// Makes the replicas of this side: metadata of their own, resource, minor, attached with the exact size.
+    ///
+    /// On the source this happens below the running guest: DRBD opens the volume beside Xen's backend and, not being connected,
+    /// neither reads nor writes the data. On the target the copy is Inconsistent until it was synchronised.
+    func makeReplicas(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
+        for volume in spec.volumes {
+            let control = try await control(volume, spec, role)
+            if try await control.status()?.volume?.isAttached == true { continue }
+            try await control.run(control.commands.down(control.device), doing: "clear \(control.device.resource)")
+            try PortProbe.check(address: spec.endpoint(role).address, port: volume.port, host: host.name)
+            try await makeFreshMetadata(volume, spec, role, control)
+            try await attach(try await self.control(volume, spec, role), volume)
+        }
+        return StepResult()
+    }
+
+    /// Metadata that nothing has ever used: the storage for it is made anew, and the mark on it says whose it is.
+    private func makeFreshMetadata(
+        _ volume: VolumeSpec, _ spec: MigrationSpec, _ role: Role, _ control: ReplicaControl
+    ) async throws {
+        let place = volume.place(role)
+        if let found = try await store.find(volume.name, .metadata, at: place) {
+            try await checkMetadataIsOurs(found, control, spec)
+            try await store.remove(volume.name, .metadata, at: place)
+        }
+        try await store.create(
+            volume.name, .metadata, at: place, size: ReplicaMetadata.size(for: volume.size), migration: spec.id)
+        _ = try await store.device(volume.name, .metadata, at: place)
+        // Behind a file there is a loop device, which has its name only now.
+        let fresh = try await self.control(volume, spec, role)
+        try await fresh.run(
+            fresh.commands.createMetadata(fresh.device), doing: "make DRBD's metadata for \(volume.name)")
+        try await fresh.run(
+            fresh.commands.markMetadata(fresh.device, fresh.mark), doing: "mark DRBD's metadata for \(volume.name)")
+    }
+
+    private func checkMetadataIsOurs(
+        _ found: VolumeStore.Found, _ control: ReplicaControl, _ spec: MigrationSpec
+    ) async throws {
+        guard found.isOurs else {
+            throw Failure(
+                .refused, "will not overwrite \(control.device.metadataPath)", host: host.name.text,
+                why: "xenlvs did not make it", remedy: "rename or remove it by hand")
+        }
+        let mark = try await host.runner.run(control.commands.ownershipMark(control.device)).output
+        let generation = try await host.runner.run(
+            control.commands.storedGeneration(control.device, control.connection)
+        ).output
+        _ = try OwnedMetadata(
+            of: control.device, found: OwnershipMark(readDeviceUUID: mark), expected: control.mark,
+            generation: DataGeneration(generation))
+    }
+
+    private func attach(_ control: ReplicaControl, _ volume: VolumeSpec) async throws {
+        let (commands, device) = (control.commands, control.device)
+        let what = "attach DRBD to \(volume.name)"
+        try await control.run(commands.newResource(device, control.connection), doing: what)
+        try await control.run(commands.newMinor(device), doing: what)
+        for command in commands.definePeer(device, control.connection, control.tuning) {
+            try await control.run(command, doing: what)
+        }
+        try await control.run(commands.applyActivityLog(device), doing: what)
+        try await control.run(commands.attach(device, control.tuning), doing: what)
+        let size = try BlockDevice(at: device.path).size()
+        guard size == volume.size else {
+            try await control.run(commands.down(device), doing: "take \(device.resource) down")
+            throw Failure(
+                .failed, "DRBD over \(volume.name) has the wrong size", host: host.name.text,
+                why: "\(device.path) has \(size.bytes) bytes, the volume \(volume.size.bytes)")
+        }
+    }
+
+    /// Source: the volume's data become DRBD's, once.
+    func promoteFresh(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
+        for control in try await controls(spec, role) {
+            let status = try await control.status()
+            if status?.role == .primary { continue }
+            let output = try await host.runner.run(
+                control.commands.dataGeneration(control.device, control.connection)
+            ).output
+            let proof = try FreshMetadata(of: control.device, generation: DataGeneration(output), status: status)
+            try await control.run(
+                control.commands.primaryForcedOnce(proof), doing: "make \(control.device.resource) Primary")
+            guard try await control.status()?.role == .primary else {
+                throw Failure(.failed, "\(control.device.resource) did not become Primary", host: host.name.text)
+            }
+        }
+        return StepResult()
+    }
+
+    /// Lets the replicas of this side connect, with a new secret; without one they are only checked.
+    func connect(_ spec: MigrationSpec, _ role: Role, _ secret: SharedSecret?) async throws -> StepResult {
+        var result = StepResult()
+        for volume in spec.volumes {
+            let control = try await control(volume, spec, role, secret: secret)
+            if try await control.status()?.volume?.isAttached != true {
+                // This host was restarted, or has settled already and is asked to go on replicating.
+                try await attachAgain(volume, spec, role)
+                result.attachedDirty = true
+            }
+            guard secret != nil else { continue }
+            try await disconnect(control)
+            try await control.run(
+                control.commands.connect(control.device, control.connection),
+                doing: "let \(control.device.resource) connect")
+        }
+        return result
+    }
+
+    private func attachAgain(_ volume: VolumeSpec, _ spec: MigrationSpec, _ role: Role) async throws {
+        guard role == .target else {
+            throw Failure(
+                .inconsistent, "the replica of \(volume.name) is gone on the source", host: host.name.text,
+                why: "the source was restarted, and with it the domain was lost",
+                remedy: "run 'xenlvs migration abort \(spec.id)', then start the domain from its configuration")
+        }
+        _ = try await store.device(volume.name, .metadata, at: volume.place(role))
+        try await attach(try await control(volume, spec, role), volume)
+    }
+
+    /// Ends whatever connection there is; afterwards the replica stands alone.
+    func disconnect(_ control: ReplicaControl) async throws {
+        guard let connection = try await control.status()?.connection, connection.state != .standAlone else { return }
+        try await control.run(
+            control.commands.disconnect(control.device, control.connection),
+            doing: "disconnect \(control.device.resource)")
+    }
+
+    /// Source: nothing can write through DRBD here any more.
+    func demote(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
+        guard try await observe(spec) == .absent else {
+            throw Failure(.refused, "will not demote below the running domain \(spec.domain)", host: host.name.text)
+        }
+        for control in try await controls(spec, role) {
+            if try await control.status()?.role == .secondary { continue }
+            try await control.run(
+                control.commands.secondary(control.device), doing: "make \(control.device.resource) Secondary")
+            guard try await control.status()?.role == .secondary else {
+                throw Failure(.failed, "\(control.device.resource) did not become Secondary", host: host.name.text)
+            }
+        }
+        return StepResult()
+    }
+
+    /// Target: Primary, all volumes or none; only with a permit that this host's kernel gives reason for.
+    func promoteSynchronised(_ order: StepOrder) async throws -> StepResult {
+        let (spec, role) = (order.spec, order.role)
+        if try await areReplicasPrimary(spec, role) { return StepResult() }
+        let permit = try await permit(order)
+        for control in try await controls(spec, role) {
+            if try await control.status()?.role == .primary { continue }
+            try await control.run(
+                try control.commands.primary(control.device, permit),
+                doing: "make \(control.device.resource) Primary")
+        }
+        guard try await areReplicasPrimary(spec, role) else {
+            throw Failure(.failed, "not every replica of \(spec.domain) became Primary", host: host.name.text)
+        }
+        return StepResult()
+    }
+
+    /// Target, settling early: with the proof that this copy is complete and nobody writes to the other, DRBD goes.
+    func releaseVolumes(_ order: StepOrder) async throws -> StepResult {
+        let replicas = try await replicas(of: order.spec)
+        if replicas.allSatisfy({ $0.status == nil }) { return StepResult() }
+        _ = try await permit(order)
+        return try await takeDownReplicas(order.spec, order.role)
+    }
+
+    /// What this host's kernel says now, and what the source's said when the order was given, must both allow it.
+    private func permit(_ order: StepOrder) async throws -> PromotionPermit {
+        let pairs = order.spec.pairs(source: order.sourceReplicas ?? [], target: try await replicas(of: order.spec))
+        do { return try PromotionPermit(pairs) } catch { throw error.on(host.name.text) }
+    }
+
+    func areReplicasPrimary(_ spec: MigrationSpec, _ role: Role) async throws -> Bool {
+        try await replicas(of: spec).allSatisfy { $0.status?.role == .primary }
+    }
+
+    /// Secondary, disconnected, detached and gone, with the metadata left in their place. Nothing happens where DRBD has none.
+    func takeDownReplicas(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
+        for (volume, replica) in zip(spec.volumes, try await replicas(of: spec)) where replica.status != nil {
+            let control = try await control(volume, spec, role)
+            try await control.run(control.commands.down(control.device), doing: "take \(control.device.resource) down")
+            guard try await control.status() == nil else {
+                throw Failure(.failed, "\(control.device.resource) is still there", host: host.name.text)
+            }
+        }
+        return StepResult()
+    }
+
+    /// Before the receiver lets the tail go: the target's disks are the target's.
+    func checkReadyToOpen(_ spec: MigrationSpec) async throws {
+        let replicas = try await replicas(of: spec)
+        let isReady =
+            switch spec.plan.settlement {
+            case .late: replicas.allSatisfy { $0.status?.role == .primary }
+            case .early: replicas.allSatisfy { $0.status == nil }
+            }
+        guard isReady else {
+            throw Failure(
+                .refused, "the image of \(spec.domain) was released too early", host: host.name.text,
+                why: "its disks are not this host's yet")
+        }
+        try await checkSizes(spec, .target)
+    }
+
+    /// Starts comparing blocks with the peer.
+    func verify(_ name: VolumeName, of migration: RecordedMigration, wholly: Bool) async throws {
+        let control = try await control(name, of: migration)
+        let range: VerifyRange = wholly ? .whole(of: control.device.size) : .tail(of: control.device.size)
+        try await control.run(
+            control.commands.verify(control.device, control.connection, range),
+            doing: "verify \(control.device.resource)")
+    }
+
+    /// Ends the connection and lets this side connect anew.
+    func reconnect(_ name: VolumeName, of migration: RecordedMigration, secret: SharedSecret) async throws {
+        let control = try await control(name, of: migration, secret: secret)
+        try await disconnect(control)
+        try await control.run(
+            control.commands.connect(control.device, control.connection),
+            doing: "let \(control.device.resource) connect")
+    }
+
+    /// Why a replica stands alone, from the kernel's log.
+    func explain(_ name: VolumeName, of spec: MigrationSpec, _ role: Role) async throws -> String {
+        let log = try await host.runner.run(.query(.dmesg)).output
+        let minor = spec.volumes.first { $0.name == name }?.minor(role) ?? 0
+        return StandAloneExplanation.explain(
+            kernelLog: log, resource: ReplicaDevice.resource(of: name), minor: minor
+        ).description
+    }
+}

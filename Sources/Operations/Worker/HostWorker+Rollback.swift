@@ -1,0 +1,163 @@
+import Domains
+import HostModel
+import Hosts
+import Migration
+import Storage
+
+extension HostWorker {
+    /// Target: ends a restore under way, destroys a domain that never ran, takes the replicas down. Refused once the
+    /// decision is recorded here.
+    func discard(_ spec: MigrationSpec) async throws -> StepResult {
+        guard let known = try? recorded(spec.id) else { return StepResult(notes: ["the target knows nothing of it"]) }
+        if known.record.decided {
+            throw Failure(
+                .refused, "the target will not discard \(spec.domain)", why: "it belongs to the target already")
+        }
+        switch try await observe(spec) {
+        case .absent: break
+        case .present(let id, .paused), .present(let id, .dying), .present(let id, .crashed):
+            try await host.runner.run(XLCommands.destroy(id))
+            guard try await observe(spec) == .absent else {
+                throw Failure(.failed, "the paused domain \(spec.domain) cannot be destroyed", host: host.name.text)
+            }
+        case .present(_, let state):
+            throw Failure(
+                .inconsistent, "the domain \(spec.domain) is \(state.rawValue) on the target without a decision",
+                host: host.name.text, remedy: "find out who started it; nothing was changed")
+        }
+        return try await takeDownReplicas(spec, .target)
+    }
+
+    /// Source: after this the domain is saved in a whole image, or runs on its plain volumes.
+    func saveForRollback(_ spec: MigrationSpec) async throws -> StepResult {
+        switch try await settled(spec) {
+        case .absent:
+            _ = try newestImage(spec)
+            return StepResult()
+        case .present(let id, .paused):
+            // Restored but never let run: its image still tells everything about it, unless that is marked spent.
+            if (try? newestImage(spec)) != nil {
+                try await host.runner.run(XLCommands.destroy(id))
+                return StepResult()
+            }
+            try await host.runner.run(XLCommands.unpause(id))
+        case .present: break
+        }
+        if try await runsOnVolumes(spec, .source) { return StepResult() }
+        return try await save(spec, .rollback)
+    }
+
+    func restoreNewest(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
+        if try await observe(spec) != .absent {
+            guard case .present(let id, _) = try await observe(spec), try await usesVolumes(id, spec, role) else {
+                throw Failure(.failed, "the domain \(spec.domain) is not on its plain volumes", host: host.name.text)
+            }
+            return StepResult()
+        }
+        return try await restore(spec, role, try newestImage(spec))
+    }
+
+    func letRunNewest(_ spec: MigrationSpec) async throws -> StepResult {
+        try await letRun(spec, (try? newestImage(spec)) ?? .rollback)
+    }
+
+    /// The image that holds the guest's present memory. At most one can be whole: each is spent before the guest runs on.
+    private func newestImage(_ spec: MigrationSpec) throws -> SavedImages.Purpose {
+        let whole = try [SavedImages.Purpose.rollback, .handOver, .substitution].filter {
+            try host.images.state(spec.id, $0) == .whole
+        }
+        guard let newest = whole.first else {
+            try requireWholeImage(spec, .substitution)
+            return .substitution
+        }
+        guard whole.count == 1 else {
+            throw Failure(
+                .needsRecovery, "there are \(whole.count) saved images of \(spec.domain)", host: host.name.text,
+                why: whole.map { host.images.path(spec.id, $0) }.joined(separator: ", "),
+                remedy: "restore the newest by hand and remove the others")
+        }
+        return newest
+    }
+
+    /// Whether a domain's disks are the plain volumes.
+    func usesVolumes(_ id: DomainID, _ spec: MigrationSpec, _ role: Role) async throws -> Bool {
+        for volume in spec.volumes {
+            guard let device = try await store.presentDevice(volume.name, .data, at: volume.place(role)),
+                try await deviceHeld(by: id, volume.device) == BlockDevice(at: device).number
+            else { return false }
+        }
+        return true
+    }
+
+    /// Removes what the migration made on this side: metadata, images, and on the target the volumes themselves.
+    func cleanAfterRollback(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
+        guard role == .source || (try? recorded(spec.id)) != nil else { return StepResult() }
+        _ = try await takeDownReplicas(spec, role)
+        for volume in spec.volumes {
+            try await store.remove(volume.name, .metadata, at: volume.place(role))
+            if role == .target { try await removeIncoming(volume, spec) }
+        }
+        try host.images.removeAll(spec.id)
+        return StepResult()
+    }
+
+    private func removeIncoming(_ volume: VolumeSpec, _ spec: MigrationSpec) async throws {
+        guard let known = try recordedVolume(volume.name), known.state == .incoming(migration: spec.id.text) else {
+            return
+        }
+        try host.links.remove(volume.name)
+        let madeNow = try LogicalVolumeTag.migration(spec.id.text).text
+        if let found = try await store.find(volume.name, .data, at: volume.targetPlace), found.uuid != nil,
+            !found.tags.contains(madeNow)
+        {
+            // It was there before, as the copy that an earlier migration left: it goes back to being that.
+            var kept = known
+            kept.state = .retired(migration: spec.id.text)
+            return try record(kept, backing: devicePath(volume.targetPlace, volume.name))
+        }
+        try await store.remove(volume.name, .data, at: volume.targetPlace)
+        try host.database.removeVolume(volume.name)
+    }
+
+    /// Source, after the domain has run from its own copy on the target.
+    func cleanSource(_ spec: MigrationSpec) async throws -> StepResult {
+        guard try await observe(spec) == .absent else {
+            throw Failure(.inconsistent, "the domain \(spec.domain) is on the source again", host: host.name.text)
+        }
+        _ = try await takeDownReplicas(spec, .source)
+        var notes: [String] = []
+        for volume in spec.volumes {
+            try await store.remove(volume.name, .metadata, at: volume.sourcePlace)
+            try host.links.remove(volume.name)
+            if spec.removesSource {
+                try await store.remove(volume.name, .data, at: volume.sourcePlace)
+                try host.database.removeVolume(volume.name)
+            } else {
+                let uuid = try await store.find(volume.name, .data, at: volume.sourcePlace)?.uuid
+                let retired = Volume(
+                    name: volume.name, place: volume.sourcePlace, size: volume.size, logicalVolumeUUID: uuid,
+                    state: .retired(migration: spec.id.text))
+                try record(retired, backing: devicePath(volume.sourcePlace, volume.name))
+                notes.append("the old copy of \(volume.name) is kept at \(volume.sourcePlace)")
+            }
+        }
+        try host.images.removeAll(spec.id)
+        return StepResult(notes: notes)
+    }
+
+    func cleanTarget(_ spec: MigrationSpec) async throws -> StepResult {
+        _ = try await takeDownReplicas(spec, .target)
+        for volume in spec.volumes { try await store.remove(volume.name, .metadata, at: volume.targetPlace) }
+        try host.images.removeAll(spec.id)
+        return StepResult()
+    }
+
+    /// Closes the migration in the target's journal and gives its DRBD numbers back.
+    func close(_ spec: MigrationSpec) throws -> StepResult {
+        guard let known = try? recorded(spec.id) else { return StepResult() }
+        try host.database.update(
+            spec.id.text, machine: known.record.machine, decided: known.record.decided, isOpen: false,
+            at: HostContext.now())
+        return StepResult()
+    }
+}

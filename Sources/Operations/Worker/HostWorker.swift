@@ -1,0 +1,128 @@
+import HostModel
+import Hosts
+import Migration
+import Storage
+
+/// Acts on this host: the coordinator's hands on the source, the agent's on the target.
+///
+/// Every step is *observe → already so? → do → check*. Nothing here decides what comes next.
+public struct HostWorker: Sendable {
+    public let host: HostContext
+    /// xenlvs's version, told to the other side.
+    public let version: String
+
+    public init(host: HostContext, version: String) {
+        self.host = host
+        self.version = version
+    }
+
+    /// Answers one request. Throws what becomes a `.failed` reply.
+    public func handle(_ request: HostRequest) async throws -> HostReply {
+        switch request {
+        case .hello(let theirs, let name):
+            guard theirs == AgentProtocol.version else {
+                throw Failure(
+                    .refused, "\(name) speaks version \(theirs) of the agent's protocol",
+                    why: "this host, xenlvs \(version), speaks version \(AgentProtocol.version)",
+                    remedy: "install the same version of xenlvs on both hosts")
+            }
+            return .hello(
+                HelloReply(
+                    protocolVersion: AgentProtocol.version, version: version, host: host.name.text,
+                    machine: try MachineIdentity.read()))
+        case .survey(let query): return .survey(try await survey(query))
+        case .perform(let order): return .performed(try await perform(order))
+        case .replicas(let id): return .replicas(try await replicas(of: try recorded(id).spec))
+        case .verify(let id, let volume, let wholly):
+            try await verify(volume, of: try recorded(id), wholly: wholly)
+            return .done
+        case .reconnect(let id, let volume, let secret):
+            try await reconnect(volume, of: try recorded(id), secret: secret)
+            return .done
+        case .explain(let id, let volume):
+            let migration = try recorded(id)
+            return .explanation(try await explain(volume, of: migration.spec, migration.role))
+        case .checksum(let id, let volume): return .checksum(try await checksum(volume, of: try recorded(id)))
+        case .mirror(let update):
+            try mirror(update)
+            return .done
+        }
+    }
+
+    /// Performs one step on this side of the migration.
+    public func perform(_ order: StepOrder) async throws -> StepResult {
+        let (spec, role) = (order.spec, order.role)
+        if order.step == .reserveTarget { return try await reserve(order) }
+        // What the journal took in at the beginning counts, not what an order says now.
+        let known = try checkedSpec(of: spec.id, epoch: order.epoch, role: role)
+        guard known == spec else {
+            throw Failure(.refused, "an order for migration \(spec.id) differs from what was agreed on")
+        }
+        switch order.step {
+        case .reserveTarget: return try await reserve(order)
+        case .makeTargetVolumes: return try await makeVolumes(spec)
+        case .makeTargetReplica, .makeSourceReplica: return try await makeReplicas(spec, role)
+        case .saveForReplica: return try await save(spec, .substitution)
+        case .promoteSource: return try await promoteFresh(spec, role)
+        case .linkSourceToReplica, .linkTargetToReplica: return try await linkToReplicas(spec, role)
+        case .restoreOnReplica: return try await restore(spec, role, .substitution)
+        case .continueOnReplica: return try await letRun(spec, .substitution)
+        case .connectTarget, .connectSource: return try await connect(spec, role, order.secret)
+        case .demoteSource: return try await demote(spec, role)
+        case .promoteTarget: return try await promoteSynchronised(order)
+        case .releaseTargetVolume: return try await releaseVolumes(order)
+        case .finishRestore: return try await confirmPaused(spec, role)
+        case .acknowledgeDecision: return try await acknowledgeDecision(spec)
+        case .startOnTarget: return try await startAfterDecision(spec, role)
+        case .saveForVolume: return try await saveForSettlement(spec, role)
+        case .takeDownTargetReplica, .takeDownSourceReplica: return try await takeDownReplicas(spec, role)
+        case .linkTargetToVolumeEarly, .linkTargetToVolume, .linkSourceToVolume:
+            return try await linkToVolumes(spec, role)
+        case .restoreOnVolume: return try await restore(spec, role, .settlement)
+        case .continueOnVolume: return try await letRun(spec, .settlement)
+        case .cleanSource: return try await cleanSource(spec)
+        case .cleanTarget: return try await cleanTarget(spec)
+        case .discardOnTarget: return try await discard(spec)
+        case .saveForRollback: return try await saveForRollback(spec)
+        case .restoreOnSource: return try await restoreNewest(spec, role)
+        case .continueOnSource: return try await letRunNewest(spec)
+        case .cleanSourceAfterRollback: return try await cleanAfterRollback(spec, .source)
+        case .cleanTargetAfterRollback: return try await cleanAfterRollback(spec, .target)
+        case .closeTarget, .closeTargetAfterRollback: return try close(spec)
+        case .restoreAsLinked: return try await restoreAsLinked(spec, role)
+        case .continueAsLinked: return try await letRun(spec, .settlement)
+        case .synchronise, .verifyCopies, .transferImage, .compareCopies, .decide:
+            throw Failure(.refused, "the step '\(order.step.rawValue)' is not performed by one host")
+        }
+    }
+}
+
+/// A migration as this host's journal has it, decoded.
+struct RecordedMigration: Sendable {
+    var record: MigrationRecord
+    var spec: MigrationSpec
+    var role: Role
+}
+
+extension HostWorker {
+    /// The migration from this host's journal. Throws `.notFound`.
+    func recorded(_ id: MigrationID) throws -> RecordedMigration {
+        let record = try host.database.migration(id.text)
+        let spec = try JSONText.decode(MigrationSpec.self, from: record.spec, what: "migration \(id) in the journal")
+        return RecordedMigration(record: record, spec: spec, role: record.role == .source ? .source : .target)
+    }
+
+    /// The migration that an order is for, after checking that this host is on that side of it and that the order is
+    /// not of an older run.
+    func checkedSpec(of id: MigrationID, epoch: Int64, role: Role) throws -> MigrationSpec {
+        let migration = try recorded(id)
+        guard migration.role == role else {
+            throw Failure(.refused, "this host is the \(migration.role.rawValue) of migration \(id)")
+        }
+        guard migration.record.isOpen else {
+            throw Failure(.refused, "migration \(id) has ended on this host already")
+        }
+        try host.database.raiseEpoch(of: id.text, to: epoch)
+        return migration.spec
+    }
+}

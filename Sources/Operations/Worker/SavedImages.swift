@@ -1,0 +1,127 @@
+import Domains
+import HostModel
+import Migration
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// The saved images of a migration on this host.
+///
+/// An image holds all of a guest's memory: the directory is 0700, every file 0600. An image may be restored as long as the
+/// guest has not run since; that is why it is marked *spent*, durably, before the domain is let run.
+public struct SavedImages: Sendable {
+    /// The brackets that save a domain; each has its own image.
+    public enum Purpose: String, Sendable, CaseIterable {
+        case substitution = "1"
+        case handOver = "2"
+        /// The compressed copy that the target keeps of what it received.
+        case received = "2.zst"
+        case settlement = "3"
+        case rollback = "back"
+    }
+
+    public enum State: Sendable, Equatable {
+        case absent
+        /// Complete, and the guest has not run since.
+        case whole
+        /// It ends early: the save did not finish.
+        case partial(String)
+        case spent
+    }
+
+    public let directory: String
+
+    public init(directory: String) { self.directory = directory }
+
+    public func path(_ id: MigrationID, _ purpose: Purpose) -> String { "\(directory)/\(id).\(purpose.rawValue).image" }
+    private func spentPath(_ id: MigrationID, _ purpose: Purpose) -> String { path(id, purpose) + ".spent" }
+
+    /// Makes the directory, 0700.
+    public func prepare() throws {
+        if mkdir(directory, 0o700) != 0, errno != EEXIST { throw system("cannot create \(directory)") }
+        guard chmod(directory, 0o700) == 0 else { throw system("cannot protect \(directory)") }
+    }
+
+    /// Makes an empty file, 0600, for a program that would create it with a wider mode. One that is there is emptied and stays
+    /// the same file, so that whoever has it open already sees what is written.
+    public func create(_ id: MigrationID, _ purpose: Purpose) throws -> String {
+        try prepare()
+        let path = path(id, purpose)
+        let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard file >= 0 else { throw system("cannot create \(path)") }
+        close(file)
+        return path
+    }
+
+    /// What is there for `purpose`. An uncompressed image is walked from its header to its end.
+    public func state(_ id: MigrationID, _ purpose: Purpose) throws -> State {
+        if access(spentPath(id, purpose), F_OK) == 0 { return .spent }
+        let path = path(id, purpose)
+        let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else {
+            if errno == ENOENT { return .absent }
+            throw system("cannot open \(path)")
+        }
+        defer { close(file) }
+        switch try SavedImage.check(SavedImageSource(descriptor: file, path: path)) {
+        case .complete: return .whole
+        case .truncated(let offset, let place): return .partial("it ends at byte \(offset), in \(place)")
+        case .notAnImage(let reason): return .partial(reason)
+        }
+    }
+
+    /// Whether there is a file for `purpose` that is not spent.
+    public func exists(_ id: MigrationID, _ purpose: Purpose) -> Bool { access(path(id, purpose), F_OK) == 0 }
+
+    public func size(_ id: MigrationID, _ purpose: Purpose) -> ByteCount {
+        var status = stat()
+        return stat(path(id, purpose), &status) == 0 ? ByteCount(Int64(status.st_size)) : ByteCount(0)
+    }
+
+    /// Marks an image as spent, durably. Nothing happens where it is already.
+    public func markSpent(_ id: MigrationID, _ purpose: Purpose) throws {
+        let (whole, spent) = (path(id, purpose), spentPath(id, purpose))
+        if rename(whole, spent) != 0 {
+            if errno == ENOENT { return }
+            throw system("cannot mark \(whole) as spent")
+        }
+        try syncDirectory()
+    }
+
+    /// Removes every image of a migration. Returns what was removed.
+    @discardableResult
+    public func removeAll(_ id: MigrationID) throws -> [String] {
+        var removed: [String] = []
+        for purpose in Purpose.allCases {
+            for path in [path(id, purpose), spentPath(id, purpose)] {
+                if unlink(path) == 0 {
+                    removed.append(path)
+                } else if errno != ENOENT {
+                    throw system("cannot remove \(path)")
+                }
+            }
+        }
+        if !removed.isEmpty { try syncDirectory() }
+        return removed
+    }
+
+    /// Bytes free for images.
+    public func freeSpace() throws -> ByteCount {
+        try prepare()
+        var status = statvfs()
+        guard statvfs(directory, &status) == 0 else { throw system("cannot look at \(directory)") }
+        return ByteCount(Int64(status.f_bavail) * Int64(status.f_frsize))
+    }
+
+    private func syncDirectory() throws {
+        let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        guard descriptor >= 0 else { throw system("cannot open \(directory)") }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw system("cannot sync \(directory)") }
+    }
+
+    private func system(_ what: String) -> Failure {
+        Failure(.failed, what, why: String(cString: strerror(errno)))
+    }
+}

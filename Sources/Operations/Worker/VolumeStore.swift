@@ -1,0 +1,146 @@
+import HostModel
+import Migration
+import Storage
+
+/// Makes, finds and removes what volumes and their DRBD metadata lie on: LVs, or files behind loop devices.
+public struct VolumeStore: Sendable {
+    let runner: any CommandRunner
+
+    public enum Kind: Sendable {
+        case data
+        /// DRBD's external metadata for the volume.
+        case metadata
+    }
+
+    /// A volume's storage that is there.
+    public struct Found: Sendable, Equatable {
+        public var size: ByteCount
+        /// Made by xenlvs: tagged, or a file of a directory pool.
+        public var isOurs: Bool
+        /// The migration it was made for, where it is an LV that says so.
+        public var tags: Set<String>
+        public var uuid: String?
+    }
+
+    public init(runner: any CommandRunner) { self.runner = runner }
+
+    /// What is there, or nil. Throws where LVM or the pool cannot be asked.
+    public func find(_ name: VolumeName, _ kind: Kind, at place: VolumePlace) async throws -> Found? {
+        switch place {
+        case .logicalVolume(let group, _):
+            let output = try await runner.run(LVMCommands.findVolume(reference(name, kind, group))).output
+            return try LVMReport.volumes(output).first.map {
+                Found(size: $0.size, isOurs: $0.isOurs, tags: $0.tags, uuid: $0.uuid)
+            }
+        case .file(let directory):
+            return try FilePool(directory).size(of: name, kind.fileRole).map {
+                Found(size: $0, isOurs: true, tags: [], uuid: nil)
+            }
+        }
+    }
+
+    /// Makes storage of `size`, at least; metadata is rounded up to what the place can give. Throws where it exists.
+    public func create(
+        _ name: VolumeName, _ kind: Kind, at place: VolumePlace, size: ByteCount, migration: MigrationID?
+    ) async throws {
+        switch place {
+        case .logicalVolume(let groupName, _):
+            let group = try await group(groupName)
+            let wanted = kind == .metadata ? group.roundedUp(size) : size
+            var tags = [LogicalVolumeTag.ours, .volume(name)]
+            if let migration { tags.append(try .migration(migration.text)) }
+            let reference = reference(name, kind, groupName)
+            try await runner.run(try LVMCommands.create(reference.name, size: wanted, in: group, tags: tags))
+            if kind == .metadata {
+                // Extents that held DRBD metadata before still show them beyond the 4 KiB that LVM zeroes.
+                let output = try await runner.run(LVMCommands.findVolume(reference)).output
+                guard let made = try LVMReport.volumes(output).first else {
+                    throw Failure(.failed, "\(reference) was made but is not there")
+                }
+                try await runner.run(try LVMCommands.blank(made))
+            }
+        case .file(let directory):
+            try FilePool(directory).create(name, kind.fileRole, size: size.roundedUp(to: .kibibytes(4)))
+        }
+    }
+
+    /// The block device of existing storage, activated or attached to a loop device where it is not yet.
+    public func device(_ name: VolumeName, _ kind: Kind, at place: VolumePlace) async throws -> String {
+        switch place {
+        case .logicalVolume(let group, _):
+            let reference = reference(name, kind, group)
+            if (try? BlockDevice(at: reference.devicePath)) == nil {
+                try await runner.run(LVMCommands.activate(reference))
+            }
+            return reference.devicePath
+        case .file(let directory):
+            let file = try FilePool(directory).path(of: name, kind.fileRole)
+            if let loop = try await loopDevice(of: file) { return loop.path }
+            return try LoopDevices.parseAttached(try await runner.run(LoopDevices.attach(file)).output)
+        }
+    }
+
+    /// The device where there is one already; nothing is activated.
+    public func presentDevice(_ name: VolumeName, _ kind: Kind, at place: VolumePlace) async throws -> String? {
+        switch place {
+        case .logicalVolume(let group, _):
+            let path = reference(name, kind, group).devicePath
+            return (try? BlockDevice(at: path)) == nil ? nil : path
+        case .file(let directory):
+            return try await loopDevice(of: FilePool(directory).path(of: name, kind.fileRole))?.path
+        }
+    }
+
+    /// Where the storage's device is, or will be once there is one.
+    public func expectedDevice(_ name: VolumeName, _ kind: Kind, at place: VolumePlace) async throws -> String {
+        switch place {
+        case .logicalVolume(let group, _): reference(name, kind, group).devicePath
+        case .file(let directory):
+            try await loopDevice(of: FilePool(directory).path(of: name, kind.fileRole))?.path
+                ?? "/dev/loop-not-attached"
+        }
+    }
+
+    /// Removes storage for good. Nothing happens where there is none.
+    public func remove(_ name: VolumeName, _ kind: Kind, at place: VolumePlace) async throws {
+        switch place {
+        case .logicalVolume(let group, _):
+            let output = try await runner.run(LVMCommands.findVolume(reference(name, kind, group))).output
+            guard let volume = try LVMReport.volumes(output).first else { return }
+            try await runner.run(LVMCommands.remove(volume))
+            guard try await find(name, kind, at: place) == nil else {
+                throw Failure(.failed, "cannot remove \(volume.reference)", why: "it is still there")
+            }
+        case .file(let directory):
+            let pool = try FilePool(directory)
+            if let loop = try await loopDevice(of: pool.path(of: name, kind.fileRole)) {
+                try await runner.run(LoopDevices.detach(loop.path))
+            }
+            try pool.remove(name, kind.fileRole)
+        }
+    }
+
+    public func group(_ name: VolumeGroupName) async throws -> VolumeGroup {
+        let groups = try LVMReport.groups(try await runner.run(LVMCommands.listGroups()).output)
+        guard let group = groups.first(where: { $0.name == name }) else {
+            throw Failure(
+                .notFound, "there is no volume group '\(name)'",
+                why: groups.isEmpty ? nil : "there are \(groups.map(\.name.text).joined(separator: ", "))")
+        }
+        return group
+    }
+
+    private func loopDevice(of file: String) async throws -> LoopDevice? {
+        try LoopDevices.parse(try await runner.run(LoopDevices.find(file)).output).first { $0.file == file }
+    }
+
+    private func reference(_ name: VolumeName, _ kind: Kind, _ group: VolumeGroupName) -> LogicalVolumeReference {
+        LogicalVolumeReference(
+            group: group,
+            name: kind == .data ? LogicalVolumeName(of: name) : LogicalVolumeName(metadataOf: name))
+    }
+}
+
+extension VolumeStore.Kind {
+    fileprivate var fileRole: FilePool.Role { self == .data ? .data : .metadata }
+}

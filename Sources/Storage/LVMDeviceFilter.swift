@@ -1,0 +1,74 @@
+import HostModel
+
+/// Which devices LVM scans on this host (lvm.conf, `devices/global_filter` and `devices/filter`).
+///
+/// Every LVM command opens each device that it scans. Where DRBD's are among them, a command at the wrong moment keeps
+/// DRBD from becoming Secondary (`held open by someone`, -12; seen with LVM's default filter), and volume groups inside
+/// of guests show up on the host. `doctor` asks with this type.
+public struct LVMDeviceFilter: Sendable, Equatable {
+    struct Rule: Sendable, Equatable {
+        var accepts: Bool
+        var pattern: String
+    }
+
+    /// The rules of each setting; a device must pass them all.
+    let settings: [[Rule]]
+
+    /// Asks for the settings. Read with `init(parsing:)`.
+    public static func query() -> Command {
+        .query(.lvm, "lvmconfig", "--typeconfig", "full", "devices/filter", "devices/global_filter")
+    }
+
+    /// What the operator puts into `lvm.conf` where `accepts("/dev/drbd0")`. A closing `a|.*|` must not follow: LVM
+    /// accepts a device of which it accepts any one name.
+    public static let remedy = #"add "r|^/dev/drbd|" in front of devices/global_filter in /etc/lvm/lvm.conf"#
+
+    /// Reads lines like `filter=["a|^/dev/sd|","r|.*|"]`. Throws `.inconsistent` for anything else.
+    public init(parsing output: String) throws(Failure) {
+        var settings: [[Rule]] = []
+        for line in output.split(separator: "\n") {
+            guard let equals = line.firstIndex(of: "=") else { throw Self.unreadable(line) }
+            settings.append(try Self.rules(line[equals...].dropFirst()))
+        }
+        guard !settings.isEmpty else { throw Self.unreadable(output) }
+        self.settings = settings
+    }
+
+    /// Whether LVM would scan the device of this name: in each setting the first rule that matches decides, and a name
+    /// that none matches passes (`lib/filters/filter-regex.c`). Throws `.inconsistent` for a pattern that is no regular
+    /// expression.
+    public func accepts(_ path: String) throws(Failure) -> Bool {
+        for rules in settings {
+            for rule in rules {
+                guard let expression = try? Regex(rule.pattern) else { throw Self.unreadable(rule.pattern) }
+                guard path.contains(expression) else { continue }
+                if !rule.accepts { return false }
+                break
+            }
+        }
+        return true
+    }
+
+    /// The strings of a list, or one string alone. LVM's text has no commas between quotes other than the patterns'.
+    private static func rules(_ value: Substring) throws(Failure) -> [Rule] {
+        let parts = value.split(separator: "\"", omittingEmptySubsequences: false)
+        guard parts.count % 2 == 1 else { throw unreadable(value) }
+        var rules: [Rule] = []
+        for index in stride(from: 1, to: parts.count, by: 2) { rules.append(try rule(parts[index])) }
+        return rules
+    }
+
+    /// `a` or `r`, then the pattern between two marks of the operator's choice; brackets count as a pair.
+    private static func rule(_ text: Substring) throws(Failure) -> Rule {
+        let closing: [Character: Character] = ["(": ")", "[": "]", "{": "}"]
+        let body = text.dropFirst()
+        guard let kind = text.first, "ar".contains(kind), let mark = body.first, body.count > 2,
+            body.last == closing[mark] ?? mark
+        else { throw unreadable(text) }
+        return Rule(accepts: kind == "a", pattern: String(body.dropFirst().dropLast()))
+    }
+
+    private static func unreadable(_ text: some StringProtocol) -> Failure {
+        Failure(.inconsistent, "cannot read LVM's device filter", why: "'\(text.prefix(200))' is not understood")
+    }
+}

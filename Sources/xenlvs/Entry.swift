@@ -1,0 +1,16 @@
+import ArgumentParser
+import Glibc
+import LVMHost
+
+@main
+enum Entry {
+    static func main() async {
+        let words = CommandLine.arguments
+        // LVM's library is hosted in a child process of this binary: it is neither safe beside other threads nor to be
+        // trusted with the rest of the program. The child must not have done anything else before.
+        if words.count >= 3, words[1] == "lvm-worker", words[2] == "--" {
+            exit(LVMHost.run(arguments: Array(words.dropFirst(3))))
+        }
+        await XenlvsCommand.main(nil)
+    }
+}

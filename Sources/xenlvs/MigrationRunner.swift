@@ -1,0 +1,127 @@
+import Dispatch
+import Glibc
+import HostModel
+import Hosts
+import Migration
+import Operations
+import Reporting
+
+/// Runs migrations in the foreground: lock, signals, progress, report.
+struct MigrationRunner {
+    private let host: HostContext
+    private let worker: HostWorker
+
+    init() throws {
+        host = try HostContext()
+        worker = HostWorker(host: host, version: Version.text)
+    }
+
+    func start(_ request: MigrationRequest) async throws -> ExitStatus {
+        let starter = MigrationStarter(worker: worker)
+        let prospect = try await starter.prospect(request)
+        for finding in prospect.findings where finding.severity == .warning {
+            Console.say("warning: \(finding.host): \(finding.what)" + (finding.why.map { ": \($0)" } ?? ""))
+        }
+        guard let spec = prospect.spec, !prospect.isBlocked else { throw prospect.refusal(request.domain) }
+        let lock = try RunLock(spec.id, host)
+        try starter.begin(spec)
+        return try await drive(spec, event: nil, lock)
+    }
+
+    /// Prints what a migration would do.
+    func explain(_ request: MigrationRequest) async throws -> ExitStatus {
+        let prospect = try await MigrationStarter(worker: worker).prospect(request)
+        guard let spec = prospect.spec, !prospect.isBlocked else { throw prospect.refusal(request.domain) }
+        Console.result(spec.plan.steps.map(\.title).joined(separator: "\n"))
+        return .done
+    }
+
+    /// Continues or takes back a migration that was begun before.
+    func proceed(_ id: MigrationID, _ event: MigrationMachine.Event) async throws -> ExitStatus {
+        let record = try host.database.migration(id.text)
+        let spec = try JSONText.decode(MigrationSpec.self, from: record.spec, what: "migration \(id)")
+        guard record.role == .source else { return try RemoteCommand.run(event, id, on: spec.source.name) }
+        let lock = try RunLock(id, host)
+        return try await drive(spec, event: event, lock)
+    }
+
+    private func drive(
+        _ spec: MigrationSpec, event: MigrationMachine.Event?, _ lock: borrowing RunLock
+    ) async throws -> ExitStatus {
+        let interruption = Interruption()
+        let signals = SignalWatch { interruption.request() }
+        let terminal = Terminal.errors.isTerminal
+        let reporter = ProgressReporter.onStandardError(environment: ProcessEnvironment.variables)
+        let ticker = Task {
+            while !Task.isCancelled {
+                try await Task.sleep(for: .milliseconds(terminal ? 200 : 1000))
+                reporter.tick()
+            }
+        }
+        let journal = try CoordinatorJournal(takingOver: spec.id, in: host.database)
+        let coordinator = Coordinator(
+            worker: worker, spec: spec, journal: journal, interruption: interruption,
+            report: { reporter.update($0) })
+        let end: Coordinator.End
+        do { end = try await coordinator.run(event) } catch {
+            ticker.cancel()
+            reporter.finish()
+            throw error
+        }
+        ticker.cancel()
+        reporter.finish()
+        signals.stop()
+        return try conclude(end, spec, interruption)
+    }
+
+    private func conclude(
+        _ end: Coordinator.End, _ spec: MigrationSpec, _ interruption: Interruption
+    ) throws -> ExitStatus {
+        let report = try MigrationReports(host: host).report(spec.id)
+        Console.result(ReportOutput.text(report))
+        switch end {
+        case .migrated: return .done
+        case .rolledBack(let failure):
+            Console.say("xenlvs: rolled back: " + failure.detailedDescription)
+            return interruption.wasRequested ? .interrupted : .rolledBack
+        case .suspended(let suspension):
+            Console.say("xenlvs: stopped: " + suspension.reason.detailedDescription)
+            Console.say("  go on with: xenlvs migration resume \(spec.id)")
+            if !report.isCommitted {
+                Console.say("  or go back: xenlvs migration abort \(spec.id)")
+            }
+            return suspension.needsRecovery ? .needsRecovery : .partlyDone
+        }
+    }
+}
+
+/// One run of a migration at a time on this host.
+struct RunLock: ~Copyable {
+    private let lock: FileLock
+
+    init(_ id: MigrationID, _ host: HostContext) throws {
+        if mkdir(host.paths.run, 0o700) != 0, errno != EEXIST {
+            throw Failure(.failed, "cannot create \(host.paths.run)", why: String(cString: strerror(errno)))
+        }
+        lock = try FileLock(path: "\(host.paths.run)/migration-\(id).lock", purpose: "migration \(id)")
+    }
+}
+
+/// Turns SIGINT and SIGTERM into a request.
+final class SignalWatch {
+    private let sources: [any DispatchSourceSignal]
+
+    init(_ handler: @escaping @Sendable () -> Void) {
+        let queue = DispatchQueue(label: "signals")
+        signal(SIGPIPE, SIG_IGN)
+        sources = [SIGINT, SIGTERM, SIGHUP].map { number in
+            signal(number, SIG_IGN)
+            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
+            source.setEventHandler(handler: handler)
+            source.resume()
+            return source
+        }
+    }
+
+    func stop() { sources.forEach { $0.cancel() } }
+}

@@ -1,0 +1,57 @@
+import ArgumentParser
+import Glibc
+import HostModel
+
+/// The exit codes of the command line; a contract, see the man page.
+enum ExitStatus: Int32 {
+    case done = 0
+    case failed = 1
+    case rolledBack = 2
+    case partlyDone = 3
+    case needsRecovery = 4
+    case busy = 5
+    case notFound = 6
+    case usage = 64
+    case interrupted = 130
+}
+
+extension Failure.Code {
+    var exitStatus: ExitStatus {
+        switch self {
+        case .usage: .usage
+        case .notFound: .notFound
+        case .refused, .failed, .unreachable: .failed
+        case .busy: .busy
+        case .outcomeUnknown: .partlyDone
+        case .inconsistent, .needsRecovery: .needsRecovery
+        case .interrupted: .interrupted
+        }
+    }
+}
+
+/// Standard output is for results, standard error for everything else.
+enum Console {
+    static func say(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
+    static func result(_ text: String) { write(text.hasSuffix("\n") ? text : text + "\n", to: STDOUT_FILENO) }
+
+    /// Writes all of `text`; a reader that has gone away is no reason to stop what is under way.
+    static func write(_ text: String, to descriptor: Int32) {
+        var bytes = Array(text.utf8)[...]
+        while !bytes.isEmpty {
+            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR || errno == EAGAIN { continue }
+            guard count > 0 else { return }
+            bytes = bytes.dropFirst(count)
+        }
+    }
+}
+
+/// Runs a command's work and turns a failure into its message and exit code.
+func reporting(_ work: () async throws -> ExitStatus) async throws {
+    let status: ExitStatus
+    do { status = try await work() } catch let failure as Failure {
+        Console.say("xenlvs: " + failure.detailedDescription)
+        status = failure.code.exitStatus
+    }
+    if status != .done { throw ExitCode(status.rawValue) }
+}

@@ -1,0 +1,16 @@
+import ArgumentParser
+
+/// The whole command line.
+struct XenlvsCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "xenlvs",
+        abstract: "Provision network storage for Xen hosts, and hand it over while the guests keep running.",
+        discussion: """
+            Exit codes: 0 done, or nothing to do; 1 failed, nothing changed; 2 failed, rolled back; 3 partly done, resume; \
+            4 needs recovery; 5 busy; 6 not found; 64 usage; 130 interrupted.
+            """,
+        version: Version.text,
+        subcommands: [
+            MigrateCommand.self, MigrationCommand.self, VolumeCommand.self, LinkCommand.self, AgentCommand.self,
+        ])
+}
