@@ -59,6 +59,14 @@ let package = Package(
         .testTarget(
             name: "ReportingTests", dependencies: ["Reporting", "Migration", "Storage", "HostModel"],
             swiftSettings: settings),
+        .target(name: "LabKit", path: "Tests/Lab/LabKit", swiftSettings: settings),
+        .executableTarget(
+            name: "xenlvs-lab",
+            dependencies: ["LabKit", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            path: "Tests/Lab/LabCommand", swiftSettings: settings),
+        .testTarget(name: "LabKitTests", dependencies: ["LabKit"], path: "Tests/Lab/LabKitTests", swiftSettings: settings),
+        .testTarget(
+            name: "ScenarioTests", dependencies: ["LabKit"], path: "Tests/Lab/Scenarios", swiftSettings: settings),
         .testTarget(name: "HostModelTests", dependencies: ["HostModel"], swiftSettings: settings),
     ]
 )

@@ -35,6 +35,9 @@ struct MigrateCommand: AsyncParsableCommand {
     @Flag(help: "Remove the source's volumes at the end.")
     var removeSource = false
 
+    @Flag(name: .shortAndLong, help: "Tell every command that is run on this host, and how long it took.")
+    var verbose = false
+
     @Flag(help: "Print every command and change that would be made, and change nothing.")
     var dryRun = false
 
@@ -43,7 +46,7 @@ struct MigrateCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let request = try request()
-            let runner = try MigrationRunner()
+            let runner = try MigrationRunner(tellsCommands: verbose)
             return dryRun ? try await runner.explain(request) : try await runner.start(request)
         }
     }

@@ -11,8 +11,9 @@ struct MigrationRunner {
     private let host: HostContext
     private let worker: HostWorker
 
-    init() throws {
-        host = try HostContext()
+    /// - Parameter tellsCommands: whether every command is told on stderr as it ends.
+    init(tellsCommands: Bool = false) throws {
+        host = try HostContext(trace: { line in if tellsCommands { Console.say(line) } })
         worker = HostWorker(host: host, version: Version.text)
     }
 
@@ -123,5 +124,7 @@ final class SignalWatch {
         }
     }
 
-    func stop() { sources.forEach { $0.cancel() } }
+    func stop() {
+        for source in sources { source.cancel() }
+    }
 }
