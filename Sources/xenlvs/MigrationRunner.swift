@@ -10,9 +10,11 @@ import Reporting
 struct MigrationRunner {
     private let host: HostContext
     private let worker: HostWorker
+    private let crashPoints: [CrashPoint]
 
     /// - Parameter tellsCommands: whether every command is told on stderr as it ends.
     init(tellsCommands: Bool = false) throws {
+        crashPoints = try CrashPoint.inEnvironment(ProcessEnvironment.variables)
         host = try HostContext(trace: { line in if tellsCommands { Console.say(line) } })
         worker = HostWorker(host: host, version: Version.text)
     }
@@ -62,7 +64,7 @@ struct MigrationRunner {
         let journal = try CoordinatorJournal(takingOver: spec.id, in: host.database)
         let coordinator = Coordinator(
             worker: worker, spec: spec, journal: journal, interruption: interruption,
-            report: { reporter.update($0) })
+            crashPoints: crashPoints, report: { reporter.update($0) })
         let end: Coordinator.End
         do { end = try await coordinator.run(event) } catch {
             ticker.cancel()

@@ -86,11 +86,36 @@ public struct StepResult: Sendable, Codable {
     /// A replica was attached again after an unclean end; see `TrustRequirement`.
     public var attachedDirty: Bool
     public var imageSize: ByteCount?
+    /// When the domain was stopped, or let run, in this step.
+    public var freezeBegan: HostMoment?
+    public var freezeEnded: HostMoment?
 
     public init(notes: [String] = [], attachedDirty: Bool = false, imageSize: ByteCount? = nil) {
         self.notes = notes
         self.attachedDirty = attachedDirty
         self.imageSize = imageSize
+    }
+}
+
+/// A moment on the host that performs a step. It crosses the wire as the time that has passed since, because the hosts' clocks
+/// need not agree.
+public struct HostMoment: Sendable, Codable {
+    private let moment: ContinuousClock.Instant
+
+    public static var now: HostMoment { HostMoment(moment: .now) }
+
+    private init(moment: ContinuousClock.Instant) { self.moment = moment }
+
+    public var millisecondsAgo: Int64 { moment.duration(to: .now).milliseconds }
+
+    public init(from decoder: any Decoder) throws {
+        let ago = try decoder.singleValueContainer().decode(Int64.self)
+        moment = .now - .milliseconds(max(0, min(ago, 86_400_000)))
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(millisecondsAgo)
     }
 }
 

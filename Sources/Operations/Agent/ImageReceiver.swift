@@ -99,9 +99,6 @@ public struct ImageReceiver: Sendable {
                 CommandResult(termination: .exited(code), output: "", errors: restore.lastWords),
                 doing: "cannot restore \(spec.domain)")
         }
-        guard try await worker.observe(spec).isPaused else {
-            throw Failure(.failed, "the domain \(spec.domain) was restored but is not there, paused")
-        }
     }
 
     /// Ends the restore without its tail; `xl restore` then takes down what it built.

@@ -15,7 +15,7 @@ extension Coordinator {
             take(try await worker.perform(try await order(step, .source)), of: step)
         case .target:
             if step == .finishRestore, let sender {
-                try await sender.release()
+                try await host.activity.during { try await sender.release() }
                 self.sender = nil
             }
             if step == .connectTarget { try await chooseSecret() }
@@ -59,6 +59,7 @@ extension Coordinator {
             report(.note(note))
         }
         attachedDirty = attachedDirty || result.attachedDirty
+        takeFreezes(result, of: step)
     }
 
     /// How long a step on the other side may take before its outcome counts as unknown. Steps that save or restore a guest
@@ -79,7 +80,8 @@ extension Coordinator {
         if isSaved, (try? await target.perform(confirm, limit: .seconds(60))) != nil { return }
         // A guest that still runs must not be stopped for a hand-over that cannot be.
         if !isSaved { try await requireReadiness() }
-        let sender = try await ImageSender(spec: spec, epoch: epoch)
+        let (spec, epoch) = (self.spec, self.epoch)
+        let sender = try await host.activity.during { try await ImageSender(spec: spec, epoch: epoch) }
         self.sender = sender
         let started = ContinuousClock.now
         if isSaved {
@@ -101,8 +103,9 @@ extension Coordinator {
         let path = try host.images.create(spec.id, .handOver)
         let save = Task {
             do {
-                _ = try await worker.save(spec, .handOver)
+                let result = try await worker.save(spec, .handOver)
                 sender.saveEnded()
+                return result
             } catch {
                 sender.stop()
                 throw error
@@ -111,11 +114,11 @@ extension Coordinator {
         do {
             try await follow(sender) { try await sender.send(path) }
         } catch {
-            // A failed save is the cause, a sender that was stopped for it only the symptom.
-            try await save.value
+            // A failed save is the cause, a sender that was stopped for it only the symptom. Either way it comes to its end.
+            take(try await save.value, of: .transferImage)
             throw error
         }
-        try await save.value
+        take(try await save.value, of: .transferImage)
     }
 
     /// Reports the image's progress while `body` runs, and counts its time as waiting.

@@ -29,18 +29,22 @@ public final class Coordinator {
     /// For the connection that is being made; nil where the replicas are connected.
     var connectionSecret: SharedSecret?
     private var openFreeze: (freeze: Freeze, since: Int64)?
+    private let crashPoints: [CrashPoint]
 
     var host: HostContext { worker.host }
 
-    /// - Parameter journal: the migration's journal, with the machine that is to be driven.
+    /// - Parameters:
+    ///   - journal: the migration's journal, with the machine that is to be driven.
+    ///   - crashPoints: where a test wants the run to end or to stop.
     public init(
         worker: HostWorker, spec: MigrationSpec, journal: CoordinatorJournal, interruption: Interruption,
-        report: @escaping @Sendable (ProgressUpdate) -> Void
+        crashPoints: [CrashPoint] = [], report: @escaping @Sendable (ProgressUpdate) -> Void
     ) {
         self.worker = worker
         self.spec = spec
         self.journal = journal
         self.interruption = interruption
+        self.crashPoints = crashPoints
         self.report = report
         epoch = journal.epoch
         target = RemoteHost(spec.target.name, from: worker.host, version: worker.version)
@@ -77,11 +81,12 @@ public final class Coordinator {
         if interruption.isRequested, let way = try interrupted() { return way }
         report(.stepBegan(step))
         journal.note(.stepBegan(step))
-        openFreezeIfNeeded(before: step)
+        announceFreeze(before: step)
         let event: MigrationMachine.Event
         do {
+            for point in crashPoints { point.pass(step, .before) }
             try await perform(step)
-            closeFreezeIfNeeded(after: step)
+            for point in crashPoints { point.pass(step, .after) }
             journal.note(.stepEnded(step))
             report(.stepEnded(step))
             event = .done
@@ -126,18 +131,29 @@ public final class Coordinator {
         sender = nil
     }
 
-    private func openFreezeIfNeeded(before step: Step) {
-        guard openFreeze == nil, let freeze = spec.plan.freeze(during: step), step.startsFreeze else { return }
-        openFreeze = (freeze, HostContext.now())
-        journal.note(.freezeBegan(freeze))
+    /// The display is told when the step begins; the journal gets the moment at which the domain was really stopped.
+    private func announceFreeze(before step: Step) {
+        guard openFreeze == nil, step.startsFreeze, let freeze = spec.plan.freeze(during: step) else { return }
         report(.freezeBegan(freeze))
     }
 
-    private func closeFreezeIfNeeded(after step: Step) {
-        guard let open = openFreeze, step.endsFreeze else { return }
-        openFreeze = nil
-        journal.note(.freezeEnded(open.freeze))
-        report(.freezeEnded(open.freeze, milliseconds: HostContext.now() - open.since))
+    /// Notes what a step says of the domain's being stopped and let run.
+    func takeFreezes(_ result: StepResult, of step: Step) {
+        if let began = result.freezeBegan, openFreeze == nil {
+            let freeze = spec.plan.freeze(during: step) ?? .handOver
+            let time = HostContext.now() - began.millisecondsAgo
+            openFreeze = (freeze, time)
+            journal.note(.freezeBegan(freeze), at: time)
+        }
+        if let ended = result.freezeEnded, let open = openFreeze {
+            openFreeze = nil
+            let time = HostContext.now() - ended.millisecondsAgo
+            journal.note(.freezeEnded(open.freeze), at: time)
+            report(.freezeEnded(open.freeze, milliseconds: time - open.since))
+        } else if step.endsFreeze, openFreeze != nil {
+            // It was let run by an earlier run that could not tell when.
+            takeFreezes(StepResult(endedNow: true), of: step)
+        }
     }
 
     private func end(_ kind: MigrationEvent.Kind, _ started: ContinuousClock.Instant, _ activeBefore: Duration) async {
@@ -195,6 +211,13 @@ extension Failure {
         case .outcomeUnknown, .unreachable: true
         case .usage, .notFound, .refused, .busy, .failed, .inconsistent, .needsRecovery, .interrupted: false
         }
+    }
+}
+
+extension StepResult {
+    fileprivate init(endedNow: Bool) {
+        self.init()
+        if endedNow { freezeEnded = .now }
     }
 }
 

@@ -48,8 +48,8 @@ public struct CoordinatorJournal {
     }
 
     /// Adds to the history; written with the next advance or flush.
-    mutating func note(_ kind: MigrationEvent.Kind) {
-        let event = MigrationEvent(sequence: nextSequence, time: HostContext.now(), kind: kind)
+    mutating func note(_ kind: MigrationEvent.Kind, at time: Int64 = HostContext.now()) {
+        let event = MigrationEvent(sequence: nextSequence, time: time, kind: kind)
         nextSequence += 1
         unwritten.append(event)
         unmirrored.append(event)

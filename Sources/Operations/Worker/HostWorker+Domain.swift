@@ -30,28 +30,33 @@ extension HostWorker {
 
     /// Saves the domain into the image for `purpose`; afterwards it is gone from Xen and the image is whole.
     func save(_ spec: MigrationSpec, _ purpose: SavedImages.Purpose) async throws -> StepResult {
+        var result = StepResult()
         switch try await settled(spec) {
         case .absent: try requireWholeImage(spec, purpose)
-        case .present(let id, .active): try await save(spec, id, purpose)
+        case .present(let id, .active): result.freezeBegan = try await save(spec, id, purpose)
         case .present(_, let state):
             throw Failure(
                 .refused, "cannot save \(spec.domain)", host: host.name.text, why: "it is \(state.rawValue)",
                 remedy: "bring it into its running state first")
         }
-        return StepResult(imageSize: host.images.size(spec.id, purpose))
+        result.imageSize = host.images.size(spec.id, purpose)
+        return result
     }
 
-    private func save(_ spec: MigrationSpec, _ id: DomainID, _ purpose: SavedImages.Purpose) async throws {
+    /// Returns when the domain was stopped. Whether it is gone is seen by whoever opens its disks next: here it would only
+    /// make the freeze longer.
+    private func save(
+        _ spec: MigrationSpec, _ id: DomainID, _ purpose: SavedImages.Purpose
+    ) async throws -> HostMoment {
         let path = try host.images.create(spec.id, purpose)
         let command = XLCommands.save(
             id, to: .file(path), then: .destroy, deadline: XLCommands.deadline(memory: spec.memory))
+        let began = HostMoment.now
         do { try await host.runner.run(command) } catch {
             throw try await afterFailedSave(spec, Failure(error, doing: "cannot save \(spec.domain)"))
         }
-        guard try await observe(spec) == .absent else {
-            throw Failure(.failed, "'xl save' has ended but \(spec.domain) is still there", host: host.name.text)
-        }
         try requireWholeImage(spec, purpose)
+        return began
     }
 
     /// A failed `xl save` lets the domain run on; anything else needs the operator.
@@ -99,46 +104,60 @@ extension HostWorker {
 
     /// Restores the domain from the image for `purpose`, paused, on what its links point to.
     func restore(_ spec: MigrationSpec, _ role: Role, _ purpose: SavedImages.Purpose) async throws -> StepResult {
-        switch try await observe(spec) {
-        case .present(_, .paused), .present(_, .active): break
-        case .present(_, let state):
-            throw Failure(.failed, "the domain \(spec.domain) is \(state.rawValue)", host: host.name.text)
-        case .absent:
-            try requireWholeImage(spec, purpose)
+        // A whole image that is not spent means that the domain is not here, or paused: 'xl restore' itself refuses a name
+        // that is taken. Asking first would only make the freeze longer.
+        if try host.images.state(spec.id, purpose) == .whole {
             try await checkSizes(spec, role)
             let image = ImageEndpoint.file(host.images.path(spec.id, purpose))
             let command = XLCommands.restorePaused(from: image, deadline: XLCommands.deadline(memory: spec.memory))
             do { try await host.runner.run(command) } catch {
-                throw Failure(error, doing: "cannot restore \(spec.domain)").on(host.name.text)
+                let failure = Failure(error, doing: "cannot restore \(spec.domain)").on(host.name.text)
+                guard failure.code == .failed, try await observe(spec).isPaused else { throw failure }
             }
         }
-        try await checkDisks(spec)
+        switch try await observe(spec) {
+        case .present(let id, .paused), .present(let id, .active):
+            try await checkDisks(spec, id)
+            memory.remember(id, of: spec.id)
+        case .present(_, let state):
+            throw Failure(.failed, "the domain \(spec.domain) is \(state.rawValue)", host: host.name.text)
+        case .absent:
+            try requireWholeImage(spec, purpose)
+            throw Failure(.failed, "the domain \(spec.domain) was restored but is not there", host: host.name.text)
+        }
         return StepResult()
     }
 
     /// Marks the image as spent and lets the domain run.
     func letRun(_ spec: MigrationSpec, _ purpose: SavedImages.Purpose) async throws -> StepResult {
+        var result = StepResult()
+        if let id = memory.takeDomain(of: spec.id) {
+            // Restored and checked a moment ago by this very process.
+            try await letRun(spec, purpose, id)
+            result.freezeEnded = .now
+            return result
+        }
         switch try await observe(spec) {
         case .present(_, .active): try host.images.markSpent(spec.id, purpose)
         case .present(let id, .paused):
-            try host.images.markSpent(spec.id, purpose)
-            try await host.runner.run(XLCommands.unpause(id))
-            guard case .present(_, .active) = try await observe(spec) else {
-                throw Failure(.failed, "the domain \(spec.domain) does not run after its unpause", host: host.name.text)
-            }
+            try await checkDisks(spec, id)
+            try await letRun(spec, purpose, id)
+            result.freezeEnded = .now
         case .present(_, let state):
             throw Failure(.failed, "the domain \(spec.domain) is \(state.rawValue)", host: host.name.text)
         case .absent: throw Failure(.failed, "the domain \(spec.domain) is gone", host: host.name.text)
         }
-        return StepResult()
+        return result
+    }
+
+    private func letRun(_ spec: MigrationSpec, _ purpose: SavedImages.Purpose, _ id: DomainID) async throws {
+        try host.images.markSpent(spec.id, purpose)
+        try await host.runner.run(XLCommands.unpause(id))
     }
 
     /// Checks that the domain holds the very devices that its links point to: between the restore and now nothing may
     /// have opened something else.
-    func checkDisks(_ spec: MigrationSpec) async throws {
-        guard case .present(let id, _) = try await observe(spec) else {
-            throw Failure(.failed, "the domain \(spec.domain) was restored but is not there", host: host.name.text)
-        }
+    func checkDisks(_ spec: MigrationSpec, _ id: DomainID) async throws {
         for volume in spec.volumes {
             guard case .link(let target, .device(_, let number)) = try host.links.read(volume.name) else {
                 throw Failure(

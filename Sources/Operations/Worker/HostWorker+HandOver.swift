@@ -53,11 +53,12 @@ extension HostWorker {
 
     /// The domain must be there and paused before the decision may be made.
     func confirmPaused(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
-        guard try await observe(spec).isPaused else {
+        guard case .present(let id, .paused) = try await observe(spec) else {
             throw Failure(.failed, "the domain \(spec.domain) is not there, paused", host: host.name.text)
         }
         try await checkSizes(spec, role)
-        try await checkDisks(spec)
+        try await checkDisks(spec, id)
+        memory.remember(id, of: spec.id)
         return StepResult()
     }
 
@@ -81,7 +82,7 @@ extension HostWorker {
                 .refused, "cannot start \(spec.domain)", host: host.name.text, why: "no decision is recorded here")
         }
         var notes: [String] = []
-        if try await observe(spec) == .absent {
+        if !memory.knowsDomain(of: spec.id), try await observe(spec) == .absent {
             try await restoreReceived(spec, role)
             notes.append("the domain was restored from the image that the target kept")
         }

@@ -16,7 +16,9 @@ extension HostWorker {
             try await control.run(control.commands.down(control.device), doing: "clear \(control.device.resource)")
             try PortProbe.check(address: spec.endpoint(role).address, port: volume.port, host: host.name)
             try await makeFreshMetadata(volume, spec, role, control)
-            try await attach(try await self.control(volume, spec, role), volume)
+            let attached = try await self.control(volume, spec, role)
+            try await attach(attached, volume)
+            if role == .source, let proof = try await proofOfFreshness(attached) { memory.remember(proof) }
         }
         return StepResult()
     }
@@ -80,19 +82,23 @@ extension HostWorker {
     /// Source: the volume's data become DRBD's, once.
     func promoteFresh(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
         for control in try await controls(spec, role) {
-            let status = try await control.status()
-            if status?.role == .primary { continue }
-            let output = try await host.runner.run(
-                control.commands.dataGeneration(control.device, control.connection)
-            ).output
-            let proof = try FreshMetadata(of: control.device, generation: DataGeneration(output), status: status)
+            guard let proof = try await proofOfFreshness(control) else { continue }
             try await control.run(
                 control.commands.primaryForcedOnce(proof), doing: "make \(control.device.resource) Primary")
-            guard try await control.status()?.role == .primary else {
-                throw Failure(.failed, "\(control.device.resource) did not become Primary", host: host.name.text)
-            }
         }
         return StepResult()
+    }
+
+    /// Nil where the replica is Primary already.
+    private func proofOfFreshness(_ control: ReplicaControl) async throws -> FreshMetadata? {
+        // Gathered when the replica was made, a moment before the freeze; nothing else touches it.
+        if let proof = memory.takeProof(of: control.device) { return proof }
+        let status = try await control.status()
+        if status?.role == .primary { return nil }
+        let output = try await host.runner.run(
+            control.commands.dataGeneration(control.device, control.connection)
+        ).output
+        return try FreshMetadata(of: control.device, generation: DataGeneration(output), status: status)
     }
 
     /// Lets the replicas of this side connect, with a new secret; without one they are only checked.
@@ -135,16 +141,10 @@ extension HostWorker {
 
     /// Source: nothing can write through DRBD here any more.
     func demote(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
-        guard try await observe(spec) == .absent else {
-            throw Failure(.refused, "will not demote below the running domain \(spec.domain)", host: host.name.text)
-        }
+        // The kernel refuses while anything holds the device open; for a Secondary the command does nothing.
         for control in try await controls(spec, role) {
-            if try await control.status()?.role == .secondary { continue }
             try await control.run(
                 control.commands.secondary(control.device), doing: "make \(control.device.resource) Secondary")
-            guard try await control.status()?.role == .secondary else {
-                throw Failure(.failed, "\(control.device.resource) did not become Secondary", host: host.name.text)
-            }
         }
         return StepResult()
     }
@@ -154,8 +154,8 @@ extension HostWorker {
         let (spec, role) = (order.spec, order.role)
         if try await areReplicasPrimary(spec, role) { return StepResult() }
         let permit = try await permit(order)
+        // For a Primary the command does nothing.
         for control in try await controls(spec, role) {
-            if try await control.status()?.role == .primary { continue }
             try await control.run(
                 try control.commands.primary(control.device, permit),
                 doing: "make \(control.device.resource) Primary")

@@ -10,6 +10,8 @@ public struct HostWorker: Sendable {
     public let host: HostContext
     /// xenlvs's version, told to the other side.
     public let version: String
+    /// What one step has found out for the next; only ever a shortcut, a new process does without.
+    let memory = WorkerMemory()
 
     public init(host: HostContext, version: String) {
         self.host = host

@@ -1,4 +1,5 @@
 import Domains
+import FoundationEssentials
 import HostModel
 import Migration
 
@@ -9,7 +10,9 @@ import Migration
 /// The saved images of a migration on this host.
 ///
 /// An image holds all of a guest's memory: the directory is 0700, every file 0600. An image may be restored as long as the
-/// guest has not run since; that is why it is marked *spent*, durably, before the domain is let run.
+/// guest has not run since; that is why it is marked *spent*, durably, before the domain is let run. And only in the boot of
+/// the host that it was made in, which its name tells: after a power cut it need not have reached the disk, and somebody
+/// may have started the guest from its disks meanwhile.
 public struct SavedImages: Sendable {
     /// The brackets that save a domain; each has its own image.
     public enum Purpose: String, Sendable, CaseIterable {
@@ -32,9 +35,16 @@ public struct SavedImages: Sendable {
 
     public let directory: String
 
-    public init(directory: String) { self.directory = directory }
+    public init(directory: String) {
+        self.directory = directory
+        boot = String(((try? MachineIdentity.read()) ?? "unknown").prefix(8))
+    }
 
-    public func path(_ id: MigrationID, _ purpose: Purpose) -> String { "\(directory)/\(id).\(purpose.rawValue).image" }
+    private let boot: String
+
+    public func path(_ id: MigrationID, _ purpose: Purpose) -> String {
+        "\(directory)/\(id).\(purpose.rawValue).\(boot).image"
+    }
     private func spentPath(_ id: MigrationID, _ purpose: Purpose) -> String { path(id, purpose) + ".spent" }
 
     /// Makes the directory, 0700.
@@ -89,21 +99,18 @@ public struct SavedImages: Sendable {
         try syncDirectory()
     }
 
-    /// Removes every image of a migration. Returns what was removed.
+    /// Removes every image of a migration, those of earlier boots included. Returns what was removed.
     @discardableResult
     public func removeAll(_ id: MigrationID) throws -> [String] {
-        var removed: [String] = []
-        for purpose in Purpose.allCases {
-            for path in [path(id, purpose), spentPath(id, purpose)] {
-                if unlink(path) == 0 {
-                    removed.append(path)
-                } else if errno != ENOENT {
-                    throw system("cannot remove \(path)")
-                }
-            }
+        guard access(directory, F_OK) == 0 else { return [] }
+        let mine = try FileManager.default.contentsOfDirectory(atPath: directory).filter { name in
+            name.hasPrefix("\(id).") && Purpose.allCases.contains { name.hasPrefix("\(id).\($0.rawValue).") }
         }
-        if !removed.isEmpty { try syncDirectory() }
-        return removed
+        for name in mine where unlink("\(directory)/\(name)") != 0 && errno != ENOENT {
+            throw system("cannot remove \(directory)/\(name)")
+        }
+        if !mine.isEmpty { try syncDirectory() }
+        return mine.sorted()
     }
 
     /// Bytes free for images.

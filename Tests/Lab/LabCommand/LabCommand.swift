@@ -8,7 +8,9 @@ struct LabCommand: AsyncParsableCommand {
         commandName: "xenlvs-lab",
         abstract: "Real Xen hosts under QEMU, to test xenlvs on.",
         discussion: "The lab lives in $XENLVS_LAB_DIR (/tmp/xenlvs-lab), its image in $XENLVS_LAB_CACHE.",
-        subcommands: [Up.self, Down.self, Status.self, Shell.self, Console.self, Power.self, Cut.self, Restore.self])
+        subcommands: [
+            Up.self, Down.self, Status.self, Shell.self, Console.self, Power.self, Cut.self, Restore.self, Bench.self,
+        ])
 }
 
 /// A node of the running lab, as people name it.

@@ -3,6 +3,9 @@ import LabKit
 
 /// The binary that the scenarios put on the nodes: built by the Makefile, named by `XENLVS_BINARY`.
 enum ProductUnderTest {
+    /// Where it goes on a node.
+    static let path = "/usr/bin/xenlvs"
+
     static var binary: URL {
         get throws {
             guard let path = ProcessInfo.processInfo.environment["XENLVS_BINARY"] else {
@@ -11,9 +14,4 @@ enum ProductUnderTest {
             return URL(filePath: path)
         }
     }
-}
-
-struct ScenarioError: Error, CustomStringConvertible {
-    let description: String
-    init(_ description: String) { self.description = description }
 }

@@ -1,0 +1,58 @@
+import HostModel
+import Migration
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// A place at which a run of the coordinator ends or stops on purpose, so that a test can show what follows.
+///
+/// `XENLVS_CRASH_AT=STEP:before` or `STEP:after` kills the run, as a power cut would; `XENLVS_STOP_AT`, with the same words,
+/// stops it until it gets a SIGCONT, so that something can be done to the hosts meanwhile. STEP is the raw value of a
+/// `Step`. *Before* means that nothing of the step was done; *after*, that it was done and the journal does not know it.
+public struct CrashPoint: Sendable, Equatable {
+    public enum Moment: String, Sendable, CaseIterable { case before, after }
+    public enum Act: String, Sendable, CaseIterable {
+        case crash = "XENLVS_CRASH_AT"
+        case stop = "XENLVS_STOP_AT"
+    }
+
+    public let act: Act
+    public let step: Step
+    public let moment: Moment
+
+    /// Throws a `.usage` failure where `text` names no place.
+    public init(_ act: Act, at text: String) throws(Failure) {
+        let words = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        guard words.count == 2, let step = Step(rawValue: words[0]), let moment = Moment(rawValue: words[1]) else {
+            throw Failure(
+                .usage, "\(act.rawValue)='\(text.prefix(200))' names no place in a migration",
+                remedy: "give STEP:before or STEP:after; the steps are "
+                    + Step.allCases.map(\.rawValue).joined(separator: ", "))
+        }
+        self.act = act
+        self.step = step
+        self.moment = moment
+    }
+
+    /// What the environment asks for. Only root is listened to: what it asks for can leave a guest saved.
+    public static func inEnvironment(_ variables: [String: String], isRoot: Bool = geteuid() == 0) throws(Failure)
+        -> [CrashPoint]
+    {
+        guard isRoot else { return [] }
+        var points: [CrashPoint] = []
+        for act in Act.allCases {
+            if let text = variables[act.rawValue] { points.append(try CrashPoint(act, at: text)) }
+        }
+        return points
+    }
+
+    /// Ends or stops this process if this is the place.
+    func pass(_ step: Step, _ moment: Moment) {
+        guard step == self.step, moment == self.moment else { return }
+        switch act {
+        case .crash: kill(getpid(), SIGKILL)
+        case .stop: kill(getpid(), SIGSTOP)
+        }
+    }
+}

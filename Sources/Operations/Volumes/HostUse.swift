@@ -1,0 +1,148 @@
+import Domains
+import HostModel
+import Hosts
+import Migration
+import Replication
+import Storage
+
+/// Something that holds a volume at the moment.
+public struct VolumeUse: Sendable, Codable, Hashable {
+    public enum Kind: String, Sendable, Codable {
+        /// A domain has it, or what its link leads to, as a disk.
+        case domain
+        case replica
+        /// A migration that is not finished.
+        case migration
+        /// A device built on it.
+        case holder
+        case mount
+        case snapshot
+        /// Its device is open and nothing of the above explains it.
+        case open
+    }
+
+    public var kind: Kind
+    public var name: String
+
+    public init(_ kind: Kind, _ name: String) {
+        self.kind = kind
+        self.name = name
+    }
+
+    /// The use as the end of a sentence: `the domain web1 uses it`.
+    var sentence: String {
+        switch kind {
+        case .domain: "the domain \(name) uses it"
+        case .replica: "it has a replica (\(name))"
+        case .migration: "migration \(name) is not finished"
+        case .holder: "the device \(name) is built on it"
+        case .mount: "it is mounted on \(name)"
+        case .snapshot: "it has a snapshot '\(name)'"
+        case .open: "something has its device open"
+        }
+    }
+
+    /// What the operator does about it.
+    var remedy: String {
+        switch kind {
+        case .domain: "shut the domain down first: xl shutdown \(name)"
+        case .replica: "see 'xenlvs replica status'"
+        case .migration: "see 'xenlvs migration status \(name)'; resume or abort it first"
+        case .holder: "see 'lsblk' and 'dmsetup ls --tree'"
+        case .mount: "umount \(name)"
+        case .snapshot: "remove the snapshot first: xenlvs volume remove \(name)"
+        case .open: "see 'lsof' and 'dmsetup ls --tree' for who it is"
+        }
+    }
+}
+
+/// One look at everything on this host that can hold a volume.
+struct HostUse: Sendable {
+    /// The names of the domains by the device that they have open.
+    var domains: [(device: BlockDeviceNumber, domain: String)]
+    var replicas: [ReplicaStatus]
+    var migrations: [OpenMigration]
+    var logicalVolumes: [LogicalVolume]
+    var snapshots: [Snapshot]
+
+    func migrations(of name: VolumeName) -> [OpenMigration] { migrations.filter { $0.volume(name) != nil } }
+
+    func replica(of name: VolumeName) -> ReplicaStatus? {
+        replicas.first { $0.resource == ReplicaDevice.resource(of: name) }
+    }
+
+    func logicalVolume(_ reference: LogicalVolumeReference) -> LogicalVolume? {
+        logicalVolumes.first { $0.reference == reference }
+    }
+
+    /// The snapshots of an LV, whoever made them.
+    func snapshots(of reference: LogicalVolumeReference) -> [Snapshot] {
+        snapshots.filter { $0.group == reference.group && $0.origin == reference.name }
+    }
+
+    /// The domains that have one of `devices` open.
+    func domains(on devices: [BlockDeviceNumber]) -> [String] {
+        var names: [String] = []
+        for use in domains where devices.contains(use.device) && !names.contains(use.domain) {
+            names.append(use.domain)
+        }
+        return names
+    }
+
+    /// What holds the volume `name`.
+    /// - Parameters:
+    ///   - place: where its data are.
+    ///   - plain: its own device, where it has one now.
+    ///   - linked: the device that its link leads to.
+    func uses(
+        of name: VolumeName, at place: VolumePlace, plain: BlockDevice?, linked: BlockDeviceNumber?
+    ) throws -> [VolumeUse] {
+        var uses = domains(on: [plain?.number, linked].compactMap(\.self)).map { VolumeUse(.domain, $0) }
+        if let replica = replica(of: name) { uses.append(VolumeUse(.replica, replica.resource)) }
+        uses += migrations(of: name).map { VolumeUse(.migration, $0.id.text) }
+        if let reference = place.logicalVolume {
+            uses += snapshots(of: reference).map { VolumeUse(.snapshot, $0.name.text) }
+        }
+        if let plain {
+            // DRBD's device is the replica's.
+            uses += try plain.holders().filter { !$0.hasPrefix("drbd") }.map { VolumeUse(.holder, $0) }
+            uses += try plain.mountPoints().map { VolumeUse(.mount, $0) }
+        }
+        let isOpen = place.logicalVolume.flatMap(logicalVolume)?.isOpen == true
+        if isOpen, !uses.contains(where: { $0.explainsOpenDevice }) { uses.append(VolumeUse(.open, name.text)) }
+        return uses
+    }
+}
+
+extension VolumeUse {
+    fileprivate var explainsOpenDevice: Bool {
+        switch kind {
+        case .domain, .replica, .holder, .mount, .open: true
+        case .migration, .snapshot: false
+        }
+    }
+}
+
+extension HostContext {
+    /// Looks at what holds volumes on this host. Changes nothing.
+    /// - Parameter asksLVM: false where no LV is concerned; LVM is slow.
+    func currentUse(asksLVM: Bool) async throws -> HostUse {
+        var use = HostUse(
+            domains: [], replicas: [], migrations: try OpenMigration.all(in: database), logicalVolumes: [],
+            snapshots: [])
+        let backends = BlockBackend.all()
+        if !backends.isEmpty {
+            let listing = try DomainListing(parsing: try await runner.run(XLCommands.list()).output)
+            use.domains = backends.map { ($0.device, listing.domain($0.domain)?.name ?? "number \($0.domain)") }
+        }
+        if let version = KernelFile.read(DRBDModule.versionFile) {
+            let commands = DRBDCommands(dialect: try DRBDDialect(moduleVersion: version))
+            use.replicas = try ReplicaStatus.parse(events2: try await runner.run(commands.statusOfAll).output)
+        }
+        if asksLVM {
+            use.logicalVolumes = try LVMReport.volumes(try await runner.run(LVMCommands.listVolumes()).output)
+            use.snapshots = try SnapshotCommands.parse(try await runner.run(SnapshotCommands.list()).output)
+        }
+        return use
+    }
+}

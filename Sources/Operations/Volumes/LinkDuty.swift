@@ -1,0 +1,97 @@
+import HostModel
+import Migration
+import Storage
+
+/// Where a volume's link has to lead, from the journal alone. Pure.
+enum LinkDuty: Sendable, Equatable {
+    /// To the volume itself.
+    case volume
+    /// To the volume, or to its replica with this DRBD minor: a migration is under way.
+    case volumeOrReplica(OpenMigration, minor: Int)
+    /// Wherever the migration that fills the volume has put it.
+    case migration(OpenMigration)
+    /// There must be none, for this reason.
+    case none(String)
+    /// An undo failed; nobody but the operator may touch it.
+    case recovery(String)
+
+    /// - Parameter migrations: the open ones of this host that name the volume.
+    init(_ volume: Volume, _ migrations: [OpenMigration]) {
+        switch volume.state {
+        case .needsRecovery(let reason): self = .recovery(reason)
+        case .retired(let id): self = .none("it is the old copy that migration \(id) left behind")
+        case .incoming(let id):
+            self =
+                migrations.first { $0.id.text == id }.map(LinkDuty.migration)
+                ?? .none("it is a copy that migration \(id) began to fill and did not finish")
+        case .active: self = Self.ofActive(volume.name, migrations)
+        }
+    }
+
+    private static func ofActive(_ name: VolumeName, _ migrations: [OpenMigration]) -> LinkDuty {
+        for migration in migrations {
+            guard let volume = migration.volume(name) else { continue }
+            switch (migration.role, migration.isDecided) {
+            case (.source, true):
+                // The other host has the newer copy: a guest that started here would run a second time, on old data.
+                return .none("its domain belongs to \(migration.target) since migration \(migration.id)")
+            case (.source, false): return .volumeOrReplica(migration, minor: volume.sourceMinor)
+            case (.target, true): return .volumeOrReplica(migration, minor: volume.targetMinor)
+            case (.target, false): continue
+            }
+        }
+        return .volume
+    }
+}
+
+/// How a volume's link stands.
+public enum LinkVerdict: String, Sendable, Codable, CaseIterable {
+    case right
+    /// It leads to the replica of a migration that is under way.
+    case onReplica = "on-replica"
+    /// A migration has set it, and takes care of it.
+    case migration
+    /// There is none, and there must be none.
+    case rightlyAbsent = "rightly-absent"
+    case missing
+    /// It leads nowhere.
+    case dangling
+    /// It leads to something else than what is recorded.
+    case replacedByHand = "replaced-by-hand"
+    case notALink = "not-a-link"
+    /// There is a link, and no volume of that name.
+    case notRecorded = "not-recorded"
+    /// There is one, and there must be none.
+    case mustNotBe = "must-not-be"
+    /// The volume needs recovery.
+    case recovery = "needs-recovery"
+
+    /// Whether all is well.
+    public var isFine: Bool {
+        switch self {
+        case .right, .onReplica, .migration, .rightlyAbsent: true
+        case .missing, .dangling, .replacedByHand, .notALink, .notRecorded, .mustNotBe, .recovery: false
+        }
+    }
+
+    /// Judges what stands in the link's place.
+    /// - Parameter plain: the volume's own device; nil where it has none now.
+    init(_ state: LinkState, _ duty: LinkDuty, plain: BlockDeviceNumber?) {
+        switch (duty, state) {
+        case (.recovery, _): self = .recovery
+        case (_, .notALink): self = .notALink
+        case (.migration, _): self = .migration
+        case (.none, .absent): self = .rightlyAbsent
+        case (.none, .link(_, .device(_, let number))) where number == plain: self = .mustNotBe
+        // The source's link to its replica, which is Secondary: the migration removes it at its end.
+        case (.none(_), .link(let target, _)) where target.hasPrefix("/dev/drbd"): self = .migration
+        case (.none, .link): self = .mustNotBe
+        case (_, .absent): self = .missing
+        case (_, .link(_, .dangling)): self = .dangling
+        case (_, .link(_, .notABlockDevice)): self = .replacedByHand
+        case (_, .link(_, .device(_, let number))) where number == plain: self = .right
+        case (.volumeOrReplica(_, let minor), .link("/dev/drbd\(minor)", _)): self = .onReplica
+        case (.volume, .link), (.volumeOrReplica, .link): self = .replacedByHand
+        }
+    }
+}

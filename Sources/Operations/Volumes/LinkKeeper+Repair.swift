@@ -1,0 +1,155 @@
+import HostModel
+import Migration
+import Replication
+import Storage
+
+/// What was done about one link.
+public struct LinkRepairRow: Sendable, Encodable {
+    public enum Result: String, Sendable, Codable {
+        case made
+        case replaced
+        case wasRight = "was-right"
+        /// It is as it has to be, without leading to the volume: on a replica, or not there.
+        case leftAlone = "left-alone"
+        /// Nothing was done, and the operator has to.
+        case refused
+        case failed
+    }
+
+    public var name: VolumeName
+    public var path: String
+    /// What the link holds now.
+    public var target: String?
+    public var result: Result
+    public var why: String?
+    public var remedy: String?
+
+    /// Whether something is left for the operator to do.
+    public var needsOperator: Bool {
+        switch result {
+        case .made, .replaced, .wasRight, .leftAlone: false
+        case .refused, .failed: true
+        }
+    }
+}
+
+extension LinkKeeper {
+    /// How long a repair waits for another command that has the volume. At boot several repairs run side by side.
+    private static let patience = Duration.seconds(30)
+
+    /// Puts the links of all active volumes back, as at boot. One that fails does not keep the others from being done.
+    ///
+    /// A link that leads to another device than the volume's is left alone: a guest may be running on it.
+    public func repairAll() async throws -> [LinkRepairRow] {
+        var rows: [LinkRepairRow] = []
+        for volume in try recordedVolumes() { rows.append(await repair(volume.name, replacing: false)) }
+        return rows
+    }
+
+    /// Puts one link back; here, where nothing uses what it leads to, also one that was changed by hand.
+    public func repair(_ name: VolumeName) async throws -> LinkRepairRow {
+        guard try recordedVolumes().contains(where: { $0.name == name }) else {
+            throw Failure(.notFound, "there is no volume '\(name)'", remedy: "see 'xenlvs volume list'")
+        }
+        return await repair(name, replacing: true)
+    }
+
+    private func repair(_ name: VolumeName, replacing: Bool) async -> LinkRepairRow {
+        do {
+            return try await VolumeLock.holding(name, of: host, patience: Self.patience) {
+                try await repairLocked(name, replacing: replacing)
+            }
+        } catch {
+            let failure = Failure(error, doing: "cannot repair the link")
+            let why = failure.why.map { "\(failure.what): \($0)" } ?? failure.what
+            return LinkRepairRow(
+                name: name, path: host.links.path(of: name), target: heldTarget(name), result: .failed, why: why,
+                remedy: failure.remedy)
+        }
+    }
+
+    /// Reads everything anew under the lock: the journal may have changed while it was waited for.
+    private func repairLocked(_ name: VolumeName, replacing: Bool) async throws -> LinkRepairRow {
+        guard let volume = try recordedVolumes().first(where: { $0.name == name }) else {
+            throw Failure(.notFound, "the volume '\(name)' was removed meanwhile")
+        }
+        let migrations = try OpenMigration.all(in: host.database)
+        let facts = try await self.facts(name, volume, migrations)
+        let duty = LinkDuty(volume, migrations)
+        func row(_ result: LinkRepairRow.Result, _ why: String? = nil, _ remedy: String? = nil) -> LinkRepairRow {
+            LinkRepairRow(
+                name: name, path: facts.path, target: heldTarget(name), result: result, why: why, remedy: remedy)
+        }
+        switch facts.verdict {
+        case .right: return row(.wasRight)
+        case .onReplica, .migration, .rightlyAbsent: return row(.leftAlone, reason(duty))
+        case .notALink, .mustNotBe, .recovery, .notRecorded: return row(.refused, facts.why, facts.remedy)
+        case .missing, .dangling:
+            try await pointToVolume(volume, duty)
+            return facts.target.map { row(.replaced, "it led to \($0), which is not there") } ?? row(.made)
+        case .replacedByHand:
+            // A loop device or an LV that is not active yet is no reason to think of a hand.
+            if try await isRightOnceActive(volume) { return row(.wasRight) }
+            guard replacing else { return row(.refused, facts.why, facts.remedy) }
+            try await requireUnused(name)
+            try await pointToVolume(volume, duty)
+            return row(.replaced, "it led to \(facts.target ?? "something else")")
+        }
+    }
+
+    private func heldTarget(_ name: VolumeName) -> String? {
+        if case .link(let target, _)? = try? host.links.read(name) { target } else { nil }
+    }
+
+    private func isRightOnceActive(_ volume: Volume) async throws -> Bool {
+        if try await plainDevice(volume) != nil { return false }
+        let plain = try BlockDevice(at: try await checkedDevice(volume)).number
+        guard case .link(_, .device(_, plain)) = try host.links.read(volume.name) else { return false }
+        return true
+    }
+
+    /// Sets the link, after the volume is known to be the recorded one.
+    private func pointToVolume(_ volume: Volume, _ duty: LinkDuty) async throws {
+        if case .volumeOrReplica(let migration, _) = duty,
+            try await host.currentUse(asksLVM: false).replica(of: volume.name) != nil
+        {
+            throw Failure(
+                .refused, "will not point the link to the volume below its replica",
+                why: "migration \(migration.id) is not finished",
+                remedy: "run 'xenlvs migration resume \(migration.id)', or abort it")
+        }
+        try host.links.set(volume.name, to: try await checkedDevice(volume))
+    }
+
+    /// The device of the volume, activated, after a look at whether it is what the journal has.
+    private func checkedDevice(_ volume: Volume) async throws -> String {
+        switch volume.place {
+        case .logicalVolume(let group, let name):
+            let reference = LogicalVolumeReference(group: group, name: name)
+            let output = try await host.runner.run(LVMCommands.findVolume(reference)).output
+            guard let found = try LVMReport.volumes(output).first else {
+                throw Failure(.notFound, "there is no LV \(reference)", remedy: "see 'lvs' and 'pvs'")
+            }
+            try volume.check(found)
+        case .file(let directory):
+            let pool = try FilePool(directory)
+            guard try pool.size(of: volume.name) == volume.size else {
+                throw Failure(
+                    .inconsistent, "\(pool.path(of: volume.name)) is not what is recorded for \(volume.name)",
+                    why: "it is not there, or has not \(volume.size.bytes) bytes",
+                    remedy: "see 'xenlvs volume show \(volume.name)'")
+            }
+        }
+        return try await store.device(volume.name, .data, at: volume.place)
+    }
+
+    /// Throws `.busy` where a domain has what the link leads to.
+    private func requireUnused(_ name: VolumeName) async throws {
+        guard case .link(let target, .device(_, let number)) = try host.links.read(name) else { return }
+        if let domain = try await host.currentUse(asksLVM: false).domains(on: [number]).first {
+            throw Failure(
+                .busy, "will not turn the link away from \(target)", why: "the domain \(domain) uses it",
+                remedy: "shut the domain down first, or record it with 'xenlvs link set \(name) \(target)'")
+        }
+    }
+}

@@ -1,0 +1,120 @@
+import HostModel
+import Hosts
+import Migration
+import Storage
+
+/// A volume's link as it stands, beside what is recorded.
+public struct LinkFacts: Sendable, Encodable {
+    public var name: VolumeName
+    /// `/dev/xenlvs/web1`.
+    public var path: String
+    /// The path that the link holds; nil where there is none.
+    public var target: String?
+    /// The device it leads to in the end: `/dev/dm-3`.
+    public var node: String?
+    /// The same by its numbers: `253:3`.
+    public var device: String?
+    /// What the journal has for the volume; nil where it knows none of that name.
+    public var recorded: String?
+    public var verdict: LinkVerdict
+    /// The verdict in words; nil where all is well.
+    public var why: String?
+    public var remedy: String?
+}
+
+/// Looks at the links below `/dev/xenlvs`.
+public struct LinkKeeper: Sendable {
+    let host: HostContext
+    let store: VolumeStore
+
+    public init(host: HostContext) {
+        self.host = host
+        store = VolumeStore(runner: host.runner)
+    }
+
+    /// Every link and every volume, or those of one name. Changes nothing.
+    /// - Throws: `.notFound` where neither link nor volume has the name.
+    public func show(_ name: VolumeName? = nil) async throws -> [LinkFacts] {
+        let volumes = try recordedVolumes()
+        let migrations = try OpenMigration.all(in: host.database)
+        var names = Set(volumes.map(\.name)).union(try host.links.list())
+        if let name {
+            guard names.contains(name) else {
+                throw Failure(
+                    .notFound, "there is neither a volume nor a link '\(name)'", remedy: "see 'xenlvs link show'")
+            }
+            names = [name]
+        }
+        var facts: [LinkFacts] = []
+        for name in names.sorted() {
+            facts.append(try await self.facts(name, volumes.first { $0.name == name }, migrations))
+        }
+        return facts
+    }
+
+    func recordedVolumes() throws -> [Volume] {
+        try host.database.volumes().map {
+            try JSONText.decode(Volume.self, from: $0.body, what: "volume \($0.name) in the journal")
+        }
+    }
+
+    func facts(_ name: VolumeName, _ volume: Volume?, _ migrations: [OpenMigration]) async throws -> LinkFacts {
+        let state = try host.links.read(name)
+        var facts = LinkFacts(
+            name: name, path: host.links.path(of: name), recorded: volume.map(\.place.description),
+            verdict: .notRecorded)
+        if case .link(let target, let end) = state {
+            facts.target = target
+            if case .device(let node, let number) = end { (facts.node, facts.device) = (node, number.description) }
+        }
+        guard let volume else {
+            facts.why = "there is no volume of that name"
+            facts.remedy = "record it with 'xenlvs link set \(name) PATH', or remove the link"
+            return facts
+        }
+        let duty = LinkDuty(volume, migrations)
+        let plain = try await plainDevice(volume)?.number
+        facts.verdict = LinkVerdict(state, duty, plain: plain)
+        (facts.why, facts.remedy) = explain(facts, state, duty)
+        return facts
+    }
+
+    /// The volume's own device, where it has one now.
+    func plainDevice(_ volume: Volume) async throws -> BlockDevice? {
+        // A pool that is gone has no device either.
+        guard let path = try? await store.presentDevice(volume.name, .data, at: volume.place) else { return nil }
+        return try? BlockDevice(at: path)
+    }
+
+    private func explain(_ facts: LinkFacts, _ state: LinkState, _ duty: LinkDuty) -> (String?, String?) {
+        let repair = "put it back with 'xenlvs link repair \(facts.name)'"
+        let target = facts.target ?? ""
+        switch facts.verdict {
+        case .right, .migration: return (nil, nil)
+        case .onReplica, .rightlyAbsent: return (reason(duty), nil)
+        case .missing: return ("there is no link", repair)
+        case .dangling: return ("\(target) is not there", repair)
+        case .replacedByHand:
+            return (
+                "it leads to \(target), recorded is \(facts.recorded ?? "nothing")",
+                "\(repair), or record what it leads to with 'xenlvs link set \(facts.name) \(target)'"
+            )
+        case .notALink:
+            if case .notALink(let kind) = state { return ("\(kind) is in its place", "move it away by hand") }
+            return ("something is in its place", "move it away by hand")
+        case .notRecorded: return ("there is no volume of that name", nil)
+        case .mustNotBe: return (reason(duty), "remove the link by hand, once nothing uses it: rm \(facts.path)")
+        case .recovery: return (reason(duty), "see 'xenlvs volume show \(facts.name)'")
+        }
+    }
+
+    func reason(_ duty: LinkDuty) -> String? {
+        switch duty {
+        case .volume: nil
+        case .volumeOrReplica(let migration, _), .migration(let migration):
+            "migration \(migration.id) is not finished"
+        case .none(let why): why
+        case .recovery(let reason): "it needs recovery: \(reason)"
+        }
+    }
+}

@@ -1,0 +1,34 @@
+import HostModel
+import Hosts
+
+#if canImport(Glibc)
+    import Glibc
+#endif
+
+/// Keeps two commands from changing one volume at the same time. A killed command leaves no lock behind.
+enum VolumeLock {
+    /// Runs `body` while the volume is locked. Throws `.busy` where another process has it and keeps it.
+    /// - Parameter patience: how long to wait for the other process.
+    static func holding<Value>(
+        _ name: VolumeName, of host: HostContext, patience: Duration = .zero, _ body: () async throws -> Value
+    ) async throws -> Value {
+        let lock = try await take(name, host.paths.run, patience)
+        defer { withExtendedLifetime(lock) {} }
+        return try await body()
+    }
+
+    private static func take(_ name: VolumeName, _ directory: String, _ patience: Duration) async throws -> FileLock {
+        if mkdir(directory, 0o700) != 0, errno != EEXIST {
+            throw Failure(.failed, "cannot create \(directory)", why: String(cString: strerror(errno)))
+        }
+        let deadline = ContinuousClock.now + patience
+        while true {
+            do {
+                return try FileLock(
+                    path: "\(directory)/volume-\(name).lock", purpose: "a change to the volume '\(name)'")
+            } catch let failure as Failure where failure.code == .busy && ContinuousClock.now < deadline {
+                try await Task.sleep(for: .milliseconds(100))
+            }
+        }
+    }
+}

@@ -1,0 +1,74 @@
+import Foundation
+import LabKit
+
+/// The pair of hosts that all scenarios share, with the product on both.
+struct Hosts: Sendable {
+    let a: LabNode
+    let b: LabNode
+
+    var all: [LabNode] { [a, b] }
+    func peer(of node: LabNode) -> LabNode { node.name == a.name ? b : a }
+
+    /// Where both hosts have a directory for volumes as files.
+    static let pool = "/srv/xenlvs-pool"
+
+    /// The hosts, switched on, connected and holding nothing. The first call of a run starts the lab, unless it is
+    /// running, and puts the product on its nodes.
+    static func clean() async throws -> Hosts {
+        let hosts = try await Preparation.shared.hosts()
+        try await hosts.reset()
+        return hosts
+    }
+
+    /// Makes a volume with the product's own command, with an empty file system.
+    ///
+    /// - Parameter directory: makes a file in this directory instead of an LV.
+    func makeVolume(_ name: String, megabytes: Int = 32, directory: String? = nil, on node: LabNode) async throws {
+        let place = directory.map { " --directory \($0)" } ?? ""
+        try await node.run(
+            """
+            set -e; xenlvs volume create \(name) --size \(megabytes)M\(place)
+            mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/xenlvs/\(name)
+            """, timeout: .seconds(120))
+    }
+
+    /// Makes a guest's volumes, starts it and lets it count a little.
+    func start(
+        _ guest: LabGuest, megabytes: Int = 32, directory: String? = nil, on node: LabNode
+    ) async throws -> Journey {
+        for volume in guest.volumes {
+            try await makeVolume(volume, megabytes: megabytes, directory: directory, on: node)
+        }
+        try await node.create(guest)
+        try await node.waitForTicks(of: guest, beyond: 5)
+        return Journey(of: guest, from: node)
+    }
+}
+
+extension LabGuest {
+    /// The names of its disks' links.
+    var volumes: [String] { disks.map { String($0.path.dropFirst("/dev/xenlvs/".count)) } }
+}
+
+/// Makes the hosts ready once per run.
+private actor Preparation {
+    static let shared = Preparation()
+    private var task: Task<Hosts, any Error>?
+
+    func hosts() async throws -> Hosts {
+        let task = task ?? Task { try await Self.prepare() }
+        self.task = task
+        return try await task.value
+    }
+
+    private static func prepare() async throws -> Hosts {
+        let lab = try await Lab.up()
+        let hosts = Hosts(a: try lab.node("a"), b: try lab.node("b"))
+        let binary = try ProductUnderTest.binary
+        try await withThrowingTaskGroup { group in
+            for node in hosts.all { group.addTask { try await node.push(binary, to: ProductUnderTest.path) } }
+            try await group.waitForAll()
+        }
+        return hosts
+    }
+}

@@ -1,0 +1,58 @@
+import LabKit
+
+extension Hosts {
+    /// Undoes every fault and takes everything away that a scenario may have left: one failure does not poison the next.
+    func reset() async throws {
+        try await withThrowingTaskGroup { group in
+            for node in all { group.addTask { try await node.reset() } }
+            try await group.waitForAll()
+        }
+    }
+
+    /// What both hosts show, for a failure's message.
+    func state() async -> String {
+        var text = ""
+        for node in all {
+            let script = """
+                xl list; ls -l --time-style=+ /dev/xenlvs /var/lib/xenlvs/images; lvs --noheadings; losetup -a
+                cat /proc/drbd; xenlvs migration list
+                for id in $(xenlvs migration list | awk 'NR > 1 { print $1 }'); do xenlvs migration status $id; done
+                pgrep -ax 'xl|xenlvs|ssh|lvm'; dmesg | tail -n 12
+                """
+            let shown = node.isPoweredOn ? try? await node.run(script + " 2>&1", check: false).text : "switched off"
+            text += "-- \(node.name) --\n\(shown ?? "no answer")\n"
+        }
+        return text
+    }
+}
+
+extension LabNode {
+    /// Everything that the product or a scenario makes on a host goes; the product itself stays.
+    fileprivate func reset() async throws {
+        if !isPoweredOn {
+            try await powerOn()
+            try await waitUntilReady()
+        }
+        for network in LabNetwork.allCases { try await restoreLink(network) }
+        try await run(
+            """
+            nft delete table inet xenlvs_lab 2>/dev/null
+            for card in /sys/class/net/cluster-* /sys/class/net/storage-*; do
+                tc qdisc delete dev ${card##*/} root 2>/dev/null
+            done
+            pkill -KILL -x xenlvs; pkill -KILL -x xl
+            for domain in $(xl list | awk 'NR > 2 { print $2 }'); do xl destroy $domain; done
+            for resource in $(drbdsetup events2 --now all 2>/dev/null | sed -n 's/^exists resource name:\\([^ ]*\\).*/\\1/p'); do
+                drbdsetup down $resource
+            done
+            umount /dev/xenlvs/* 2>/dev/null
+            losetup -D
+            for volume in $(lvs --noheadings -o lv_full_name); do lvremove -qq -f $volume; done
+            rm -rf /dev/xenlvs /var/lib/xenlvs /run/xenlvs /etc/xenlvs \(Hosts.pool) /lab/fault
+            rm -f /etc/xen/*.cfg /var/log/xen/console/guest-*.log
+            mkdir -p -m 0755 \(Hosts.pool)
+            left=$(lvs --noheadings; losetup -a; drbdsetup events2 --now all | grep 'exists resource'; xl list | tail -n +3)
+            [ -z "$left" ] || { echo "$left" >&2; exit 1; }
+            """, timeout: .seconds(120))
+    }
+}
