@@ -64,7 +64,8 @@ let package = Package(
             name: "xenlvs-lab",
             dependencies: ["LabKit", .product(name: "ArgumentParser", package: "swift-argument-parser")],
             path: "Tests/Lab/LabCommand", swiftSettings: settings),
-        .testTarget(name: "LabKitTests", dependencies: ["LabKit"], path: "Tests/Lab/LabKitTests", swiftSettings: settings),
+        .testTarget(
+            name: "LabKitTests", dependencies: ["LabKit"], path: "Tests/Lab/LabKitTests", swiftSettings: settings),
         .testTarget(
             name: "ScenarioTests", dependencies: ["LabKit"], path: "Tests/Lab/Scenarios", swiftSettings: settings),
         .testTarget(name: "HostModelTests", dependencies: ["HostModel"], swiftSettings: settings),

@@ -63,12 +63,18 @@ public final class ChildChannel: Sendable {
         Glibc.close(errors.descriptor)
     }
 
+    /// `F_SETPIPE_SZ` (include/uapi/linux/fcntl.h), which Glibc's module does not show.
+    private static let setPipeSize: Int32 = 1031
+
     private static func makePipe() throws -> (read: Int32, write: Int32) {
         var ends: [Int32] = [-1, -1]
         guard pipe(&ends) == 0 else {
             throw Failure(.failed, "cannot make a pipe", why: String(cString: strerror(errno)))
         }
         for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+        // A guest's memory passes through: with the usual 64 KiB a host with one processor changes between the processes 16
+        // times as often. The kernel may refuse it; the pipe then stays as it is.
+        _ = fcntl(ends[1], setPipeSize, 1 << 20)
         return (ends[0], ends[1])
     }
 

@@ -41,15 +41,7 @@ extension StateDatabase {
     /// a number is taken.
     public func insert(_ record: MigrationRecord, minors: [Int], ports: [Int]) throws {
         try write { database in
-            if let other = try Row.fetchOne(
-                database, sql: "SELECT id FROM migration WHERE domain = ? AND open = 1", arguments: [record.domain])
-            {
-                let id: String = other["id"]
-                throw Failure(
-                    .busy, "the domain \(record.domain) is being migrated already",
-                    why: "migration \(id) is not finished",
-                    remedy: "see 'xenlvs migration status \(id)'; resume or abort it first")
-            }
+            try Self.requireNoOpenMigration(of: record.domain, in: database)
             try database.execute(
                 sql: """
                     INSERT INTO migration (id, domain, role, epoch, spec, machine, decided, open, created, updated)
@@ -65,6 +57,21 @@ extension StateDatabase {
                 }
             }
         }
+    }
+
+    /// Throws `.busy` where the domain has a migration that is not finished.
+    public func requireNoOpenMigration(of domain: DomainName) throws {
+        try read { try Self.requireNoOpenMigration(of: domain.text, in: $0) }
+    }
+
+    private static func requireNoOpenMigration(of domain: String, in database: Database) throws {
+        guard
+            let id = try String.fetchOne(
+                database, sql: "SELECT id FROM migration WHERE domain = ? AND open = 1", arguments: [domain])
+        else { return }
+        throw Failure(
+            .busy, "the domain \(domain) is being migrated already", why: "migration \(id) is not finished",
+            remedy: "see 'xenlvs migration status \(id)'; resume or abort it first")
     }
 
     private static func allocate(_ kind: String, _ number: Int, owner: String, in database: Database) throws {

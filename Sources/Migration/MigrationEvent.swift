@@ -15,6 +15,9 @@ public struct MigrationEvent: Sendable, Codable, Equatable {
         case synchronised(volume: VolumeName, copied: ByteCount, milliseconds: Int64)
         case imageSent(size: ByteCount, sent: ByteCount, milliseconds: Int64)
         case verified(volume: VolumeName, compared: ByteCount, differing: ByteCount)
+        /// The target's replicas are about to be attached a second time, as after its reboot: from here on nothing less than a
+        /// comparison of every block is trusted.
+        case attachedAgain
         /// SHA-256 of both copies while nothing wrote to them.
         case compared(volume: VolumeName, source: String, target: String)
         case note(String)

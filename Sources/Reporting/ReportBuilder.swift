@@ -106,6 +106,9 @@ struct ReportBuilder {
             update(name) {
                 $0.sha256 = MigrationReport.Checksums(source: source, target: target, equal: source == target)
             }
+        case .attachedAgain:
+            let text = "the target's replicas had to be attached again: every block is compared before the hand-over"
+            notes.append(MigrationReport.Note(atMilliseconds: time, text: text))
         case .note(let text): notes.append(MigrationReport.Note(atMilliseconds: time, text: text))
         case .suspended(let reason, let needsRecovery):
             endPhase(at: time)

@@ -11,7 +11,7 @@ struct AgentCommand: AsyncParsableCommand {
 
     func run() async throws {
         try await reporting {
-            let worker = HostWorker(host: try HostContext(), version: Version.text)
+            let worker = HostWorker(host: try ThisHost.open(), version: Version.text)
             if receive {
                 await ImageReceiver(worker: worker).run()
             } else {

@@ -52,12 +52,7 @@ struct MigrateCommand: AsyncParsableCommand {
     }
 
     private func request() throws -> MigrationRequest {
-        let limit = try bandwidth.map { text in
-            guard let size = ByteCount(parsing: text) else {
-                throw Failure(.usage, "'\(text)' is not a bandwidth", remedy: "give bytes per second, such as 50M")
-            }
-            return size
-        }
+        let limit = try bandwidth.map(SizeArgument.bandwidth)
         return MigrationRequest(
             domain: try DomainName(domain), target: try HostName(target),
             plan: MigrationPlan(settlement: settle == .late ? .late : .early, comparesCopies: verify),

@@ -54,7 +54,7 @@ extension MigrationCommand {
 
         func run() async throws {
             try await reporting {
-                try output.show(try MigrationReports(host: try HostContext()).all().map(MigrationRow.init))
+                try output.show(try MigrationReports(host: try ThisHost.open()).all().map(MigrationRow.init))
                 return .done
             }
         }
@@ -67,7 +67,7 @@ extension MigrationCommand {
 
         func run() async throws {
             try await reporting {
-                let report = try MigrationReports(host: try HostContext()).report(try MigrationID(id))
+                let report = try MigrationReports(host: try ThisHost.open()).report(try MigrationID(id))
                 try ReportOutput.show(report, output.format)
                 return .done
             }
@@ -82,7 +82,7 @@ extension MigrationCommand {
 
         func run() async throws {
             try await reporting {
-                let report = try MigrationReports(host: try HostContext()).report(try MigrationID(id))
+                let report = try MigrationReports(host: try ThisHost.open()).report(try MigrationID(id))
                 if let html {
                     try ReportOutput.write(HTMLReport.render(report), to: html)
                     Console.say("the report is in \(html)")

@@ -15,7 +15,7 @@ struct MigrationRunner {
     /// - Parameter tellsCommands: whether every command is told on stderr as it ends.
     init(tellsCommands: Bool = false) throws {
         crashPoints = try CrashPoint.inEnvironment(ProcessEnvironment.variables)
-        host = try HostContext(trace: { line in if tellsCommands { Console.say(line) } })
+        host = try ThisHost.open(trace: { line in if tellsCommands { Console.say(line) } })
         worker = HostWorker(host: host, version: Version.text)
     }
 

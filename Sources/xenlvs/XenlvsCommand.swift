@@ -11,6 +11,7 @@ struct XenlvsCommand: AsyncParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            MigrateCommand.self, MigrationCommand.self, VolumeCommand.self, LinkCommand.self, AgentCommand.self,
+            MigrateCommand.self, MigrationCommand.self, VolumeCommand.self, LinkCommand.self, DomainCommand.self,
+            ReplicaCommand.self, DoctorCommand.self, AgentCommand.self,
         ])
 }

@@ -7,7 +7,8 @@ struct NamesTests {
     @Test(
         "A volume name that LVM, a path or a command line would misread is refused",
         arguments: [
-            "", ".", "..", ".hidden", "../etc", "a/b", "two words", "-rf", "web$1", "näme", "web1.drbdmd", "snapshot1", "pvmove0",
+            "", ".", "..", ".hidden", "../etc", "a/b", "two words", "-rf", "web$1", "näme", "web1.drbdmd", "snapshot1",
+            "pvmove0",
             "web_rimage_0", String(repeating: "x", count: 61), "a\nb", "a;b", "a'b",
         ])
     func illegalVolumeNames(_ text: String) {

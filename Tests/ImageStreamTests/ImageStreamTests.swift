@@ -78,7 +78,9 @@ struct ImageStreamTests {
 
     @Test("Frames arrive as they were sent, and garbage or a cut is refused")
     func frames() throws {
-        let frames: [Frame] = [.begin([0x7B, 0x7D]), .data(sample(70_000)), .keepAlive, .end(size: 70_000), .release, .cancel]
+        let frames: [Frame] = [
+            .begin([0x7B, 0x7D]), .data(sample(70_000)), .keepAlive, .end(size: 70_000), .release, .cancel,
+        ]
         #expect(try readAll(bytes(of: frames)) == frames)
         #expect(throws: Failure.self) { try readAll([0x58, 0, 0, 0, 0]) }
         #expect(throws: Failure.self) { try readAll([0x44, 0xFF, 0xFF, 0xFF, 0xFF]) }
@@ -90,7 +92,7 @@ struct ImageStreamTests {
     func silence() throws {
         var ends: [Int32] = [0, 0]
         #expect(pipe(&ends) == 0)
-        defer { ends.forEach { close($0) } }
+        defer { for end in ends { close(end) } }
         let channel = BoundedIO(descriptor: ends[0], purpose: "the test's channel")
         let failure = #expect(throws: Failure.self) { try Frame.read(from: channel, limit: .milliseconds(20)) }
         #expect(failure?.code == .outcomeUnknown)

@@ -64,6 +64,8 @@ public struct StepOrder: Sendable, Codable {
     public var epoch: Int64
     /// For the steps that connect.
     public var secret: SharedSecret?
+    /// Replicas that are not attached any more may be attached again: the coordinator has recorded that they were.
+    public var mayAttachAgain = false
     /// For the steps that open the target's copy: what the source's kernel said just now.
     public var sourceReplicas: [VolumeReplica]?
 
@@ -83,16 +85,13 @@ public struct StepOrder: Sendable, Codable {
 public struct StepResult: Sendable, Codable {
     /// Things an operator should know that are no failures.
     public var notes: [String]
-    /// A replica was attached again after an unclean end; see `TrustRequirement`.
-    public var attachedDirty: Bool
     public var imageSize: ByteCount?
     /// When the domain was stopped, or let run, in this step.
     public var freezeBegan: HostMoment?
     public var freezeEnded: HostMoment?
 
-    public init(notes: [String] = [], attachedDirty: Bool = false, imageSize: ByteCount? = nil) {
+    public init(notes: [String] = [], imageSize: ByteCount? = nil) {
         self.notes = notes
-        self.attachedDirty = attachedDirty
         self.imageSize = imageSize
     }
 }

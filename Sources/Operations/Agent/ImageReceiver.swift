@@ -40,23 +40,30 @@ public struct ImageReceiver: Sendable {
     /// Receives one image.
     public func run() async {
         do {
-            let spec = try await begin()
-            try say(.ready)
-            try await receive(spec)
-            try say(.restored)
+            let header = try await readHeader()
+            // The receiver of a run that died ends when it notices.
+            try await HostTurn.take(.image, of: header.id, on: host, limit: .seconds(45)) {
+                let spec = try await begin(header)
+                try say(.ready)
+                try await receive(spec)
+                try say(.restored)
+            }
         } catch {
             try? say(.failed(Failure(error, doing: "cannot receive the image").on(host.name.text)))
         }
     }
 
-    private func begin() async throws -> MigrationSpec {
+    private func readHeader() async throws -> ImageHeader {
         let frame = try await Blocking.run("image header") { [input] in try Frame.read(from: input, limit: Self.silence)
         }
         guard case .begin(let bytes)? = frame else {
             throw Failure(.refused, "the image channel does not begin with a header")
         }
-        let header = try JSONText.decode(
+        return try JSONText.decode(
             ImageHeader.self, from: String(decoding: bytes, as: UTF8.self), what: "the image's header")
+    }
+
+    private func begin(_ header: ImageHeader) async throws -> MigrationSpec {
         let spec = try worker.checkedSpec(of: header.id, epoch: header.epoch, role: .target)
         guard try await worker.observe(spec) == .absent else {
             throw Failure(.refused, "cannot receive the image", why: "a domain \(spec.domain) exists here already")

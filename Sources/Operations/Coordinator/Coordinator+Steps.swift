@@ -18,7 +18,10 @@ extension Coordinator {
                 try await host.activity.during { try await sender.release() }
                 self.sender = nil
             }
-            if step == .connectTarget { try await chooseSecret() }
+            if step == .connectTarget {
+                try await recordAttaching()
+                try await chooseSecret()
+            }
             take(try await target.perform(try await order(step, .target), limit: limit(of: step)), of: step)
         case .both:
             switch step {
@@ -34,11 +37,23 @@ extension Coordinator {
     private func order(_ step: Step, _ role: Role) async throws -> StepOrder {
         var order = StepOrder(step: step, role: role, spec: spec, epoch: epoch)
         switch step {
-        case .connectTarget, .connectSource: order.secret = connectionSecret
+        case .connectTarget, .connectSource:
+            order.secret = connectionSecret
+            order.mayAttachAgain = attachedAgain
         case .promoteTarget, .releaseTargetVolume: order.sourceReplicas = try await worker.replicas(of: spec)
         default: break
         }
         return order
+    }
+
+    /// A target that was switched off meanwhile has to attach its replicas again. That is recorded before it is done: should
+    /// this run die, the next one finds them attached like any others.
+    private func recordAttaching() async throws {
+        let replicas = try await target.replicas(.replicas(spec.id))
+        guard replicas.contains(where: { $0.status?.volume?.isAttached != true }) else { return }
+        attachedAgain = true
+        journal.note(.attachedAgain)
+        try journal.flush()
     }
 
     /// Replicas that are connected stay so. Otherwise both sides get a new secret, and the source is quiet until the target
@@ -58,7 +73,6 @@ extension Coordinator {
             journal.note(.note(note))
             report(.note(note))
         }
-        attachedDirty = attachedDirty || result.attachedDirty
         takeFreezes(result, of: step)
     }
 
@@ -74,14 +88,20 @@ extension Coordinator {
 
     /// Saves the domain on the source while its image is sent; the target has all but the tail at the end.
     private func transferImage() async throws {
-        let confirm = StepOrder(step: .finishRestore, role: .target, spec: spec, epoch: epoch)
-        let isSaved = try await worker.observe(spec) == .absent
-        // After an interruption the domain may have been restored there already.
-        if isSaved, (try? await target.perform(confirm, limit: .seconds(60))) != nil { return }
+        // A run that died may have left its 'xl save' at work.
+        let isSaved = try await worker.settled(spec) == .absent
+        if isSaved, await isRestoredOnTarget() { return }
         // A guest that still runs must not be stopped for a hand-over that cannot be.
         if !isSaved { try await requireReadiness() }
         let (spec, epoch) = (self.spec, self.epoch)
-        let sender = try await host.activity.during { try await ImageSender(spec: spec, epoch: epoch) }
+        let sender: ImageSender
+        do {
+            sender = try await host.activity.during { try await ImageSender(spec: spec, epoch: epoch) }
+        } catch {
+            // What an earlier run had sent may have come to its end meanwhile.
+            if isSaved, await isRestoredOnTarget() { return }
+            throw error
+        }
         self.sender = sender
         let started = ContinuousClock.now
         if isSaved {
@@ -95,6 +115,12 @@ extension Coordinator {
         let (size, sent) = sender.position
         journal.note(
             .imageSent(size: size, sent: sent, milliseconds: started.duration(to: .now).milliseconds))
+    }
+
+    /// Whether the domain was restored there already, before an interruption.
+    private func isRestoredOnTarget() async -> Bool {
+        let confirm = StepOrder(step: .finishRestore, role: .target, spec: spec, epoch: epoch)
+        return (try? await target.perform(confirm, limit: .seconds(60))) != nil
     }
 
     /// `xl save` writes the file, the sender follows it. Whichever fails, the save itself is let come to its end.

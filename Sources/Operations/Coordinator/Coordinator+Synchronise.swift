@@ -100,7 +100,7 @@ extension Coordinator {
         let dialect = try await worker.dialect()
         for volume in spec.volumes {
             let trust = TrustRequirement(
-                dialect: dialect, size: volume.size, wasReattached: attachedDirty, wholeIsWanted: spec.verifies)
+                dialect: dialect, size: volume.size, wasReattached: attachedAgain, wholeIsWanted: spec.verifies)
             try await verify(volume, trust)
         }
     }

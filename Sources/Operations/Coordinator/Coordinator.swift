@@ -24,8 +24,8 @@ public final class Coordinator {
     /// Set by Ctrl-C.
     let interruption: Interruption
     var sender: ImageSender?
-    /// Some replica was attached again after an unclean end: only a comparison of every block is trusted.
-    var attachedDirty = false
+    /// Some replica was attached again, in this run or an earlier one: only a comparison of every block is trusted.
+    var attachedAgain: Bool
     /// For the connection that is being made; nil where the replicas are connected.
     var connectionSecret: SharedSecret?
     private var openFreeze: (freeze: Freeze, since: Int64)?
@@ -49,6 +49,7 @@ public final class Coordinator {
         epoch = journal.epoch
         target = RemoteHost(spec.target.name, from: worker.host, version: worker.version)
         openFreeze = journal.openFreeze
+        attachedAgain = journal.hasAttachedAgain
     }
 
     /// Runs until the migration has ended or must stop. `event` is nil for a new migration, `.resumed` or

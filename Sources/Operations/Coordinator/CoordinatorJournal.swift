@@ -15,6 +15,8 @@ public struct CoordinatorJournal {
     private var unmirrored: [MigrationEvent]
     /// The freeze that an earlier run left open.
     let openFreeze: (freeze: Freeze, since: Int64)?
+    /// An earlier run has attached the target's replicas a second time.
+    let hasAttachedAgain: Bool
 
     /// Takes a migration over for a new run: raises its epoch. Throws where the journal cannot be read.
     public init(takingOver id: MigrationID, in database: StateDatabase) throws {
@@ -28,6 +30,7 @@ public struct CoordinatorJournal {
         nextSequence = (history.last?.sequence ?? 0) + 1
         unmirrored = history
         openFreeze = Self.openFreeze(history)
+        hasAttachedAgain = history.contains { $0.kind == .attachedAgain }
     }
 
     /// A migration's history as it was recorded.

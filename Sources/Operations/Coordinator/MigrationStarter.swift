@@ -57,6 +57,8 @@ public struct MigrationStarter: Sendable {
 
     /// Looks at both hosts; nothing is changed. Throws where the domain or the target cannot be asked at all.
     public func prospect(_ request: MigrationRequest) async throws -> Prospect {
+        // First of all: while it is frozen the domain is not even there to be looked at.
+        try host.database.requireNoOpenMigration(of: request.domain)
         let description = try await describe(request.domain)
         let disks = DiskCheck.assign(description)
         var findings = disks.findings.map {

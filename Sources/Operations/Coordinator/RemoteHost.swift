@@ -75,8 +75,12 @@ public final class RemoteHost: Sendable {
         do {
             let reply = try await fresh.ask(
                 .hello(protocolVersion: AgentProtocol.version, host: local.name.text), limit: .seconds(30))
-            guard case .hello(let hello) = reply, hello.protocolVersion == AgentProtocol.version else {
-                throw outOfTurn()
+            guard case .hello(let hello) = reply else { throw outOfTurn() }
+            guard hello.protocolVersion == AgentProtocol.version else {
+                throw Failure(
+                    .refused, "\(name) speaks version \(hello.protocolVersion) of the agent's protocol",
+                    why: "this host, xenlvs \(version), speaks version \(AgentProtocol.version)",
+                    remedy: "install the same version of xenlvs on both hosts")
             }
             guard try MachineIdentity.read() != hello.machine else {
                 throw Failure(

@@ -10,6 +10,9 @@ enum LinkDuty: Sendable, Equatable {
     case volumeOrReplica(OpenMigration, minor: Int)
     /// Wherever the migration that fills the volume has put it.
     case migration(OpenMigration)
+    /// Nowhere, or still to the replica with this DRBD minor until the migration removes the link: the domain belongs to
+    /// the target. Never to the old copy again.
+    case handedOver(OpenMigration, minor: Int)
     /// There must be none, for this reason.
     case none(String)
     /// An undo failed; nobody but the operator may touch it.
@@ -34,7 +37,7 @@ enum LinkDuty: Sendable, Equatable {
             switch (migration.role, migration.isDecided) {
             case (.source, true):
                 // The other host has the newer copy: a guest that started here would run a second time, on old data.
-                return .none("its domain belongs to \(migration.target) since migration \(migration.id)")
+                return .handedOver(migration, minor: volume.sourceMinor)
             case (.source, false): return .volumeOrReplica(migration, minor: volume.sourceMinor)
             case (.target, true): return .volumeOrReplica(migration, minor: volume.targetMinor)
             case (.target, false): continue
@@ -81,17 +84,17 @@ public enum LinkVerdict: String, Sendable, Codable, CaseIterable {
         case (.recovery, _): self = .recovery
         case (_, .notALink): self = .notALink
         case (.migration, _): self = .migration
-        case (.none, .absent): self = .rightlyAbsent
-        case (.none, .link(_, .device(_, let number))) where number == plain: self = .mustNotBe
-        // The source's link to its replica, which is Secondary: the migration removes it at its end.
-        case (.none(_), .link(let target, _)) where target.hasPrefix("/dev/drbd"): self = .migration
+        case (.none, .absent), (.handedOver, .absent): self = .rightlyAbsent
         case (.none, .link): self = .mustNotBe
-        case (_, .absent): self = .missing
-        case (_, .link(_, .dangling)): self = .dangling
-        case (_, .link(_, .notABlockDevice)): self = .replacedByHand
-        case (_, .link(_, .device(_, let number))) where number == plain: self = .right
-        case (.volumeOrReplica(_, let minor), .link("/dev/drbd\(minor)", _)): self = .onReplica
-        case (.volume, .link), (.volumeOrReplica, .link): self = .replacedByHand
+        case (.handedOver(_, let minor), .link(let target, _)):
+            self = target == "/dev/drbd\(minor)" ? .migration : .mustNotBe
+        case (.volume, .absent), (.volumeOrReplica, .absent): self = .missing
+        case (.volume, .link(_, .dangling)), (.volumeOrReplica, .link(_, .dangling)): self = .dangling
+        case (.volume, .link(_, .device(_, let number))): self = number == plain ? .right : .replacedByHand
+        case (.volumeOrReplica(_, let minor), .link(let target, .device(_, let number))):
+            self = number == plain ? .right : target == "/dev/drbd\(minor)" ? .onReplica : .replacedByHand
+        case (.volume, .link(_, .notABlockDevice)), (.volumeOrReplica, .link(_, .notABlockDevice)):
+            self = .replacedByHand
         }
     }
 }

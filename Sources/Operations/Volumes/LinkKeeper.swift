@@ -113,6 +113,8 @@ public struct LinkKeeper: Sendable {
         case .volume: nil
         case .volumeOrReplica(let migration, _), .migration(let migration):
             "migration \(migration.id) is not finished"
+        case .handedOver(let migration, _):
+            "its domain belongs to \(migration.target) since migration \(migration.id)"
         case .none(let why): why
         case .recovery(let reason): "it needs recovery: \(reason)"
         }

@@ -16,7 +16,7 @@ public struct Snapshot: Sendable, Codable, Equatable {
     public var isInvalid: Bool
 
     /// What an operator has to know of its state: `12 % full`.
-    var condition: String {
+    public var condition: String {
         if isInvalid { return "lost, it ran full" }
         return percentUsed.map { "\(Int($0.rounded())) % full" } ?? "not active"
     }

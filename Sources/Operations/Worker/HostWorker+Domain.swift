@@ -81,25 +81,54 @@ extension HostWorker {
         }
     }
 
-    /// What the domain is once no `xl save` is at work on it any more. A coordinator that died leaves its save running.
+    /// What the domain is once no `xl` of an earlier run is at work on it any more: a coordinator that died leaves its save or
+    /// restore running.
     func settled(_ spec: MigrationSpec) async throws -> DomainObservation {
         let deadline = ContinuousClock.now + XLCommands.deadline(memory: spec.memory)
         while true {
             let observation = try await observe(spec)
-            guard case .present(let id, .suspended) = observation else { return observation }
-            if try !ProcessTable.isSaving(id) {
-                // The 'xl save' was killed: the memory is intact, but only a save that ends lets the domain run on.
-                try await host.runner.run(XLCommands.resumeSuspended(id, memory: spec.memory))
-                continue
+            let isBusy: Bool
+            switch observation {
+            case .absent: isBusy = try isRestoring(spec)
+            case .present(let id, .paused): isBusy = try await !isComplete(id) && isRestoring(spec)
+            case .present(let id, .active): isBusy = try ProcessTable.isSaving(id)
+            case .present(let id, .suspended):
+                // Where the 'xl save' was killed the memory is intact, but only a save that ends lets the domain run on.
+                if try !ProcessTable.isSaving(id) {
+                    try await host.runner.run(XLCommands.resumeSuspended(id, memory: spec.memory))
+                }
+                isBusy = true
+            case .present(_, .dying): isBusy = true
+            case .present(_, .poweredOff), .present(_, .rebooting), .present(_, .crashed): isBusy = false
             }
+            guard isBusy else { return observation }
             guard ContinuousClock.now < deadline else {
                 throw Failure(
-                    .needsRecovery, "the domain \(spec.domain) stays suspended", host: host.name.text,
-                    why: "the 'xl save' that suspended it has not ended",
-                    remedy: "destroy it with 'xl destroy \(spec.domain)' and restore or start it again")
+                    .needsRecovery, "the domain \(spec.domain) does not come to rest", host: host.name.text,
+                    why: "an 'xl save' or 'xl restore' of an earlier run has not ended",
+                    remedy: "look at 'xl list' and at the processes named xl, then resume or abort the migration")
             }
             try await Task.sleep(for: .milliseconds(200))
         }
+    }
+
+    private func isRestoring(_ spec: MigrationSpec) throws -> Bool {
+        try ProcessTable.isRestoring(SavedImages.Purpose.allCases.map { host.images.path(spec.id, $0) })
+    }
+
+    /// Whether a paused domain was restored to the end. One that was not has no configuration yet.
+    private func isComplete(_ id: DomainID) async throws -> Bool {
+        let output = try await host.runner.run(XLCommands.describe(id)).output
+        return try !DomainDescription.parse(listing: output).isEmpty
+    }
+
+    /// Destroys what a killed `xl restore` of an earlier run has left half made; the image still has everything. Returns what
+    /// is there then.
+    func clearUnfinished(_ spec: MigrationSpec) async throws -> DomainObservation {
+        let observation = try await settled(spec)
+        guard case .present(let id, .paused) = observation, try await !isComplete(id) else { return observation }
+        try await host.runner.run(XLCommands.destroy(id))
+        return try await settled(spec)
     }
 
     /// Restores the domain from the image for `purpose`, paused, on what its links point to.
@@ -113,6 +142,8 @@ extension HostWorker {
             do { try await host.runner.run(command) } catch {
                 let failure = Failure(error, doing: "cannot restore \(spec.domain)").on(host.name.text)
                 guard failure.code == .failed, try await observe(spec).isPaused else { throw failure }
+                // An earlier run got there first: its restore is let end, and what it left unfinished is made anew.
+                if try await clearUnfinished(spec) == .absent { try await host.runner.run(command) }
             }
         }
         switch try await observe(spec) {

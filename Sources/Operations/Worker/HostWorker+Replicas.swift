@@ -102,14 +102,13 @@ extension HostWorker {
     }
 
     /// Lets the replicas of this side connect, with a new secret; without one they are only checked.
-    func connect(_ spec: MigrationSpec, _ role: Role, _ secret: SharedSecret?) async throws -> StepResult {
-        var result = StepResult()
+    func connect(_ order: StepOrder) async throws -> StepResult {
+        let (spec, role, secret) = (order.spec, order.role, order.secret)
         for volume in spec.volumes {
             let control = try await control(volume, spec, role, secret: secret)
             if try await control.status()?.volume?.isAttached != true {
                 // This host was restarted, or has settled already and is asked to go on replicating.
-                try await attachAgain(volume, spec, role)
-                result.attachedDirty = true
+                try await attachAgain(volume, order)
             }
             guard secret != nil else { continue }
             try await disconnect(control)
@@ -117,16 +116,25 @@ extension HostWorker {
                 control.commands.connect(control.device, control.connection),
                 doing: "let \(control.device.resource) connect")
         }
-        return result
+        return StepResult()
     }
 
-    private func attachAgain(_ volume: VolumeSpec, _ spec: MigrationSpec, _ role: Role) async throws {
+    private func attachAgain(_ volume: VolumeSpec, _ order: StepOrder) async throws {
+        let (spec, role) = (order.spec, order.role)
+        guard order.mayAttachAgain || role == .source else {
+            throw Failure(
+                .failed, "the replica of \(volume.name) is gone on the target", host: host.name.text,
+                why: "it was there a moment ago", remedy: "run 'xenlvs migration resume \(spec.id)'")
+        }
         guard role == .target else {
             throw Failure(
                 .inconsistent, "the replica of \(volume.name) is gone on the source", host: host.name.text,
                 why: "the source was restarted, and with it the domain was lost",
                 remedy: "run 'xenlvs migration abort \(spec.id)', then start the domain from its configuration")
         }
+        // Settling early, the target has let its replicas go already, and a domain that never ran holds the volumes. It
+        // comes back from the image.
+        _ = try await discard(spec)
         _ = try await store.device(volume.name, .metadata, at: volume.place(role))
         try await attach(try await control(volume, spec, role), volume)
     }

@@ -48,8 +48,8 @@ extension HostWorker {
     }
 
     func restoreNewest(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
-        if try await observe(spec) != .absent {
-            guard case .present(let id, _) = try await observe(spec), try await usesVolumes(id, spec, role) else {
+        if case .present(let id, _) = try await clearUnfinished(spec) {
+            guard try await usesVolumes(id, spec, role) else {
                 throw Failure(.failed, "the domain \(spec.domain) is not on its plain volumes", host: host.name.text)
             }
             return StepResult()

@@ -33,7 +33,11 @@ public struct HostWorker: Sendable {
                     protocolVersion: AgentProtocol.version, version: version, host: host.name.text,
                     machine: try MachineIdentity.read()))
         case .survey(let query): return .survey(try await survey(query))
-        case .perform(let order): return .performed(try await perform(order))
+        case .perform(let order):
+            let result = try await HostTurn.take(.step, of: order.spec.id, on: host, limit: .seconds(120)) {
+                try await perform(order)
+            }
+            return .performed(result)
         case .replicas(let id): return .replicas(try await replicas(of: try recorded(id).spec))
         case .verify(let id, let volume, let wholly):
             try await verify(volume, of: try recorded(id), wholly: wholly)
@@ -55,6 +59,7 @@ public struct HostWorker: Sendable {
     public func perform(_ order: StepOrder) async throws -> StepResult {
         let (spec, role) = (order.spec, order.role)
         if order.step == .reserveTarget { return try await reserve(order) }
+        if try isNothingToUndo(order) { return StepResult() }
         // What the journal took in at the beginning counts, not what an order says now.
         let known = try checkedSpec(of: spec.id, epoch: order.epoch, role: role)
         guard known == spec else {
@@ -69,7 +74,7 @@ public struct HostWorker: Sendable {
         case .linkSourceToReplica, .linkTargetToReplica: return try await linkToReplicas(spec, role)
         case .restoreOnReplica: return try await restore(spec, role, .substitution)
         case .continueOnReplica: return try await letRun(spec, .substitution)
-        case .connectTarget, .connectSource: return try await connect(spec, role, order.secret)
+        case .connectTarget, .connectSource: return try await connect(order)
         case .demoteSource: return try await demote(spec, role)
         case .promoteTarget: return try await promoteSynchronised(order)
         case .releaseTargetVolume: return try await releaseVolumes(order)
@@ -107,6 +112,19 @@ struct RecordedMigration: Sendable {
 }
 
 extension HostWorker {
+    /// Whether a step finds its migration closed here already, as after a lost answer, or not even begun.
+    private func isNothingToUndo(_ order: StepOrder) throws -> Bool {
+        switch order.step {
+        case .closeTarget: return try !recorded(order.spec.id).record.isOpen
+        case .discardOnTarget, .cleanTargetAfterRollback, .closeTargetAfterRollback:
+            do { return try !recorded(order.spec.id).record.isOpen } catch let failure as Failure {
+                guard failure.code == .notFound else { throw failure }
+                return true
+            }
+        default: return false
+        }
+    }
+
     /// The migration from this host's journal. Throws `.notFound`.
     func recorded(_ id: MigrationID) throws -> RecordedMigration {
         let record = try host.database.migration(id.text)

@@ -9,7 +9,8 @@ struct LabCommand: AsyncParsableCommand {
         abstract: "Real Xen hosts under QEMU, to test xenlvs on.",
         discussion: "The lab lives in $XENLVS_LAB_DIR (/tmp/xenlvs-lab), its image in $XENLVS_LAB_CACHE.",
         subcommands: [
-            Up.self, Down.self, Status.self, Shell.self, Console.self, Power.self, Cut.self, Restore.self, Bench.self,
+            Up.self, Down.self, Status.self, Shell.self, Console.self, Power.self, Cut.self, Restore.self, Demo.self,
+            Bench.self,
         ])
 }
 

@@ -48,7 +48,13 @@ extension Hosts {
         }
         problems += try await counted(&journey, ends: ends)
         await record(problems, at: place)
-        return try await journey.console()
+        let console = try await journey.console()
+        // Figures for whoever reads the test's log.
+        let freezes = migration.report.freezes.map { "\($0.milliseconds)" }.joined(separator: ", ")
+        print(
+            "\(migration.id) \(source.name) to \(target.name): \(migration.report.totalMilliseconds) ms, freezes \(freezes) ms,",
+            "the guest's longest gap \(console.longestGap) ms over \(console.ticks.count) ticks")
+        return console
     }
 
     /// Everything that must be true after a migration that did not come about: the guest runs on where it was, from its

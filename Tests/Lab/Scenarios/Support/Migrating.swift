@@ -54,16 +54,18 @@ extension Hosts {
     ) async throws -> String {
         var seen = "no migration"
         var id = ""
-        try await waitUntil("\(domain) to be in \(phase)", within: limit, evidence: { seen }) {
-            guard let row = try await newestMigration(of: domain, on: node) else { return false }
-            let report = try await node.report(row.id)
-            id = row.id
-            seen = "\(report.outcome.state), \(report.phases.map { "\($0.phase) \($0.state)" })"
-            guard report.outcome.state == "running" || report.phases.last?.phase == phase else {
-                throw ScenarioError("the migration of \(domain) ended before \(phase): \(seen)")
-            }
-            return report.phases.last.map { $0.phase == phase && $0.state == "running" } ?? false
-        }
+        try await waitUntil(
+            "\(domain) to be in \(phase)", within: limit, evidence: { seen },
+            condition: {
+                guard let row = try await newestMigration(of: domain, on: node) else { return false }
+                let report = try await node.report(row.id)
+                id = row.id
+                seen = "\(report.outcome.state), \(report.phases.map { "\($0.phase) \($0.state)" })"
+                guard report.outcome.state == "running" || report.phases.last?.phase == phase else {
+                    throw ScenarioError("the migration of \(domain) ended before \(phase): \(seen)")
+                }
+                return report.phases.last.map { $0.phase == phase && $0.state == "running" } ?? false
+            })
         return id
     }
 

@@ -6,6 +6,9 @@ struct MigrationDocument: Decodable, Sendable {
     let outcome: Outcome
     let isCommitted: Bool
     let domainRunsOn: String?
+    /// By the coordinator's clock, since 1970.
+    let beginMilliseconds: Int
+    let untilMilliseconds: Int
     let totalMilliseconds: Int
     let frozenMilliseconds: Int
     let phases: [Phase]

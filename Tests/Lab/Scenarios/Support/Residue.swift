@@ -27,7 +27,8 @@ extension LabNode {
             # Every domain has one that watches over it.
             [ $(pgrep -cx xl) -le $(xl list | tail -n +3 | wc -l) ] || pgrep -ax xl | sed 's/^/process /'
             true
-            """).stdout.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
+            """
+        ).stdout.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
 
         func names(_ kind: String) -> Set<String> {
             Set(found.filter { $0[0] == kind }.compactMap { $0.dropFirst().first })

@@ -1,0 +1,164 @@
+# xenlvs. 'make help' says what there is; 'make demo' and 'make test' need nothing but Debian 12, make and Swift 6.3.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+VERSION := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/xenlvs/Version.swift)
+RELEASED := $(shell sed -n 's/^\#\# $(VERSION) - //p' CHANGELOG.md)
+
+# --- What has to be installed -----------------------------------------------------------------------------------------
+BUILD_PACKAGES := liblvm2-dev libsqlite3-dev libzstd-dev
+# The programs that unit tests hold our commands against, and that make loop devices and volume groups for them.
+UNIT_PACKAGES := drbd-utils lvm2 mount udev
+LINT_PACKAGES := shellcheck
+LAB_PACKAGES := $(shell cat Tests/Lab/image/packages)
+DEB_PACKAGES := dpkg-dev
+
+# --- What is built ----------------------------------------------------------------------------------------------------
+# Objects for the static runtime and for the shared one do not mix: each has a scratch directory of its own.
+DEBUG := .build/debug
+RELEASE_SCRATCH := .build/release-static
+BINARY ?= $(RELEASE_SCRATCH)/release/xenlvs
+LAB := $(DEBUG)/xenlvs-lab
+NODE_BINARY := .build/node/xenlvs
+SOURCES := $(shell find Sources Package.swift -type f)
+SCRIPTS = $(shell grep --recursive --files-with-matches --extended-regexp '^\#!/bin/(ba)?sh' .ci packaging Tests/Lab)
+
+.PHONY: build test unit scenarios lint format deps deps-build deps-unit deps-lint deps-lab deps-deb debug debug-tests \
+	node-binary image lab-up lab-ssh lab-down demo bench-migration install deb deb-check clean help
+
+build: $(BINARY) ## the release binary, with Swift's runtime linked in
+
+$(RELEASE_SCRATCH)/release/xenlvs: $(SOURCES) | deps-build
+	swift build --configuration release --static-swift-stdlib --product xenlvs --scratch-path $(RELEASE_SCRATCH)
+	touch $@
+
+debug: deps-build
+	swift build
+
+debug-tests: deps-build
+	swift build --build-tests
+
+# The nodes have no Swift runtime. Linking the debug build's objects with the static one takes a second; building them
+# for it would take as long as the tests' own build. The libraries named are those that only Foundation's static form
+# refers to, and Swift Package Manager has renamed the executable's main.
+node-binary:
+	mkdir -p $(dir $(NODE_BINARY))
+	swiftc -static-stdlib -use-ld=lld -emit-executable -o $(NODE_BINARY).new \
+	    @$(DEBUG)/xenlvs.product/Objects.LinkFileList -Xlinker --defsym=main=xenlvs_main \
+	    -Xlinker --gc-sections -Xlinker --strip-all \
+	    -lCoreFoundation -l_FoundationICU -l_FoundationCollections -l_FoundationCShims
+	mv $(NODE_BINARY).new $(NODE_BINARY)
+
+# --- Tests ------------------------------------------------------------------------------------------------------------
+test: lint unit scenarios ## everything: lint, unit tests, scenarios on real Xen hosts
+
+unit: deps-unit debug-tests ## the unit tests
+	swift test --skip-build --disable-xctest --skip '^ScenarioTests\.'
+
+scenarios: deps-unit image debug-tests node-binary ## the scenarios; ONLY=REGEX for some of them
+	XENLVS_BINARY=$(abspath $(NODE_BINARY)) .ci/scenarios $(if $(ONLY),'$(ONLY)')
+
+lint: deps-lint ## the style of the Swift code and of the shell scripts
+	swift format lint --strict --recursive --parallel --configuration .ci/swift-format.json Sources Tests Package.swift
+	shellcheck $(SCRIPTS)
+
+format: ## put the Swift code into its style
+	swift format --in-place --recursive --parallel --configuration .ci/swift-format.json Sources Tests Package.swift
+
+# --- The lab ----------------------------------------------------------------------------------------------------------
+NODES ?= a b
+LAB_RUN = XENLVS_BINARY=$(abspath $(NODE_BINARY)) $(LAB)
+
+demo: image debug node-binary ## watch a running guest move between two hosts
+	$(LAB_RUN) demo
+
+# The release binary: what is measured is what is installed.
+bench-migration: image debug build ## measure xenlvs against the procedure typed by hand
+	XENLVS_BINARY=$(abspath $(BINARY)) .ci/with-lab $(LAB) bench-migration
+
+lab-up: image debug node-binary ## start two Xen hosts and put xenlvs on them; NODES="a b c" for three
+	$(LAB_RUN) up $(NODES)
+	for node in $(NODES); do \
+	    zstd --quiet --stdout $(NODE_BINARY) | \
+	        $(LAB) ssh $$node 'zstd -qd >/usr/bin/xenlvs.new && chmod 755 /usr/bin/xenlvs.new && mv /usr/bin/xenlvs.new /usr/bin/xenlvs'; \
+	done
+
+lab-ssh: ## a shell on a node: NODE=a
+	@$(LAB) ssh $(or $(NODE),a)
+
+lab-down: ## end the lab
+	$(LAB) down
+
+# Making the image needs root, using it does not: sudo is asked only when there is none yet.
+LAB_CACHE := $(or $(XENLVS_LAB_CACHE),$(HOME)/.cache/xenlvs-lab)
+image: deps-lab
+	@.ci/lab-image '$(LAB_CACHE)'
+
+# --- Installing -------------------------------------------------------------------------------------------------------
+DESTDIR ?=
+PREFIX ?= /usr
+BINDIR ?= $(PREFIX)/bin
+DATADIR ?= $(PREFIX)/share
+SYSCONFDIR ?= /etc
+UNITDIR ?= /lib/systemd/system
+UDEVDIR ?= /lib/udev/rules.d
+MANUAL := .build/manual
+
+$(MANUAL)/xenlvs.8: $(BINARY) | deps-build
+	swift build --product generate-manual
+	packaging/manual $(DEBUG)/generate-manual $(abspath $(BINARY)) $(RELEASED) $(MANUAL)
+
+# ssh runs 'xenlvs agent' without a login shell: the binary stands where every PATH leads.
+install: $(BINARY) $(MANUAL)/xenlvs.8 ## install below DESTDIR; PREFIX=/usr
+	install -d $(DESTDIR)$(DATADIR)/man/man8 $(DESTDIR)$(DATADIR)/zsh/vendor-completions \
+	    $(DESTDIR)$(DATADIR)/bash-completion/completions $(DESTDIR)$(DATADIR)/fish/vendor_completions.d
+	install -D -s -m 0755 $(BINARY) $(DESTDIR)$(BINDIR)/xenlvs
+	install -m 0644 $(MANUAL)/*.8 $(DESTDIR)$(DATADIR)/man/man8/
+	$(BINARY) --generate-completion-script bash | sed '1{/^#!/d}' >$(DESTDIR)$(DATADIR)/bash-completion/completions/xenlvs
+	$(BINARY) --generate-completion-script zsh >$(DESTDIR)$(DATADIR)/zsh/vendor-completions/_xenlvs
+	$(BINARY) --generate-completion-script fish >$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/xenlvs.fish
+	for unit in conf/*.service; do \
+	    sed 's,/usr/bin/xenlvs,$(BINDIR)/xenlvs,' $$unit | \
+	        install -D -m 0644 /dev/stdin $(DESTDIR)$(UNITDIR)/$${unit##*/}; \
+	done
+	install -D -m 0644 udev/59-xenlvs.rules $(DESTDIR)$(UDEVDIR)/59-xenlvs.rules
+	install -D -m 0644 conf/drbd.conf $(DESTDIR)$(SYSCONFDIR)/modprobe.d/xenlvs.conf
+	[[ -e $(DESTDIR)$(SYSCONFDIR)/xenlvs/xenlvs.yaml ]] || \
+	    install -D -m 0644 conf/xenlvs.yaml $(DESTDIR)$(SYSCONFDIR)/xenlvs/xenlvs.yaml
+	install -D -m 0644 conf/lvmlocal.conf $(DESTDIR)$(DATADIR)/doc/xenlvs/examples/lvmlocal.conf
+
+deb: deps-deb $(BINARY) $(MANUAL)/xenlvs.8 ## a Debian package, in dist
+	BINARY=$(BINARY) packaging/build-deb $(VERSION) $(RELEASED) dist
+
+deb-check: deb ## look at the package with lintian, and install, upgrade and purge it in a fresh Debian
+	@.ci/install-packages lintian mmdebstrap systemd
+	packaging/check-deb dist/xenlvs_$(VERSION)_*.deb
+
+# --- The rest ---------------------------------------------------------------------------------------------------------
+deps: ## install every Debian package that any target needs
+	@.ci/install-packages $(BUILD_PACKAGES) $(UNIT_PACKAGES) $(LINT_PACKAGES) $(LAB_PACKAGES) $(DEB_PACKAGES)
+
+deps-build:
+	@.ci/install-packages $(BUILD_PACKAGES)
+
+deps-unit:
+	@.ci/install-packages $(BUILD_PACKAGES) $(UNIT_PACKAGES)
+
+deps-lint:
+	@.ci/install-packages $(LINT_PACKAGES)
+
+deps-lab:
+	@.ci/install-packages $(BUILD_PACKAGES) $(LAB_PACKAGES)
+
+deps-deb:
+	@.ci/install-packages $(BUILD_PACKAGES) $(DEB_PACKAGES)
+
+clean: ## remove what was built; the lab's image stays in its cache
+	rm -rf .build dist
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/\1|\2/p' Makefile | column -t -s '|'

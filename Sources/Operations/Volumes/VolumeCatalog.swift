@@ -1,0 +1,105 @@
+import HostModel
+import Hosts
+import Migration
+import Storage
+
+/// A volume with everything that is known about it.
+public struct VolumeSummary: Sendable, Encodable {
+    public var name: VolumeName
+    /// In bytes.
+    public var size: ByteCount
+    /// `lv` or `file`.
+    public var kind: String
+    /// `vg0/web1`, or the file's path.
+    public var place: String
+    /// Its own device, where it has one now: `/dev/vg0/web1`, `/dev/loop0`.
+    public var device: String?
+    public var logicalVolumeUUID: String?
+    /// `active`, `incoming`, `retired` or `needs-recovery`.
+    public var state: String
+    /// The migration or the reason that goes with the state.
+    public var stateDetail: String?
+    public var link: LinkFacts
+    public var uses: [VolumeUse]
+    public var snapshots: [Snapshot]
+    /// What is wrong with the storage; nil where it is as recorded.
+    public var problem: String?
+}
+
+/// Lists volumes. Changes nothing.
+public struct VolumeCatalog: Sendable {
+    private let host: HostContext
+    private let keeper: LinkKeeper
+
+    public init(host: HostContext) {
+        self.host = host
+        keeper = LinkKeeper(host: host)
+    }
+
+    /// Every volume in the journal, by name.
+    public func all() async throws -> [VolumeSummary] {
+        let volumes = try keeper.recordedVolumes()
+        let use = try await host.currentUse(asksLVM: volumes.contains { $0.place.logicalVolume != nil })
+        var summaries: [VolumeSummary] = []
+        for volume in volumes { summaries.append(try await summary(volume, use)) }
+        return summaries
+    }
+
+    /// One volume. Throws `.notFound`.
+    public func volume(_ name: VolumeName) async throws -> VolumeSummary {
+        guard let volume = try keeper.recordedVolumes().first(where: { $0.name == name }) else {
+            throw Failure(.notFound, "there is no volume '\(name)'", remedy: "see 'xenlvs volume list'")
+        }
+        return try await summary(volume, try await host.currentUse(asksLVM: volume.place.logicalVolume != nil))
+    }
+
+    private func summary(_ volume: Volume, _ use: HostUse) async throws -> VolumeSummary {
+        let plain = try await keeper.plainDevice(volume)
+        var linked: BlockDeviceNumber?
+        if case .link(_, .device(_, let number)) = try host.links.read(volume.name) { linked = number }
+        return VolumeSummary(
+            name: volume.name, size: volume.size, kind: volume.place.logicalVolume == nil ? "file" : "lv",
+            place: volume.place.dataPath(of: volume.name), device: plain?.path,
+            logicalVolumeUUID: volume.logicalVolumeUUID, state: volume.state.word, stateDetail: volume.state.detail,
+            link: try await keeper.facts(volume.name, volume, use.migrations),
+            uses: try use.uses(of: volume.name, at: volume.place, plain: plain, linked: linked)
+                .filter { $0.kind != .snapshot },
+            snapshots: volume.place.logicalVolume.map(use.snapshots) ?? [], problem: problem(volume, use))
+    }
+
+    private func problem(_ volume: Volume, _ use: HostUse) -> String? {
+        switch volume.place {
+        case .logicalVolume(let group, let name):
+            let reference = LogicalVolumeReference(group: group, name: name)
+            guard let found = use.logicalVolume(reference) else { return "there is no LV \(reference)" }
+            do { try volume.check(found) } catch { return error.why ?? error.what }
+            return found.health.map { "LVM says '\($0)'" }
+        case .file(let directory):
+            do {
+                guard let size = try FilePool(directory).size(of: volume.name) else { return "there is no such file" }
+                return size == volume.size
+                    ? nil : "the file has \(size.bytes) bytes, recorded are \(volume.size.bytes)"
+            } catch { return error.why ?? error.what }
+        }
+    }
+}
+
+extension VolumeState {
+    /// One word, as it stands in listings.
+    var word: String {
+        switch self {
+        case .active: "active"
+        case .incoming: "incoming"
+        case .retired: "retired"
+        case .needsRecovery: "needs-recovery"
+        }
+    }
+
+    var detail: String? {
+        switch self {
+        case .active: nil
+        case .incoming(let migration), .retired(let migration): migration
+        case .needsRecovery(let reason): reason
+        }
+    }
+}

@@ -1,0 +1,96 @@
+import ArgumentParser
+import HostModel
+import Operations
+import Reporting
+import Storage
+
+/// All volumes, each followed by its snapshots.
+struct VolumeList: Renderable {
+    var volumes: [VolumeSummary]
+
+    func encode(to encoder: any Encoder) throws { try volumes.encode(to: encoder) }
+
+    var table: Table {
+        Table(
+            columns: [
+                Table.Column("NAME"), Table.Column("SIZE", .right), Table.Column("PLACE"), Table.Column("STATE"),
+                Table.Column("LINK", shrinks: true), Table.Column("USED BY", shrinks: true),
+            ],
+            rows: volumes.flatMap { [row($0)] + $0.snapshots.map(row) })
+    }
+
+    private func row(_ volume: VolumeSummary) -> [String] {
+        [
+            volume.name.text, volume.size.description, volume.place, volume.problem ?? volume.state,
+            volume.link.target ?? "-", volume.uses.isEmpty ? "-" : volume.uses.map(\.label).joined(separator: ", "),
+        ]
+    }
+
+    private func row(_ snapshot: Snapshot) -> [String] {
+        [
+            snapshot.name.text, snapshot.size.description, "\(snapshot.group)/\(snapshot.name)",
+            "snapshot of \(snapshot.origin), \(snapshot.condition)", "-", "-",
+        ]
+    }
+}
+
+/// One volume, a line for each thing that is known of it.
+struct VolumeDetail: Renderable {
+    var volume: VolumeSummary
+
+    func encode(to encoder: any Encoder) throws { try volume.encode(to: encoder) }
+
+    var table: Table {
+        var rows = [
+            ["name", volume.name.text], ["size", "\(volume.size) (\(volume.size.bytes) bytes)"],
+            ["place", volume.place],
+            ["device", volume.device ?? "none: it is not active"],
+            ["state", [volume.state, volume.stateDetail].compactMap(\.self).joined(separator: ": ")],
+            ["link", [volume.link.path, volume.link.target].compactMap(\.self).joined(separator: " → ")],
+            ["link is", volume.link.verdict.rawValue],
+        ]
+        if let why = volume.link.why { rows.append(["", why]) }
+        if let remedy = volume.link.remedy { rows.append(["", remedy]) }
+        if let uuid = volume.logicalVolumeUUID { rows.append(["LV UUID", uuid]) }
+        if let problem = volume.problem { rows.append(["problem", problem]) }
+        rows += volume.uses.map { ["used by", $0.label] }
+        rows += volume.snapshots.map { ["snapshot", "\($0.name), \($0.size), \($0.condition)"] }
+        return Table(columns: [Table.Column("VOLUME"), Table.Column("")], rows: rows)
+    }
+}
+
+extension VolumeUse {
+    /// `domain web1`, for a column.
+    var label: String { "\(kind.rawValue) \(name)" }
+}
+
+extension VolumeCommand {
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "List the volumes of this host with their links, users and snapshots.",
+            discussion: ExitCodeHelp.reading)
+        @OptionGroup var output: FormatOption
+
+        func run() async throws {
+            try await reporting {
+                try output.show(VolumeList(volumes: try await VolumeCatalog(host: try ThisHost.open()).all()))
+                return .done
+            }
+        }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "Show everything that is known of a volume.", discussion: ExitCodeHelp.reading)
+        @Argument(help: "The volume's name.") var name: String
+        @OptionGroup var output: FormatOption
+
+        func run() async throws {
+            try await reporting {
+                let name = try VolumeName(name)
+                try output.show(VolumeDetail(volume: try await VolumeCatalog(host: try ThisHost.open()).volume(name)))
+                return .done
+            }
+        }
+    }
+}
