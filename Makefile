@@ -44,14 +44,15 @@ debug-tests: deps-build
 
 # The nodes have no Swift runtime. Linking the debug build's objects with the static one takes a second; building them
 # for it would take as long as the tests' own build. The libraries named are those that only Foundation's static form
-# refers to, and Swift Package Manager has renamed the executable's main.
+# refers to, and Swift Package Manager has renamed the executable's main. A file that would be the same keeps its date:
+# by it the lab knows that a node has it already.
 node-binary:
 	mkdir -p $(dir $(NODE_BINARY))
 	swiftc -static-stdlib -use-ld=lld -emit-executable -o $(NODE_BINARY).new \
 	    @$(DEBUG)/xenlvs.product/Objects.LinkFileList -Xlinker --defsym=main=xenlvs_main \
 	    -Xlinker --gc-sections -Xlinker --strip-all \
 	    -lCoreFoundation -l_FoundationICU -l_FoundationCollections -l_FoundationCShims
-	mv $(NODE_BINARY).new $(NODE_BINARY)
+	@cmp --silent $(NODE_BINARY).new $(NODE_BINARY) && rm $(NODE_BINARY).new || mv $(NODE_BINARY).new $(NODE_BINARY)
 
 # --- Tests ------------------------------------------------------------------------------------------------------------
 test: lint unit scenarios ## everything: lint, unit tests, scenarios on real Xen hosts

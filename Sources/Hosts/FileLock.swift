@@ -27,5 +27,16 @@ public struct FileLock: ~Copyable, Sendable {
         self.descriptor = descriptor
     }
 
+    /// Takes the lock at `path`, waiting up to `limit` for whoever holds it. Throws `.busy` after that.
+    public static func waiting(path: String, purpose: String, limit: Duration) async throws -> FileLock {
+        let deadline = ContinuousClock.now + limit
+        while true {
+            do { return try FileLock(path: path, purpose: purpose) } catch let failure as Failure {
+                guard failure.code == .busy, ContinuousClock.now < deadline else { throw failure }
+            }
+            try await Task.sleep(for: .milliseconds(50))
+        }
+    }
+
     deinit { close(descriptor) }
 }

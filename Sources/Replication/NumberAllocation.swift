@@ -41,24 +41,33 @@ public struct NumberRanges: Sendable, Equatable {
         self.ports = ports
     }
 
-    /// The lowest numbers that are free, for `count` replicas.
+    /// The end of the ranges from which numbers are taken.
+    public enum End: Sendable {
+        case lowest, highest
+    }
+
+    /// The first numbers from `end` that are free, for `count` replicas.
     /// - Throws: `.refused` where a range is used up.
     public func allocate(
-        _ count: Int, source: NumbersInUse, target: NumbersInUse
+        _ count: Int, source: NumbersInUse, target: NumbersInUse, from end: End = .lowest
     ) throws(Failure) -> [ReplicaNumbers] {
-        let sourceMinors = try Self.lowest(count, of: minors, except: source.minors, "DRBD minors of the source")
-        let targetMinors = try Self.lowest(count, of: minors, except: target.minors, "DRBD minors of the target")
-        let ports = try Self.lowest(
-            count, of: self.ports, except: source.ports.union(target.ports), "ports that are free on both hosts")
+        let sourceMinors = try Self.free(count, of: minors, end, except: source.minors, "DRBD minors of the source")
+        let targetMinors = try Self.free(count, of: minors, end, except: target.minors, "DRBD minors of the target")
+        let ports = try Self.free(
+            count, of: self.ports, end, except: source.ports.union(target.ports), "ports that are free on both hosts")
         return (0..<count).map {
             ReplicaNumbers(sourceMinor: sourceMinors[$0], targetMinor: targetMinors[$0], port: ports[$0])
         }
     }
 
-    private static func lowest(
-        _ count: Int, of range: ClosedRange<Int>, except used: Set<Int>, _ what: String
+    private static func free(
+        _ count: Int, of range: ClosedRange<Int>, _ end: End, except used: Set<Int>, _ what: String
     ) throws(Failure) -> [Int] {
-        let free = Array(range.lazy.filter { !used.contains($0) }.prefix(count))
+        let free =
+            switch end {
+            case .lowest: Array(range.lazy.filter { !used.contains($0) }.prefix(count))
+            case .highest: Array(range.reversed().lazy.filter { !used.contains($0) }.prefix(count))
+            }
         guard free.count == count else {
             throw Failure(
                 .refused, "there are not enough \(what)",

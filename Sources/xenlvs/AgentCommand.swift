@@ -4,7 +4,8 @@ import Operations
 
 struct AgentCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "agent", abstract: "Serve another host's xenlvs on standard input and output (used over ssh).")
+        commandName: "agent", abstract: "Serve another host's xenlvs on standard input and output (used over ssh).",
+        discussion: "Exit codes: 0 the other host has ended the connection; 1 failed; 4 the journal cannot be read.")
 
     @Flag(help: "Receive one saved image.")
     var receive = false

@@ -54,18 +54,18 @@ struct LinkCommand: AsyncParsableCommand {
             discussion: """
                 Volumes are activated, and files get their loop devices. A volume whose domain belongs to another host, \
                 one that a migration is filling, and an old copy never get a link. A link that leads to another device \
-                than the volume is left alone with --all; by its name it is put right too, unless a domain has what it \
+                than the volume is left alone and told; named alone it is put right too, unless a domain has what it \
                 leads to.
 
                 Exit codes: 0 all is right; 1 failed; 4 something is left for the operator, or the journal cannot be \
                 read; 5 busy; 6 no such volume; 64 usage.
                 """)
-        @Argument(help: "The volume's name.") var name: String?
-        @Flag(help: "All volumes.") var all = false
+        @Argument(help: "The volume's name; all of them by default.") var name: String?
+        @Flag(help: "All volumes, which is the default.") var all = false
         @OptionGroup var output: FormatOption
 
         func validate() throws {
-            guard (name == nil) == all else { throw ValidationError("Give a volume's name, or --all.") }
+            guard name == nil || !all else { throw ValidationError("Give a volume's name or --all, not both.") }
         }
 
         func run() async throws {

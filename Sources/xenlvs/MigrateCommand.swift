@@ -12,6 +12,8 @@ struct MigrateCommand: AsyncParsableCommand {
             The domain is stopped three times for a few seconds: to put DRBD below its disks, to hand it over, and to take \
             DRBD away again. Between the first and the second its disks are synchronised while it runs. Until the \
             hand-over every failure, Ctrl-C included, leads back to this host.
+
+            \(ExitCodeHelp.migrating)
             """)
 
     @Argument(help: "The domain, as 'xl list' names it.")
@@ -41,13 +43,16 @@ struct MigrateCommand: AsyncParsableCommand {
     @Flag(help: "Print every command and change that would be made, and change nothing.")
     var dryRun = false
 
+    @Option(help: "The form in which --dry-run prints: table, which is text here, or json.")
+    var format = OutputFormat.table
+
     enum Settle: String, ExpressibleByArgument, CaseIterable { case late, early }
 
     func run() async throws {
         try await reporting {
             let request = try request()
             let runner = try MigrationRunner(tellsCommands: verbose)
-            return dryRun ? try await runner.explain(request) : try await runner.start(request)
+            return dryRun ? try await runner.explain(request, format) : try await runner.start(request)
         }
     }
 

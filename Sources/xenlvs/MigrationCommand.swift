@@ -11,7 +11,13 @@ struct MigrationCommand: AsyncParsableCommand {
         subcommands: [List.self, Status.self, Resume.self, Abort.self, Report.self])
 
     struct Resume: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Continue a migration that has stopped.")
+        static let configuration = CommandConfiguration(
+            abstract: "Continue a migration that has stopped.",
+            discussion: """
+                Can be asked of either host; the source drives it. What has been done is found, not repeated.
+
+                \(ExitCodeHelp.migrating)
+                """)
         @Argument(help: "The migration's identifier.") var id: String
 
         func run() async throws {
@@ -21,7 +27,12 @@ struct MigrationCommand: AsyncParsableCommand {
 
     struct Abort: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Bring the domain back to the source; possible until it belongs to the target.")
+            abstract: "Bring the domain back to the source; possible until it belongs to the target.",
+            discussion: """
+                Can be asked of either host; the source drives it. Here 0 says that the domain is back as it was.
+
+                \(ExitCodeHelp.migrating)
+                """)
         @Argument(help: "The migration's identifier.") var id: String
 
         func run() async throws {

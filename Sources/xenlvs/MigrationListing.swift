@@ -49,7 +49,8 @@ struct MigrationRow: Listable {
 
 extension MigrationCommand {
     struct List: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "List the migrations this host took part in.")
+        static let configuration = CommandConfiguration(
+            abstract: "List the migrations this host took part in.", discussion: ExitCodeHelp.reading)
         @OptionGroup var output: FormatOption
 
         func run() async throws {
@@ -61,7 +62,8 @@ extension MigrationCommand {
     }
 
     struct Status: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Show where a migration stands.")
+        static let configuration = CommandConfiguration(
+            abstract: "Show where a migration stands.", discussion: ExitCodeHelp.reading)
         @Argument(help: "The migration's identifier.") var id: String
         @OptionGroup var output: FormatOption
 
@@ -75,7 +77,8 @@ extension MigrationCommand {
     }
 
     struct Report: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Show what a migration did: times, freezes, checks.")
+        static let configuration = CommandConfiguration(
+            abstract: "Show what a migration did: times, freezes, checks.", discussion: ExitCodeHelp.reading)
         @Argument(help: "The migration's identifier.") var id: String
         @Option(help: "Write the report as one self-contained page to this file.") var html: String?
         @OptionGroup var output: FormatOption

@@ -21,22 +21,34 @@ struct MigrationRunner {
 
     func start(_ request: MigrationRequest) async throws -> ExitStatus {
         let starter = MigrationStarter(worker: worker)
+        // From the look at what is free to its record: two that begin at the same moment must not choose the same numbers.
+        let turn = try await RunLock.start(host)
+        let spec = try await accepted(request, starter)
+        let lock = try RunLock(spec.id, host)
+        try starter.begin(spec)
+        turn.release()
+        return try await drive(spec, event: nil, lock)
+    }
+
+    /// Prints what a migration would change.
+    func explain(_ request: MigrationRequest, _ format: OutputFormat) async throws -> ExitStatus {
+        let spec = try await accepted(request, MigrationStarter(worker: worker))
+        let outline = try await MigrationPlanner(worker: worker).outline(spec)
+        switch format {
+        case .table: Console.result(outline.text)
+        case .json: Console.result(try outline.json())
+        }
+        return .done
+    }
+
+    /// Looks at both hosts, tells the warnings and throws what blocks.
+    private func accepted(_ request: MigrationRequest, _ starter: MigrationStarter) async throws -> MigrationSpec {
         let prospect = try await starter.prospect(request)
         for finding in prospect.findings where finding.severity == .warning {
             Console.say("warning: \(finding.host): \(finding.what)" + (finding.why.map { ": \($0)" } ?? ""))
         }
         guard let spec = prospect.spec, !prospect.isBlocked else { throw prospect.refusal(request.domain) }
-        let lock = try RunLock(spec.id, host)
-        try starter.begin(spec)
-        return try await drive(spec, event: nil, lock)
-    }
-
-    /// Prints what a migration would do.
-    func explain(_ request: MigrationRequest) async throws -> ExitStatus {
-        let prospect = try await MigrationStarter(worker: worker).prospect(request)
-        guard let spec = prospect.spec, !prospect.isBlocked else { throw prospect.refusal(request.domain) }
-        Console.result(spec.plan.steps.map(\.title).joined(separator: "\n"))
-        return .done
+        return spec
     }
 
     /// Continues or takes back a migration that was begun before.
@@ -98,15 +110,32 @@ struct MigrationRunner {
     }
 }
 
-/// One run of a migration at a time on this host.
+/// What only one process at a time may do on this host.
 struct RunLock: ~Copyable {
     private let lock: FileLock
 
+    /// One run of a migration; throws `.busy` where there is another.
     init(_ id: MigrationID, _ host: HostContext) throws {
+        try Self.makeDirectory(host)
+        lock = try FileLock(path: "\(host.paths.run)/migration-\(id).lock", purpose: "migration \(id)")
+    }
+
+    private init(_ lock: consuming FileLock) { self.lock = lock }
+
+    /// One start of a migration; waits for the others.
+    static func start(_ host: HostContext) async throws -> RunLock {
+        try makeDirectory(host)
+        return RunLock(
+            try await .waiting(
+                path: "\(host.paths.run)/start.lock", purpose: "the start of another migration", limit: .seconds(120)))
+    }
+
+    consuming func release() {}
+
+    private static func makeDirectory(_ host: HostContext) throws {
         if mkdir(host.paths.run, 0o700) != 0, errno != EEXIST {
             throw Failure(.failed, "cannot create \(host.paths.run)", why: String(cString: strerror(errno)))
         }
-        lock = try FileLock(path: "\(host.paths.run)/migration-\(id).lock", purpose: "migration \(id)")
     }
 }
 

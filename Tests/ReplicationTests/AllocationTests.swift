@@ -14,6 +14,18 @@ struct AllocationTests {
         #expect(numbers.map(\.port) == [7801, 7803])
     }
 
+    @Test("Two hosts that migrate to each other at the same moment take different numbers")
+    func opposite() throws {
+        let none = NumbersInUse()
+        let there = try ranges.allocate(2, source: none, target: none, from: .lowest)
+        let back = try ranges.allocate(2, source: none, target: none, from: .highest)
+        #expect(Set(there.map(\.sourceMinor)).isDisjoint(with: back.map(\.targetMinor)))
+        #expect(Set(there.map(\.targetMinor)).isDisjoint(with: back.map(\.sourceMinor)))
+        #expect(Set(there.map(\.port)).isDisjoint(with: back.map(\.port)))
+        let used = NumbersInUse(minors: [3], ports: [7803])
+        #expect(try ranges.allocate(1, source: used, target: none, from: .highest).first?.sourceMinor == 2)
+    }
+
     @Test("Nothing is allocated where a range is used up", arguments: 0..<3)
     func exhausted(which: Int) {
         var source = NumbersInUse()

@@ -89,9 +89,12 @@ public struct StepResult: Sendable, Codable {
     /// When the domain was stopped, or let run, in this step.
     public var freezeBegan: HostMoment?
     public var freezeEnded: HostMoment?
+    /// The domain was saved already, by an earlier run.
+    public var foundSaved: Bool
 
-    public init(notes: [String] = [], imageSize: ByteCount? = nil) {
+    public init(notes: [String] = [], imageSize: ByteCount? = nil, foundSaved: Bool = false) {
         self.notes = notes
+        self.foundSaved = foundSaved
         self.imageSize = imageSize
     }
 }

@@ -90,6 +90,7 @@ extension Coordinator {
     private func transferImage() async throws {
         // A run that died may have left its 'xl save' at work.
         let isSaved = try await worker.settled(spec) == .absent
+        if isSaved { takeFreezes(StepResult(foundSaved: true), of: .transferImage) }
         if isSaved, await isRestoredOnTarget() { return }
         // A guest that still runs must not be stopped for a hand-over that cannot be.
         if !isSaved { try await requireReadiness() }

@@ -131,7 +131,9 @@ extension Coordinator {
     private func noteDifference(_ volume: VolumeSpec, _ trust: TrustRequirement, _ amount: ByteCount) {
         let compared = trust.range(of: volume.size).length
         journal.note(.verified(volume: volume.name, compared: compared, differing: amount))
-        report(.note("\(volume.name): \(amount) differed between the copies; they are copied and compared again"))
+        let text = "\(volume.name): \(amount) differed between the copies; they are copied and compared again"
+        journal.note(.note(text))
+        report(.note(text))
     }
 
     /// Runs one comparison to its end and returns what it found.

@@ -140,20 +140,18 @@ public final class Coordinator {
 
     /// Notes what a step says of the domain's being stopped and let run.
     func takeFreezes(_ result: StepResult, of step: Step) {
-        if let began = result.freezeBegan, openFreeze == nil {
+        // An earlier run that stopped the domain, or let it run, and died before it could tell, did so in its last step.
+        let began = result.freezeBegan.map { HostContext.now() - $0.millisecondsAgo }
+        if openFreeze == nil, let time = began ?? (result.foundSaved ? journal.lastTime : nil) {
             let freeze = spec.plan.freeze(during: step) ?? .handOver
-            let time = HostContext.now() - began.millisecondsAgo
             openFreeze = (freeze, time)
             journal.note(.freezeBegan(freeze), at: time)
         }
-        if let ended = result.freezeEnded, let open = openFreeze {
+        let ended = result.freezeEnded.map { HostContext.now() - $0.millisecondsAgo }
+        if let open = openFreeze, let time = ended ?? (step.endsFreeze ? max(open.since, journal.lastTime) : nil) {
             openFreeze = nil
-            let time = HostContext.now() - ended.millisecondsAgo
             journal.note(.freezeEnded(open.freeze), at: time)
             report(.freezeEnded(open.freeze, milliseconds: time - open.since))
-        } else if step.endsFreeze, openFreeze != nil {
-            // It was let run by an earlier run that could not tell when.
-            takeFreezes(StepResult(endedNow: true), of: step)
         }
     }
 
@@ -212,13 +210,6 @@ extension Failure {
         case .outcomeUnknown, .unreachable: true
         case .usage, .notFound, .refused, .busy, .failed, .inconsistent, .needsRecovery, .interrupted: false
         }
-    }
-}
-
-extension StepResult {
-    fileprivate init(endedNow: Bool) {
-        self.init()
-        if endedNow { freezeEnded = .now }
     }
 }
 

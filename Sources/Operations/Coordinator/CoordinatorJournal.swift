@@ -17,6 +17,8 @@ public struct CoordinatorJournal {
     let openFreeze: (freeze: Freeze, since: Int64)?
     /// An earlier run has attached the target's replicas a second time.
     let hasAttachedAgain: Bool
+    /// When an earlier run last wrote here; milliseconds since 1970.
+    let lastTime: Int64
 
     /// Takes a migration over for a new run: raises its epoch. Throws where the journal cannot be read.
     public init(takingOver id: MigrationID, in database: StateDatabase) throws {
@@ -25,6 +27,7 @@ public struct CoordinatorJournal {
         let record = try database.migration(id.text)
         machine = try JSONText.decode(MigrationMachine.self, from: record.machine, what: "the state of migration \(id)")
         epoch = record.epoch + 1
+        lastTime = record.updated
         try database.raiseEpoch(of: id.text, to: epoch)
         let history = try Self.history(id, in: database)
         nextSequence = (history.last?.sequence ?? 0) + 1

@@ -141,8 +141,10 @@ public struct MigrationStarter: Sendable {
         }
         let addresses = try HostAddresses.between(request.target, local: host.configuration.replicationAddress)
         let ranges = NumberRanges(minors: host.configuration.minors, ports: host.configuration.ports)
+        // Neither of two hosts that migrate to each other at the same moment knows what the other one chooses.
         let numbers = try ranges.allocate(
-            disks.count, source: surveys.here.numbers, target: surveys.there.numbers)
+            disks.count, source: surveys.here.numbers, target: surveys.there.numbers,
+            from: surveys.here.host.text < surveys.there.host.text ? .lowest : .highest)
         let volumes = try disks.indices.map { index in
             let facts = surveys.here.volumes.first { $0.name == disks[index].volume }
             guard let size = facts?.size, let place = facts?.record?.place else {

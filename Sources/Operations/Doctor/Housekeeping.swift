@@ -63,7 +63,7 @@ struct Housekeeping: Sendable {
             }
             return volume.snapshots.compactMap { snapshotFinding($0, of: volume.name) }
         }
-        if findings.isEmpty { findings = [finding(.fine, "\(volumes.count) volumes are as they are recorded")] }
+        if findings.isEmpty { findings = [finding(.fine, "every volume is as it is recorded (\(volumes.count))")] }
         return findings
     }
 
@@ -83,7 +83,7 @@ struct Housekeeping: Sendable {
     private func linkFindings() async throws -> [Finding] {
         let links = try await LinkKeeper(host: host).show()
         let wrong = links.filter { !$0.verdict.isFine }
-        if wrong.isEmpty { return [finding(.fine, "\(links.count) links are as they have to be")] }
+        if wrong.isEmpty { return [finding(.fine, "every link is as it has to be (\(links.count))")] }
         return wrong.map { link in
             finding(
                 link.verdict == .notRecorded ? .warning : .blocking,
@@ -105,7 +105,7 @@ struct Housekeeping: Sendable {
                 why: replica.why, remedy: replica.remedy)
         }
         let findings = left + apart
-        return findings.isEmpty ? [finding(.fine, "\(replicas.count) replicas are open")] : findings
+        return findings.isEmpty ? [finding(.fine, "no replica is left over")] : findings
     }
 
     /// Images hold guests' memory; those of migrations that have ended should be gone.

@@ -74,10 +74,11 @@ extension VolumeManager {
     private func remove(
         _ volume: Volume, _ use: HostUse, _ facts: LinkFacts, _ force: Bool
     ) async throws -> [String] {
+        let found = try await findRemovable(volume, force)
         var removed: [String] = []
         if try host.links.remove(volume.name) { removed.append(facts.path) }
         do {
-            removed += try await removeStorage(volume, force)
+            removed += try await removeStorage(volume, found)
         } catch {
             if let target = facts.target, facts.verdict == .right { try host.links.set(volume.name, to: target) }
             throw error
@@ -86,23 +87,27 @@ extension VolumeManager {
         return removed
     }
 
-    private func removeStorage(_ volume: Volume, _ force: Bool) async throws -> [String] {
-        let name = volume.name
+    /// The volume's data, known to be the recorded ones; nil where they are gone and that may be.
+    private func findRemovable(_ volume: Volume, _ force: Bool) async throws -> VolumeStore.Found? {
         guard let found = try await findStorage(volume) else {
-            guard force else {
-                throw Failure(
-                    .refused, "cannot remove the volume '\(name)'",
-                    why: "\(volume.place.dataPath(of: name)) is not there",
-                    remedy: "mount or activate what it lies on; if it is gone for good, forget it with --force")
-            }
-            return ["the record of \(name), whose data are not there"]
+            if force { return nil }
+            throw Failure(
+                .refused, "cannot remove the volume '\(volume.name)'",
+                why: "\(volume.place.dataPath(of: volume.name)) is not there",
+                remedy: "mount or activate what it lies on; if it is gone for good, forget it with --force")
         }
         if let uuid = volume.logicalVolumeUUID, uuid != found.uuid {
             throw Failure(
-                .inconsistent, "\(volume.place) is not what is recorded for volume \(name)",
+                .inconsistent, "\(volume.place) is not what is recorded for volume \(volume.name)",
                 why: "its UUID is \(found.uuid ?? "unknown"), recorded is \(uuid)",
                 remedy: "somebody made it anew: rename it, then remove the volume again")
         }
+        return found
+    }
+
+    private func removeStorage(_ volume: Volume, _ found: VolumeStore.Found?) async throws -> [String] {
+        let name = volume.name
+        guard found != nil else { return ["the record of \(name), whose data are not there"] }
         var removed: [String] = []
         if let metadata = try await store.find(name, .metadata, at: volume.place), metadata.isOurs {
             try await store.remove(name, .metadata, at: volume.place)

@@ -32,7 +32,9 @@ extension HostWorker {
     func save(_ spec: MigrationSpec, _ purpose: SavedImages.Purpose) async throws -> StepResult {
         var result = StepResult()
         switch try await settled(spec) {
-        case .absent: try requireWholeImage(spec, purpose)
+        case .absent:
+            try requireWholeImage(spec, purpose)
+            result.foundSaved = true
         case .present(let id, .active): result.freezeBegan = try await save(spec, id, purpose)
         case .present(_, let state):
             throw Failure(

@@ -33,7 +33,7 @@ extension HostWorker {
         switch try await settled(spec) {
         case .absent:
             _ = try newestImage(spec)
-            return StepResult()
+            return StepResult(foundSaved: true)
         case .present(let id, .paused):
             // Restored but never let run: its image still tells everything about it, unless that is marked spent.
             if (try? newestImage(spec)) != nil {

@@ -2,6 +2,10 @@ import HostModel
 import Migration
 import Storage
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// Makes, finds and removes what volumes and their DRBD metadata lie on: LVs, or files behind loop devices.
 public struct VolumeStore: Sendable {
     let runner: any CommandRunner
@@ -76,6 +80,8 @@ public struct VolumeStore: Sendable {
         case .file(let directory):
             let file = try FilePool(directory).path(of: name, kind.fileRole)
             if let loop = try await loopDevice(of: file) { return loop.path }
+            // Where udev does not make this node for it, nothing loads the module either.
+            if access("/dev/loop-control", F_OK) != 0 { try await runner.run(.mutation(.modprobe, "loop")) }
             return try LoopDevices.parseAttached(try await runner.run(LoopDevices.attach(file)).output)
         }
     }
