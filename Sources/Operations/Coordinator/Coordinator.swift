@@ -109,7 +109,11 @@ public final class Coordinator {
     private func advance(_ event: MigrationMachine.Event) throws -> MigrationMachine.Action {
         do { return try journal.advance(event, []) } catch {
             let failure = Failure(error, doing: "cannot write the journal")
-            if journal.machine.isCommitted { throw failure }
+            if journal.machine.isCommitted {
+                throw Failure(
+                    .outcomeUnknown, "migration \(spec.id) has stopped", why: failure.why ?? failure.what,
+                    remedy: "put that right, then run 'xenlvs migration resume \(spec.id)'", causes: [failure])
+            }
             report(.note("the journal cannot be written: \(failure)"))
             return journal.advanceUnrecorded(.failed(failure))
         }

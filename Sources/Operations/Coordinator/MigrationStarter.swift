@@ -57,6 +57,14 @@ public struct MigrationStarter: Sendable {
 
     /// Looks at both hosts; nothing is changed. Throws where the domain or the target cannot be asked at all.
     public func prospect(_ request: MigrationRequest) async throws -> Prospect {
+        do { return try await look(request) } catch var failure as Failure where failure.code == .outcomeUnknown {
+            // Nothing has begun whose outcome could be unknown.
+            failure.code = .unreachable
+            throw failure
+        }
+    }
+
+    private func look(_ request: MigrationRequest) async throws -> Prospect {
         // First of all: while it is frozen the domain is not even there to be looked at.
         try host.database.requireNoOpenMigration(of: request.domain)
         let description = try await describe(request.domain)

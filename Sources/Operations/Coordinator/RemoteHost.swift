@@ -74,7 +74,7 @@ public final class RemoteHost: Sendable {
         let fresh = try AgentConnection(to: name, activity: local.activity)
         do {
             let reply = try await fresh.ask(
-                .hello(protocolVersion: AgentProtocol.version, host: local.name.text), limit: .seconds(30))
+                .hello(protocolVersion: AgentProtocol.version, host: local.name.text), limit: .seconds(60))
             guard case .hello(let hello) = reply else { throw outOfTurn() }
             guard hello.protocolVersion == AgentProtocol.version else {
                 throw Failure(

@@ -45,8 +45,11 @@ public struct Doctor: Sendable {
         }
     }
 
+    /// The worst first, each once: a program that is missing is missed more than once.
     static func sorted(_ findings: [Finding]) -> [Finding] {
-        findings.enumerated().sorted { left, right in
+        var unique: [Finding] = []
+        for finding in findings where !unique.contains(finding) { unique.append(finding) }
+        return unique.enumerated().sorted { left, right in
             left.element.severity == right.element.severity
                 ? left.offset < right.offset : left.element.severity > right.element.severity
         }.map(\.element)

@@ -30,6 +30,13 @@ extension HostWorker {
 
     /// Source: after this the domain is saved in a whole image, or runs on its plain volumes.
     func saveForRollback(_ spec: MigrationSpec) async throws -> StepResult {
+        if try host.images.areOfAnEarlierBoot(spec.id) {
+            // A restart of the source takes the guest with it, as any power cut does. Its disks are as it left them, and the
+            // operator may have started it again meanwhile: there is nothing to save and nothing to restore.
+            return StepResult(notes: [
+                "\(spec.domain) was lost when \(host.name) was restarted; start it from its configuration with 'xl create'"
+            ])
+        }
         switch try await settled(spec) {
         case .absent:
             _ = try newestImage(spec)
@@ -48,6 +55,7 @@ extension HostWorker {
     }
 
     func restoreNewest(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
+        if try host.images.areOfAnEarlierBoot(spec.id) { return StepResult() }
         if case .present(let id, _) = try await clearUnfinished(spec) {
             guard try await usesVolumes(id, spec, role) else {
                 throw Failure(.failed, "the domain \(spec.domain) is not on its plain volumes", host: host.name.text)
@@ -58,7 +66,8 @@ extension HostWorker {
     }
 
     func letRunNewest(_ spec: MigrationSpec) async throws -> StepResult {
-        try await letRun(spec, (try? newestImage(spec)) ?? .rollback)
+        if try host.images.areOfAnEarlierBoot(spec.id) { return StepResult() }
+        return try await letRun(spec, (try? newestImage(spec)) ?? .rollback)
     }
 
     /// The image that holds the guest's present memory. At most one can be whole: each is spent before the guest runs on.

@@ -89,7 +89,7 @@ public struct SavedImages: Sendable {
         return stat(path(id, purpose), &status) == 0 ? ByteCount(Int64(status.st_size)) : ByteCount(0)
     }
 
-    /// Marks an image as spent, durably. Nothing happens where it is already.
+    /// Marks an image as spent, durably, and gives its space back. Nothing happens where it is already.
     public func markSpent(_ id: MigrationID, _ purpose: Purpose) throws {
         let (whole, spent) = (path(id, purpose), spentPath(id, purpose))
         if rename(whole, spent) != 0 {
@@ -97,15 +97,30 @@ public struct SavedImages: Sendable {
             throw system("cannot mark \(whole) as spent")
         }
         try syncDirectory()
+        // Nobody may restore it any more, and the next freeze needs room for an image of its own.
+        guard truncate(spent, 0) == 0 else { throw system("cannot empty \(spent)") }
+    }
+
+    /// Whether the migration has images of an earlier boot and none of this one: what it had saved, or let run, went with
+    /// the host.
+    public func areOfAnEarlierBoot(_ id: MigrationID) throws -> Bool {
+        guard access(directory, F_OK) == 0 else { return false }
+        let names = try names(of: id)
+        return !names.isEmpty
+            && !names.contains { $0.hasSuffix(".\(boot).image") || $0.hasSuffix(".\(boot).image.spent") }
+    }
+
+    private func names(of id: MigrationID) throws -> [String] {
+        try FileManager.default.contentsOfDirectory(atPath: directory).filter { name in
+            name.hasPrefix("\(id).") && Purpose.allCases.contains { name.hasPrefix("\(id).\($0.rawValue).") }
+        }
     }
 
     /// Removes every image of a migration, those of earlier boots included. Returns what was removed.
     @discardableResult
     public func removeAll(_ id: MigrationID) throws -> [String] {
         guard access(directory, F_OK) == 0 else { return [] }
-        let mine = try FileManager.default.contentsOfDirectory(atPath: directory).filter { name in
-            name.hasPrefix("\(id).") && Purpose.allCases.contains { name.hasPrefix("\(id).\($0.rawValue).") }
-        }
+        let mine = try names(of: id)
         for name in mine where unlink("\(directory)/\(name)") != 0 && errno != ENOENT {
             throw system("cannot remove \(directory)/\(name)")
         }

@@ -112,7 +112,8 @@ extension Scenarios {
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
                 let before = try await hosts.fingerprint()
                 let run = try await hosts.a.run("xenlvs migrate web1 --to nodeb --dry-run --verify")
-                #expect(try await hosts.fingerprint() == before)
+                let after = try await hosts.fingerprint()
+                #expect(after == before, "\(after.difference(from: before))")
                 for part in ["xl save", "xl restore", "drbdsetup", "drbdmeta", "lvcreate", "/dev/xenlvs/web1", "nodeb"]
                 {
                     #expect(run.stdout.contains(part), "the plan does not speak of \(part):\n\(run.stdout)")
@@ -125,19 +126,19 @@ extension Scenarios {
 }
 
 extension Hosts {
-    /// What a change would show in. The journal's own file is left out: opening it may touch it.
+    /// What a change would show in, line by line. The journal is left out: opening one that was not there makes it.
     fileprivate func fingerprint() async throws -> [String] {
         var result: [String] = []
         for node in all {
-            result.append(
-                try await node.run(
-                    """
-                    lvs --noheadings -o lv_full_name,lv_size,lv_tags,lv_uuid; losetup -n -a; lsmod | grep '^drbd'
-                    drbdsetup events2 --now all; xl list | awk 'NR > 1 { print $1, $2, $3 }'
-                    find /dev/xenlvs /var/lib/xenlvs /etc/xenlvs /etc/xen \(Self.pool) ! -name 'state.db*' \
-                        -printf '%p %l %m\\n' 2>/dev/null | sort
-                    """, check: false
-                ).stdout.replacing(/drbd +[0-9]+ +[0-9]+/, with: "drbd"))
+            let lines = try await node.run(
+                """
+                lvs --noheadings -o lv_full_name,lv_size,lv_tags,lv_uuid; losetup -n -a; lsmod | cut -d ' ' -f 1 | grep drbd
+                drbdsetup events2 --now all; xl list | awk 'NR > 1 { print $1, $2, $3 }'
+                find /dev/xenlvs /var/lib/xenlvs /etc/xenlvs /etc/xen \(Self.pool) ! -type d ! -name 'state.db*' \
+                    -printf '%p %l %m\n' 2>/dev/null | sort
+                """, check: false
+            ).stdout.split(separator: "\n")
+            result += lines.map { "\(node.name): \($0)" }
         }
         return result
     }

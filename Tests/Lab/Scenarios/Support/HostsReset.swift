@@ -51,6 +51,8 @@ extension LabNode {
             rm -rf /dev/xenlvs /var/lib/xenlvs /run/xenlvs /etc/xenlvs \(Hosts.pool) /lab/fault
             rm -f /etc/xen/*.cfg /var/log/xen/console/guest-*.log
             mkdir -p -m 0755 \(Hosts.pool)
+            # Under systemd there is /dev/loop-control, and its first user loads the module.
+            modprobe loop
             left=$(lvs --noheadings; losetup -a; drbdsetup events2 --now all | grep 'exists resource'; xl list | tail -n +3)
             [ -z "$left" ] || { echo "$left" >&2; exit 1; }
             """, timeout: .seconds(120))

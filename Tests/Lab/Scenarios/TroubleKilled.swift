@@ -1,0 +1,122 @@
+import LabKit
+import Testing
+
+extension Scenarios {
+    @Suite("A coordinator that is killed")
+    struct Killed {
+        @Test("A migration whose run is killed after every step is finished by resuming it", .timeLimit(.minutes(40)))
+        func resumesAfterEveryStep() async throws {
+            try await scenario { hosts in
+                var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
+                try await hosts.crash("xenlvs migrate web1 --to nodeb", at: "reserveTarget:after", on: hosts.a)
+                let id = try await hosts.identifier(of: "web1", on: hosts.a)
+                let resume = "xenlvs migration resume \(id)"
+                let prepare = ["makeTargetVolumes", "makeTargetReplica", "makeSourceReplica"]
+                try await crash(resume, after: prepare, journey.guest, hosts)
+                // An 'xl' that was at work goes on without the run that had started it.
+                try await hosts.kill(resume, during: "save", on: hosts.a)
+                try await crash(
+                    resume, after: ["saveForReplica", "promoteSource", "linkSourceToReplica"], journey.guest, hosts)
+                try await hosts.kill(resume, during: "restore", on: hosts.a)
+                let untilDecision = [
+                    "restoreOnReplica", "continueOnReplica", "connectTarget", "connectSource", "synchronise",
+                    "verifyCopies", "linkTargetToReplica", "transferImage", "demoteSource", "promoteTarget",
+                    "finishRestore", "decide",
+                ]
+                try await crash(resume, after: untilDecision, journey.guest, hosts)
+                let afterDecision = [
+                    "acknowledgeDecision", "startOnTarget", "saveForVolume", "takeDownTargetReplica",
+                    "linkTargetToVolume", "restoreOnVolume", "continueOnVolume", "cleanSource", "cleanTarget",
+                    "closeTarget",
+                ]
+                try await crash(resume, after: afterDecision, journey.guest, hosts)
+                let migration = try await hosts.proceed("resume", id, on: hosts.a)
+                #expect(migration.report.freezes.map(\.number) == [1, 2, 3], "a freeze is forgotten")
+                #expect(migration.report.runs.count == 31)
+                try await hosts.verifyMigrated(&journey, migration, from: hosts.a)
+            }
+        }
+
+        /// Kills one run after each of these steps, and looks each time at where the guest runs.
+        private func crash(_ resume: String, after steps: [String], _ guest: LabGuest, _ hosts: Hosts) async throws {
+            for step in steps {
+                try await hosts.crash(resume, at: "\(step):after", on: hosts.a)
+                let running = try await hosts.hostsRunning(guest)
+                #expect(running.count <= 1, "\(guest.name) runs on both hosts after \(step)")
+                #expect(running.isEmpty == Self.frozen.contains(step), "after \(step) it runs on \(running)")
+            }
+        }
+
+        /// After these steps the guest is saved or paused.
+        private static let frozen: Set = [
+            "saveForReplica", "promoteSource", "linkSourceToReplica", "restoreOnReplica", "transferImage",
+            "demoteSource", "promoteTarget", "finishRestore", "decide", "acknowledgeDecision", "saveForVolume",
+            "takeDownTargetReplica", "linkTargetToVolume", "restoreOnVolume",
+        ]
+
+        @Test("With --settle early the hand-over is finished as well", .timeLimit(.minutes(20)))
+        func resumesEarlySettlement() async throws {
+            try await scenario { hosts in
+                var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
+                try await hosts.crash(
+                    "xenlvs migrate web1 --to nodeb --settle early", at: "releaseTargetVolume:after", on: hosts.a)
+                let id = try await hosts.identifier(of: "web1", on: hosts.a)
+                try await hosts.crash("xenlvs migration resume \(id)", at: "finishRestore:after", on: hosts.a)
+                try await hosts.expectRunning(journey.guest, on: [], "before the decision")
+                let migration = try await hosts.proceed("resume", id, on: hosts.a)
+                try await hosts.verifyMigrated(&journey, migration, from: hosts.a)
+            }
+        }
+
+        @Test(
+            "Until the decision an abort brings the guest back from every phase, after it none is accepted",
+            .timeLimit(.minutes(40)))
+        func abortsInEveryPhase() async throws {
+            try await scenario { hosts in
+                var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
+                let places = [
+                    "reserveTarget:before", "makeSourceReplica:after", "saveForReplica:after", "restoreOnReplica:after",
+                    "synchronise:after", "transferImage:after", "finishRestore:after",
+                ]
+                for place in places {
+                    try await hosts.crash("xenlvs migrate web1 --to nodeb", at: place, on: hosts.a)
+                    let id = try await hosts.identifier(of: "web1", on: hosts.a)
+                    // Either host can be asked.
+                    let node = place == "synchronise:after" ? hosts.b : hosts.a
+                    try await hosts.abort(id, on: node)
+                    try await hosts.verifyStayed(&journey, id, known: place != "reserveTarget:before", ends: false)
+                }
+                try await hosts.crash("xenlvs migrate web1 --to nodeb", at: "acknowledgeDecision:before", on: hosts.a)
+                let id = try await hosts.identifier(of: "web1", on: hosts.a)
+                let refused = try await hosts.a.run("xenlvs migration abort \(id)", check: false)
+                #expect(refused.exit == 1)
+                #expect(refused.stderr.contains("belongs to the target"), "\(refused.stderr)")
+                try await hosts.expectRunning(journey.guest, on: [], "after a refused abort")
+                let migration = try await hosts.proceed("resume", id, on: hosts.a)
+                try await hosts.verifyMigrated(&journey, migration, from: hosts.a)
+            }
+        }
+
+        @Test("A way back whose run is killed after every step comes to its end", .timeLimit(.minutes(30)))
+        func abortsDespiteKills() async throws {
+            try await scenario { hosts in
+                var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
+                try await hosts.crash("xenlvs migrate web1 --to nodeb", at: "synchronise:after", on: hosts.a)
+                let id = try await hosts.identifier(of: "web1", on: hosts.a)
+                let steps = [
+                    "discardOnTarget", "saveForRollback", "takeDownSourceReplica", "linkSourceToVolume",
+                    "restoreOnSource", "continueOnSource", "cleanSourceAfterRollback", "cleanTargetAfterRollback",
+                    "closeTargetAfterRollback",
+                ]
+                for step in steps {
+                    try await hosts.crash("xenlvs migration abort \(id)", at: "\(step):after", on: hosts.a)
+                    let running = try await hosts.hostsRunning(journey.guest)
+                    let isFrozen = steps.firstIndex(of: step).map { (1...4).contains($0) } == true
+                    #expect(running == (isFrozen ? [] : ["nodea"]), "after \(step) it runs on \(running)")
+                }
+                try await hosts.abort(id, on: hosts.a)
+                try await hosts.verifyStayed(&journey, id)
+            }
+        }
+    }
+}

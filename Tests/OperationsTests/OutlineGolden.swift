@@ -1,0 +1,4 @@
+/// Recorded outlines.
+enum OutlineGolden {
+    static let late = "TO BE RECORDED"
+}

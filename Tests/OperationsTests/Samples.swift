@@ -1,0 +1,40 @@
+import Domains
+import HostModel
+import Migration
+import Storage
+
+@testable import Operations
+
+/// Values that the tests of this target share.
+enum Sample {
+    static func volume(_ name: String, _ state: VolumeState = .active) throws -> Volume {
+        Volume(
+            name: try VolumeName(name), place: try lvPlace(name), size: .mebibytes(64), logicalVolumeUUID: "abc",
+            state: state)
+    }
+
+    static func lvPlace(_ name: String, in group: String = "vg0") throws -> VolumePlace {
+        .logicalVolume(group: try VolumeGroupName(group), name: try LogicalVolumeName(name))
+    }
+
+    static func specification(_ name: String, source: VolumePlace? = nil, target: VolumePlace? = nil) throws
+        -> VolumeSpec
+    {
+        VolumeSpec(
+            name: try VolumeName(name), device: "xvda", size: .mebibytes(64), sourcePlace: try source ?? lvPlace(name),
+            targetPlace: try target ?? lvPlace(name), sourceMinor: 3, targetMinor: 7, port: 7800)
+    }
+
+    static func migration(_ role: Role, decided: Bool, id: String = "web1-20261121-0001") throws -> OpenMigration {
+        OpenMigration(
+            id: try MigrationID(id), domain: try DomainName("web1"), role: role, isDecided: decided,
+            target: try HostName("nodeb"), volumes: [try specification("web1")])
+    }
+
+    static let lower = BlockDeviceNumber(major: 253, minor: 0)
+
+    /// A link that leads to a device.
+    static func link(_ target: String, _ major: UInt32 = 253, _ minor: UInt32 = 0) -> LinkState {
+        .link(target: target, leadsTo: .device(node: "/dev/x", BlockDeviceNumber(major: major, minor: minor)))
+    }
+}
