@@ -74,7 +74,9 @@ extension Scenarios {
             }
         }
 
-        @Test("Where 'xl restore' fails on the target, the guest is put back in the same freeze", .timeLimit(.minutes(15)))
+        @Test(
+            "Where 'xl restore' fails on the target, the guest is put back in the same freeze", .timeLimit(.minutes(15))
+        )
         func restoreFails() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
@@ -137,7 +139,7 @@ extension Scenarios {
                     try await hosts.abort(later, on: hosts.a)
                     try await hosts.verifyStayed(&journey, later)
                 } catch {
-                    try? await hosts.a.run("umount -l \(images)")
+                    _ = try? await hosts.a.run("umount -l \(images)")
                     throw error
                 }
                 try await hosts.a.run("umount \(images)")

@@ -23,7 +23,9 @@ extension Hosts {
             """
         try await waitUntil("\(command) to stop at \(place)", within: Self.limit, every: .milliseconds(300)) {
             if try await node.run(isStopped, check: false).exit == 0 { return true }
-            guard running.isRunning else { throw ScenarioError("\(command) did not stop at \(place): \(running.errors)") }
+            guard running.isRunning else {
+                throw ScenarioError("\(command) did not stop at \(place): \(running.errors)")
+            }
             return false
         }
         return running

@@ -1,0 +1,95 @@
+import Foundation
+import Testing
+
+@Suite("Bad input")
+struct BadInputTests {
+    static let badNames = [
+        "a/b", "..", ".", "a b", "", "-x", ".hidden", "a.drbdmd", "snapshot1", "ä", String(repeating: "n", count: 61),
+        "../../etc/passwd", "a\nb",
+    ]
+
+    @Test("A name that LVM, DRBD or a path could not hold is a usage error and changes nothing", arguments: badNames)
+    func name(_ name: String) throws {
+        let root = try Root()
+        let before = try root.files()
+        for words in [
+            ["volume", "create", "--size", "1M", "--directory", root.path + "/pool"], ["volume", "show"],
+            ["volume", "remove"], ["link", "show"], ["link", "repair"], ["replica", "status"],
+        ] {
+            let run = try Product.run(words + ["--", name], root: root)
+            #expect(run.status == 64, "\(words)")
+            #expect(run.output.isEmpty)
+            #expect(!run.errors.isEmpty)
+        }
+        #expect(try root.files() == before)
+    }
+
+    @Test(
+        "A size that is none is a usage error and changes nothing",
+        arguments: ["", "0", "10Q", "-1G", "1.5G", "G", "99999999999T", "2000T"])
+    func size(_ size: String) throws {
+        let root = try Root()
+        for words in [
+            ["volume", "create", "web1", "--directory", root.path + "/pool"], ["volume", "resize", "web1"],
+            ["volume", "snapshot", "web1", "s1"],
+        ] {
+            #expect(try Product.run(words + ["--size=\(size)"], root: root).status == 64, "\(words)")
+        }
+        #expect(!root.exists("/pool/web1.img"))
+        #expect(try root.xenlvs("volume", "list", "--format", "json").output.filter { !$0.isWhitespace } == "[]")
+    }
+
+    @Test("A bandwidth that is none is a usage error", arguments: ["", "fast", "5X", "0", "-5M"])
+    func bandwidth(_ text: String) throws {
+        let run = try Root().xenlvs("migrate", "web1", "--to", "nodeb", "--bandwidth=\(text)")
+        #expect(run.status == 64)
+        #expect(run.errors.contains("is not a bandwidth"))
+    }
+
+    @Test(
+        "What names nothing that is there ends with 6",
+        arguments: [
+            ["volume", "show", "nosuch"], ["volume", "resize", "nosuch", "--size", "1G"],
+            ["volume", "snapshot", "nosuch", "s1", "--size", "1G"], ["link", "show", "nosuch"],
+            ["link", "repair", "nosuch"], ["replica", "status", "nosuch"], ["migration", "status", "nosuch"],
+            ["migration", "report", "nosuch"], ["migration", "resume", "nosuch"], ["migration", "abort", "nosuch"],
+            ["volume", "create", "web1", "--size", "1M", "--directory", "/nosuch/pool"],
+            [
+                "domain", "define", "web1", "--memory", "64M", "--disk", "nosuch", "--kernel", "/vmlinuz", "--output",
+                "-",
+            ],
+        ])
+    func unknown(_ words: [String]) throws {
+        let run = try Product.run(words, root: try Root())
+        #expect(run.status == 6)
+        #expect(run.output.isEmpty)
+        #expect(run.errors.hasPrefix("xenlvs: "))
+    }
+
+    @Test(
+        "Words that do not fit together are usage errors",
+        arguments: [
+            ["nosuch"], ["volume"] + ["create"], ["volume", "create", "web1"], ["migrate", "web1"],
+            ["volume", "create", "web1", "--size", "1M", "--vg", "vg0", "--directory", "/pool"],
+            ["volume", "create", "web1", "--size", "1M", "--directory", "pool"],
+            ["volume", "create", "web1", "--size", "1M", "--directory", "/pool/../etc"],
+            ["volume", "create", "web1", "--size", "1M", "--vg", "a/b"], ["link", "repair", "web1", "--all"],
+            ["doctor", "web1"], ["volume", "list", "--format", "xml"], ["migration", "status", "a/b"],
+            ["migrate", "web1", "--to", "-oProxyCommand=x"], ["migrate", "web1", "--to", "a b"],
+            ["migrate", "web1", "--to", "nodeb", "--settle", "never"],
+            ["domain", "define", "web1", "--memory", "64M", "--kernel", "/vmlinuz"],
+            ["domain", "define", "web1", "--memory", "x", "--disk", "web1", "--kernel", "/vmlinuz"],
+        ])
+    func usage(_ words: [String]) throws {
+        let run = try Product.run(words, root: try Root())
+        #expect(run.status == 64)
+        #expect(run.output.isEmpty)
+    }
+
+    @Test("A device that is no volume cannot be taken over", .enabled(if: geteuid() == 0))
+    func adopt() throws {
+        let run = try Root().xenlvs("link", "set", "web1", "/dev/null")
+        #expect(run.status == 1)
+        #expect(run.errors.contains("a character device"))
+    }
+}
