@@ -68,6 +68,12 @@ let package = Package(
             name: "LabKitTests", dependencies: ["LabKit"], path: "Tests/Lab/LabKitTests", swiftSettings: settings),
         .testTarget(
             name: "ScenarioTests", dependencies: ["LabKit"], path: "Tests/Lab/Scenarios", swiftSettings: settings),
+        .testTarget(
+            name: "OperationsTests",
+            dependencies: [
+                "Operations", "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration", "Reporting",
+            ], exclude: ["Fixtures"], swiftSettings: settings),
+        .testTarget(name: "CommandLineTests", dependencies: ["xenlvs", "HostModel"], swiftSettings: settings),
         .testTarget(name: "HostModelTests", dependencies: ["HostModel"], swiftSettings: settings),
     ]
 )

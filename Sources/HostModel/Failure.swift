@@ -64,7 +64,9 @@ public struct Failure: Error, Sendable, Hashable, Codable, CustomStringConvertib
         func add(_ failure: Failure, _ indent: String) {
             let place = failure.host.map { "\($0): " } ?? ""
             lines.append(indent + place + failure.what + (failure.why.map { ": \($0)" } ?? ""))
-            if let remedy = failure.remedy { lines.append(indent + "  what to do: " + remedy) }
+            if let remedy = failure.remedy {
+                lines.append(String(repeating: " ", count: indent.count) + "  what to do: " + remedy)
+            }
             for cause in failure.causes { add(cause, indent + "  because ") }
         }
         add(self, "")

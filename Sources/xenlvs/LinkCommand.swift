@@ -58,7 +58,7 @@ struct LinkCommand: AsyncParsableCommand {
                 leads to.
 
                 Exit codes: 0 all is right; 1 failed; 4 something is left for the operator, or the journal cannot be \
-                read; 5 busy; 6 no such volume; 64 usage.
+                read; 5 all is right but for volumes that another command has; 6 no such volume; 64 usage.
                 """)
         @Argument(help: "The volume's name; all of them by default.") var name: String?
         @Flag(help: "All volumes, which is the default.") var all = false
@@ -74,7 +74,8 @@ struct LinkCommand: AsyncParsableCommand {
                 let keeper = LinkKeeper(host: try ThisHost.open())
                 let rows = if let name { [try await keeper.repair(name)] } else { try await keeper.repairAll() }
                 try output.show(rows)
-                return rows.contains(where: \.needsOperator) ? .needsRecovery : .done
+                if rows.contains(where: \.needsOperator) { return .needsRecovery }
+                return rows.contains { $0.result == .busy } ? .busy : .done
             }
         }
     }

@@ -131,7 +131,9 @@ extension OutlineBuilder {
 
     private func letRun(_ purpose: SavedImages.Purpose, _ role: Role) -> [Change] {
         let path = facts.image(purpose, role)
-        return [.file("rename \(path) to \(path).spent"), .domainCommand(XLCommands.unpause(facts.domain))]
+        return [
+            .file("rename \(path) to \(path).spent, and empty it"), .domainCommand(XLCommands.unpause(facts.domain)),
+        ]
     }
 
     private func link(_ volume: VolumeSpec, _ role: Role, to device: String) -> Change {

@@ -12,9 +12,18 @@ struct OutlineBuilder {
         /// A command that names the domain by a number which it does not have yet.
         case domainCommand(Command)
         case link(String)
-        case file(String)
+        case file(String, String? = nil)
         case journal(String)
         case exchange(String)
+
+        /// The same, done only where `condition` holds.
+        func only(_ condition: String) -> Change {
+            switch self {
+            case .command(let command, _): .command(command, condition)
+            case .file(let text, _): .file(text, condition)
+            case .domainCommand, .link, .journal, .exchange: self
+            }
+        }
     }
 
     let facts: OutlineFacts
@@ -67,7 +76,7 @@ struct OutlineBuilder {
                 case .command(let command, let condition): (.command, command.description, condition)
                 case .domainCommand(let command): (.command, lineWithUnknownDomain(command), nil)
                 case .link(let text): (.link, text, nil)
-                case .file(let text): (.file, text, nil)
+                case .file(let text, let condition): (.file, text, condition)
                 case .journal(let text): (.journal, text, nil)
                 case .exchange(let text): (.exchange, text, nil)
                 }

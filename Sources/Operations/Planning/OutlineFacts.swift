@@ -52,7 +52,7 @@ enum OutlineWord {
         (identifier, "the end of the migration's identifier: four random digits"),
         (domain, "the domain's number, a new one after each restore"),
         (mark, "a number that marks DRBD metadata as this migration's, made from its identifier"),
-        (uuid, "LVM's identity of an LV that is not there yet"),
+        (uuid, "LVM's identity of the LV, which is asked for then"),
         ("/dev/LOOP-", "the loop device that a file gets"),
     ]
 }

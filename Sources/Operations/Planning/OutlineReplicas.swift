@@ -41,6 +41,7 @@ struct OutlineReplicas {
         var mark = commands.markMetadata(device, OwnershipMark(value: 1))
         mark.arguments[mark.arguments.count - 1] = OutlineWord.mark
         var changes: [OutlineBuilder.Change] = [.command(commands.down(device))]
+        changes += try storage.remove(volume, .metadata, role).map { $0.only("if an interrupted run has left it") }
         changes += try storage.create(volume, .metadata, size: ReplicaMetadata.size(for: volume.size), role)
         changes += [.command(commands.createMetadata(device)), .command(mark)]
         changes += [.command(commands.newResource(device, connection)), .command(commands.newMinor(device))]

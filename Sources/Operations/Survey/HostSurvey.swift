@@ -73,4 +73,6 @@ public struct VolumeFacts: Sendable, Codable, Equatable {
     public var linkMatchesRecord: Bool
     /// Volume groups that have an LV of this name.
     public var groups: [VolumeGroupName]
+    /// Volume groups that have an LV where the metadata of its replica would be.
+    public var metadataGroups: [VolumeGroupName] = []
 }

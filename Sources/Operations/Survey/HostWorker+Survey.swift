@@ -71,7 +71,9 @@ extension HostWorker {
         var facts = VolumeFacts(
             name: name, record: try recordedVolume(name), link: nil, linkIsWhole: false, size: nil, isForeign: false,
             linkMatchesRecord: false,
-            groups: logicalVolumes.filter { $0.reference.name == LogicalVolumeName(of: name) }.map(\.reference.group))
+            groups: logicalVolumes.filter { $0.reference.name == LogicalVolumeName(of: name) }.map(\.reference.group),
+            metadataGroups: logicalVolumes.filter { $0.reference.name == LogicalVolumeName(metadataOf: name) }
+                .map(\.reference.group))
         switch try host.links.read(name) {
         case .absent: break
         case .notALink: facts.isForeign = true

@@ -69,6 +69,20 @@ extension Preflight {
     private func volumeFindings(_ name: VolumeName, _ place: VolumePlace) -> [Finding] {
         guard let here = source.volumes.first(where: { $0.name == name }) else { return [] }
         return sourceLinkFindings(here) + targetVolumeFindings(here, place)
+            + metadataFindings(source, name, here.record?.place) + metadataFindings(target, name, place)
+    }
+
+    /// A domain that is not being migrated has no metadata of ours: what is in their place is somebody else's.
+    private func metadataFindings(_ survey: HostSurvey, _ name: VolumeName, _ place: VolumePlace?) -> [Finding] {
+        guard let group = place?.logicalVolume?.group, let facts = survey.volumes.first(where: { $0.name == name }),
+            facts.metadataGroups.contains(group)
+        else { return [] }
+        return [
+            Finding(
+                .blocking, survey.host, "there is a volume \(group)/\(name.metadataVolume) already",
+                why: "the DRBD metadata of \(name) would have to be there",
+                remedy: "see whose it is; rename or remove it by hand")
+        ]
     }
 
     private func sourceLinkFindings(_ volume: VolumeFacts) -> [Finding] {

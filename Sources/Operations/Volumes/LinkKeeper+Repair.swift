@@ -14,6 +14,8 @@ public struct LinkRepairRow: Sendable, Encodable {
         /// Nothing was done, and the operator has to.
         case refused
         case failed
+        /// Another command had the volume all the time.
+        case busy
     }
 
     public var name: VolumeName
@@ -27,7 +29,7 @@ public struct LinkRepairRow: Sendable, Encodable {
     /// Whether something is left for the operator to do.
     public var needsOperator: Bool {
         switch result {
-        case .made, .replaced, .wasRight, .leftAlone: false
+        case .made, .replaced, .wasRight, .leftAlone, .busy: false
         case .refused, .failed: true
         }
     }
@@ -63,8 +65,8 @@ extension LinkKeeper {
             let failure = Failure(error, doing: "cannot repair the link")
             let why = failure.why.map { "\(failure.what): \($0)" } ?? failure.what
             return LinkRepairRow(
-                name: name, path: host.links.path(of: name), target: heldTarget(name), result: .failed, why: why,
-                remedy: failure.remedy)
+                name: name, path: host.links.path(of: name), target: heldTarget(name),
+                result: failure.code == .busy ? .busy : .failed, why: why, remedy: failure.remedy)
         }
     }
 

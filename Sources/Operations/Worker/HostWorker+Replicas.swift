@@ -29,7 +29,7 @@ extension HostWorker {
     ) async throws {
         let place = volume.place(role)
         if let found = try await store.find(volume.name, .metadata, at: place) {
-            try await checkMetadataIsOurs(found, control, spec)
+            try await checkMetadata(found, volume, spec, role)
             try await store.remove(volume.name, .metadata, at: place)
         }
         try await store.create(
@@ -43,14 +43,31 @@ extension HostWorker {
             fresh.commands.markMetadata(fresh.device, fresh.mark), doing: "mark DRBD's metadata for \(volume.name)")
     }
 
-    private func checkMetadataIsOurs(
-        _ found: VolumeStore.Found, _ control: ReplicaControl, _ spec: MigrationSpec
-    ) async throws {
-        guard found.isOurs else {
-            throw Failure(
-                .refused, "will not overwrite \(control.device.metadataPath)", host: host.name.text,
-                why: "xenlvs did not make it", remedy: "rename or remove it by hand")
+    /// Removes the metadata that this migration made; nothing happens where there are none, or somebody else's.
+    func removeMetadata(_ volume: VolumeSpec, _ spec: MigrationSpec, _ role: Role) async throws {
+        let place = volume.place(role)
+        guard let found = try await store.find(volume.name, .metadata, at: place) else { return }
+        do { try await checkMetadata(found, volume, spec, role) } catch let failure as Failure {
+            guard failure.code == .refused else { throw failure }
+            return
         }
+        try await store.remove(volume.name, .metadata, at: place)
+    }
+
+    /// Throws `.refused` where the metadata are not of this migration's making.
+    private func checkMetadata(
+        _ found: VolumeStore.Found, _ volume: VolumeSpec, _ spec: MigrationSpec, _ role: Role
+    ) async throws {
+        // An LV says itself whose it is, from the moment it is there; a file only when its metadata are marked.
+        if try found.tags.contains(LogicalVolumeTag.migration(spec.id.text).text) { return }
+        let path = try await store.expectedDevice(volume.name, .metadata, at: volume.place(role))
+        guard found.uuid == nil else {
+            throw Failure(
+                .refused, "will not overwrite \(path)", host: host.name.text,
+                why: "this migration did not make it", remedy: "rename or remove it by hand")
+        }
+        _ = try await store.device(volume.name, .metadata, at: volume.place(role))
+        let control = try await control(volume, spec, role)
         let mark = try await host.runner.run(control.commands.ownershipMark(control.device)).output
         let generation = try await host.runner.run(
             control.commands.storedGeneration(control.device, control.connection)

@@ -103,7 +103,7 @@ extension HostWorker {
         guard role == .source || (try? recorded(spec.id)) != nil else { return StepResult() }
         _ = try await takeDownReplicas(spec, role)
         for volume in spec.volumes {
-            try await store.remove(volume.name, .metadata, at: volume.place(role))
+            try await removeMetadata(volume, spec, role)
             if role == .target { try await removeIncoming(volume, spec) }
         }
         try host.images.removeAll(spec.id)
@@ -136,7 +136,7 @@ extension HostWorker {
         _ = try await takeDownReplicas(spec, .source)
         var notes: [String] = []
         for volume in spec.volumes {
-            try await store.remove(volume.name, .metadata, at: volume.sourcePlace)
+            try await removeMetadata(volume, spec, .source)
             try host.links.remove(volume.name)
             if spec.removesSource {
                 try await store.remove(volume.name, .data, at: volume.sourcePlace)
@@ -156,7 +156,7 @@ extension HostWorker {
 
     func cleanTarget(_ spec: MigrationSpec) async throws -> StepResult {
         _ = try await takeDownReplicas(spec, .target)
-        for volume in spec.volumes { try await store.remove(volume.name, .metadata, at: volume.targetPlace) }
+        for volume in spec.volumes { try await removeMetadata(volume, spec, .target) }
         try host.images.removeAll(spec.id)
         return StepResult()
     }

@@ -45,7 +45,7 @@ extension Scenarios {
             .timeLimit(.minutes(15)))
         func migrationIsNotCaught() async throws {
             try await scenario { hosts in
-                var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
+                var journey = try await hosts.start(LabGuest("web1"), megabytes: 16, on: hosts.a)
                 // Free blocks of the file system: nobody writes there, and DRBD alone brings them to the target.
                 try await hosts.a.run("set -o pipefail; \(Self.fillTail)")
                 let running = try await hosts.beginMigrating("web1", from: hosts.a, "--bandwidth", "1M")

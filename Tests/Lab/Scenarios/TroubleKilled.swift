@@ -2,7 +2,7 @@ import LabKit
 import Testing
 
 extension Scenarios {
-    @Suite("A coordinator that is killed")
+    @Suite("A coordinator that is killed", .onlyInTheFullRun)
     struct Killed {
         @Test("A migration whose run is killed after every step is finished by resuming it", .timeLimit(.minutes(40)))
         func resumesAfterEveryStep() async throws {

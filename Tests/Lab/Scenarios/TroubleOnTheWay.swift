@@ -3,7 +3,7 @@ import LabKit
 import Testing
 
 extension Scenarios {
-    @Suite("Trouble on the way")
+    @Suite("Trouble on the way", .onlyInTheFullRun)
     struct OnTheWay {
         @Test(
             "A target that is switched off does not touch the guest: the sync is resumed, the hand-over rolled back",

@@ -3,7 +3,7 @@ import LabKit
 import Testing
 
 extension Scenarios {
-    @Suite("A migration that cannot be")
+    @Suite("A migration that cannot be", .onlyInTheFullRun)
     struct Refused {
         /// One refusal: what is wrong, how it is brought about and undone again, and what the product says.
         private struct Case: Sendable {
@@ -75,7 +75,7 @@ extension Scenarios {
                 command: "xenlvs migrate other --to nodeb",
                 spoil: """
                     lvcreate -qq -y -Wn -L 8M -n other vg0
-                    sed 's/web1/other/; s,/dev/xenlvs/web1,/dev/vg0/other,' /etc/xen/web1.cfg >/etc/xen/other.cfg
+                    sed 's,/dev/xenlvs/web1,/dev/vg0/other,; s/web1/other/' /etc/xen/web1.cfg >/etc/xen/other.cfg
                     xl create -q /etc/xen/other.cfg
                     """,
                 mend: "xl destroy other; sleep 1; lvremove -qq -f vg0/other; rm /etc/xen/other.cfg",

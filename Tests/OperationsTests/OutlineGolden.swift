@@ -1,4 +1,0 @@
-/// Recorded outlines.
-enum OutlineGolden {
-    static let late = "TO BE RECORDED"
-}
