@@ -37,7 +37,8 @@ struct Demo: AsyncParsableCommand {
         text.command(stage.source.name, command)
         let exit = try Foreground.ssh(stage.source, lab, command)
         guard exit == 0 else {
-            text.explain("\nxenlvs ended with exit code \(exit). The lab is left as it is: make lab-ssh NODE=a")
+            text.put()
+            text.explain("xenlvs ended with exit code \(exit). The lab is left as it is: make lab-ssh NODE=a")
             throw ExitCode(exit)
         }
 
