@@ -136,8 +136,16 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         case .prepare, .substitute, .handOver, .settle, .tidyUp, .rollBack, .rescue:
             // An unknown outcome on the source itself means that a command still runs there: nothing may be built on it.
             if isUnknown, step.side == .source { return suspend(at: .forward(step), failure) }
-            return enter(.rollingBack(left: plan.rollback(from: step), because: failure))
+            let way = plan.rollback(from: step)
+            // A target that has not answered will hardly do so now, and the guest may be frozen.
+            return enter(.rollingBack(left: isUnknown ? Self.guestFirst(way) : way, because: failure))
         }
+    }
+
+    /// The guest's way back, and after it what needs the target. The two are independent: a target never starts a domain
+    /// without the decision.
+    private static func guestFirst(_ way: [Step]) -> [Step] {
+        way.filter { $0.side == .source } + way.filter { $0.side == .target }
     }
 
     private mutating func failedAfterDecision(_ step: Step, _ failure: Failure, isUnknown: Bool) -> Action {
@@ -164,9 +172,7 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         case .failed(let failure), .unknown(let failure):
             if step == .discardOnTarget, left.contains(where: { $0 != step && $0.side == .source }) {
                 // The guest's way back does not wait for the target; the step is taken again after it.
-                let guestFirst = left.dropFirst().filter { $0.side == .source }
-                let targetLater = left.filter { $0.side == .target }
-                return enter(.rollingBack(left: guestFirst + targetLater, because: cause))
+                return enter(.rollingBack(left: Self.guestFirst(left), because: cause))
             }
             return suspend(
                 at: .rollback(left: left, because: cause), failure, needsRecovery: step.side == .source)

@@ -5,7 +5,7 @@ import HostModel
 public struct LoopDevice: Sendable, Equatable {
     /// `/dev/loop1`.
     public var path: String
-    /// The file, by the path under which it was attached. The kernel adds ` (deleted)` where that is gone.
+    /// The file, by the path under which it was attached, with `deletedMark` where that is gone.
     public var file: String
     public var isReadOnly: Bool
     /// Whether it goes around the page cache.
@@ -14,6 +14,9 @@ public struct LoopDevice: Sendable, Equatable {
     public var isClosing: Bool
     /// Whether it shows the whole file and nothing else.
     public var isWhole: Bool
+
+    /// What the kernel adds to the path of a file that was deleted (`d_path`, fs/d_path.c).
+    public static let deletedMark = " (deleted)"
 }
 
 /// The `losetup` commands for a pool's files, as values, and their output (losetup(8), util-linux 2.38).

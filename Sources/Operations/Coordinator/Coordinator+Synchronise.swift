@@ -36,10 +36,11 @@ extension Coordinator {
                         volume: replica.volume, done: progress.done, total: progress.total,
                         rate: progress.rate ?? ByteCount(0), timeLeft: progress.timeLeft))
             }
-            if replicas.allSatisfy({ $0.status?.connection?.state == .connected }) { lastConnected = .now }
+            let apart = replicas.first { $0.status?.connection?.state != .connected }
+            if let apart { try await checkConnects(apart, since: lastConnected) } else { lastConnected = .now }
             if left < lastMove.left { lastMove = (left, .now) }
             if left.bytes == 0, try await isReady(replicas) { break }
-            try checkMoves(since: lastMove.at, connected: lastConnected)
+            try checkMoves(since: lastMove.at)
             try await host.activity.during { try await Task.sleep(for: Self.poll) }
         }
         for volume in spec.volumes {
@@ -50,20 +51,24 @@ extension Coordinator {
         }
     }
 
-    private func checkMoves(since move: ContinuousClock.Instant, connected: ContinuousClock.Instant) throws {
-        if connected.duration(to: .now) > Self.connectionLimit {
-            throw Failure(
-                .unreachable, "the replicas are not connected", host: spec.target.name.text,
-                why: "\(spec.target.name) has not answered for \(Self.connectionLimit.components.seconds) seconds",
-                remedy: "the domain runs on \(spec.source.name) untouched; when \(spec.target.name) is back, run "
-                    + "'xenlvs migration resume \(spec.id)'")
-        }
-        if move.duration(to: .now) > Self.progressLimit {
-            throw Failure(
-                .failed, "the resynchronisation does not move",
-                why: "nothing was copied for \(Self.progressLimit.components.seconds) seconds",
-                remedy: "look at the disks and the link of both hosts, then run 'xenlvs migration resume \(spec.id)'")
-        }
+    /// Not every refusal leaves a replica standing alone: where the digests differ it tries again for ever.
+    private func checkConnects(_ replica: VolumeReplica, since connected: ContinuousClock.Instant) async throws {
+        guard connected.duration(to: .now) > Self.connectionLimit else { return }
+        let log = try? await worker.explain(replica.volume, of: spec, .source)
+        throw Failure(
+            .unreachable, "the replica of \(replica.volume) is not connected", host: spec.target.name.text,
+            why: "\(spec.target.name) has not answered for \(Self.connectionLimit.components.seconds) seconds"
+                + (log.map { "; the kernel's last word: \($0)" } ?? ""),
+            remedy: "the domain runs on \(spec.source.name) untouched; when \(spec.target.name) is back, run "
+                + "'xenlvs migration resume \(spec.id)'")
+    }
+
+    private func checkMoves(since move: ContinuousClock.Instant) throws {
+        guard move.duration(to: .now) > Self.progressLimit else { return }
+        throw Failure(
+            .failed, "the resynchronisation does not move",
+            why: "nothing was copied for \(Self.progressLimit.components.seconds) seconds",
+            remedy: "look at the disks and the link of both hosts, then run 'xenlvs migration resume \(spec.id)'")
     }
 
     private func failIfStandingAlone(_ replicas: [VolumeReplica]) async throws {
@@ -142,7 +147,7 @@ extension Coordinator {
         let run = try VerifyRun(trust.range(of: volume.size), source: before, target: beforeThere)
         try await worker.verify(volume.name, of: worker.recorded(spec.id), wholly: trust == .verifyWhole)
         let started = ContinuousClock.now
-        let limit = Duration.seconds(120 + run.range.length.bytes / (1 << 20))
+        let limit = verificationLimit(run.range.length)
         while started.duration(to: .now) < limit {
             try interruption.check()
             let (source, copy) = try await statuses(of: volume)
@@ -153,6 +158,12 @@ extension Coordinator {
         throw Failure(
             .failed, "the verification of \(volume.name) does not end", why: "it ran for \(limit)",
             remedy: "look at the disks and the link of both hosts, then run 'xenlvs migration resume \(spec.id)'")
+    }
+
+    /// Even a slow disk compares a MiB in a second; where the operator allows the link less than that, half of what it may.
+    private func verificationLimit(_ length: ByteCount) -> Duration {
+        let allowed = (spec.bandwidth?.bytes ?? .max) / Int64(max(spec.volumes.count, 1)) / 2
+        return .seconds(120 + length.bytes / max(1, min(1 << 20, allowed)))
     }
 
     private func statuses(of volume: VolumeSpec) async throws -> (source: ReplicaStatus, target: ReplicaStatus) {

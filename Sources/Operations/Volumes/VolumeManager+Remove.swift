@@ -107,7 +107,13 @@ extension VolumeManager {
 
     private func removeStorage(_ volume: Volume, _ found: VolumeStore.Found?) async throws -> [String] {
         let name = volume.name
-        guard found != nil else { return ["the record of \(name), whose data are not there"] }
+        guard found != nil else {
+            let record = "the record of \(name), whose data are not there"
+            guard case .file = volume.place, let loop = try? await store.presentDevice(name, .data, at: volume.place)
+            else { return [record] }
+            try await store.remove(name, .data, at: volume.place)
+            return [record, loop]
+        }
         var removed: [String] = []
         if let metadata = try await store.find(name, .metadata, at: volume.place), metadata.isOurs {
             try await store.remove(name, .metadata, at: volume.place)

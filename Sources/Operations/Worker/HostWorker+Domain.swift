@@ -55,17 +55,22 @@ extension HostWorker {
             id, to: .file(path), then: .destroy, deadline: XLCommands.deadline(memory: spec.memory))
         let began = HostMoment.now
         do { try await host.runner.run(command) } catch {
-            throw try await afterFailedSave(spec, Failure(error, doing: "cannot save \(spec.domain)"))
+            throw try await afterFailedSave(spec, purpose, Failure(error, doing: "cannot save \(spec.domain)"))
         }
         try requireWholeImage(spec, purpose)
         return began
     }
 
     /// A failed `xl save` lets the domain run on; anything else needs the operator.
-    private func afterFailedSave(_ spec: MigrationSpec, _ failure: Failure) async throws -> Failure {
+    private func afterFailedSave(
+        _ spec: MigrationSpec, _ purpose: SavedImages.Purpose, _ failure: Failure
+    ) async throws -> Failure {
         if failure.code == .outcomeUnknown { return failure }
         switch try await settled(spec) {
-        case .present(_, .active): return failure.on(host.name.text)
+        case .present(_, .active):
+            // Where the disk is full, the way back needs the room for an image of its own.
+            _ = try host.images.create(spec.id, purpose)
+            return failure.on(host.name.text)
         case .absent, .present:
             return Failure(
                 .needsRecovery, "cannot save \(spec.domain), and it does not run on either", host: host.name.text,

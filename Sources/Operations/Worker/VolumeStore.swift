@@ -93,7 +93,7 @@ public struct VolumeStore: Sendable {
             let path = reference(name, kind, group).devicePath
             return (try? BlockDevice(at: path)) == nil ? nil : path
         case .file(let directory):
-            return try await loopDevice(of: FilePool(directory).path(of: name, kind.fileRole))?.path
+            return try await heldLoopDevice(of: FilePool(directory).path(of: name, kind.fileRole))?.path
         }
     }
 
@@ -119,7 +119,7 @@ public struct VolumeStore: Sendable {
             }
         case .file(let directory):
             let pool = try FilePool(directory)
-            if let loop = try await loopDevice(of: pool.path(of: name, kind.fileRole)) {
+            if let loop = try await heldLoopDevice(of: pool.path(of: name, kind.fileRole)) {
                 try await runner.run(LoopDevices.detach(loop.path))
             }
             try pool.remove(name, kind.fileRole)
@@ -138,6 +138,14 @@ public struct VolumeStore: Sendable {
 
     private func loopDevice(of file: String) async throws -> LoopDevice? {
         try LoopDevices.parse(try await runner.run(LoopDevices.find(file)).output).first { $0.file == file }
+    }
+
+    /// As `loopDevice`, also where the file was deleted under it: its data live on in the device.
+    private func heldLoopDevice(of file: String) async throws -> LoopDevice? {
+        if access(file, F_OK) == 0 { return try await loopDevice(of: file) }
+        return try LoopDevices.parse(try await runner.run(LoopDevices.list()).output).first {
+            $0.file == file + LoopDevice.deletedMark
+        }
     }
 
     private func reference(_ name: VolumeName, _ kind: Kind, _ group: VolumeGroupName) -> LogicalVolumeReference {
