@@ -164,7 +164,8 @@ struct ReplyLine: Codable {
 }
 
 public enum AgentProtocol {
-    public static let version = 1
+    /// 2: images are sent as pieces, some of which the target has already.
+    public static let version = 2
     /// A longer line is refused before it is parsed.
     public static let longestLine = 4 << 20
 }

@@ -7,8 +7,16 @@ import Synchronization
 
 /// What the first frame of an image channel says.
 struct ImageHeader: Codable {
+    enum Content: Codable {
+        /// An earlier image of the guest, as it is.
+        case base(size: ByteCount)
+        /// The guest, as pieces that may be copied from the earlier image, where there is one of that size.
+        case image(base: ByteCount?)
+    }
+
     var id: MigrationID
     var epoch: Int64
+    var content: Content
 }
 
 /// What the receiver tells the sender, one JSON object a line.
@@ -19,6 +27,8 @@ public enum ReceiverEvent: Sendable, Codable, Equatable {
     case holding(size: Int64)
     /// The domain exists and is paused.
     case restored
+    /// The earlier image is here.
+    case stored
     case failed(Failure)
 }
 
@@ -44,9 +54,10 @@ public struct ImageReceiver: Sendable {
             // The receiver of a run that died ends when it notices.
             try await HostTurn.take(.image, of: header.id, on: host, limit: .seconds(45)) {
                 let spec = try await begin(header)
-                try say(.ready)
-                try await receive(spec)
-                try say(.restored)
+                switch header.content {
+                case .base(let size): try await receiveBase(spec, size)
+                case .image(let base): try await receiveImage(spec, base: base)
+                }
             }
         } catch {
             try? say(.failed(Failure(error, doing: "cannot receive the image").on(host.name.text)))
@@ -71,13 +82,48 @@ public struct ImageReceiver: Sendable {
         return spec
     }
 
-    private func receive(_ spec: MigrationSpec) async throws {
+    /// Stores an earlier image of the guest, from which the next one is put together.
+    private func receiveBase(_ spec: MigrationSpec, _ size: ByteCount) async throws {
+        let free = try host.images.freeSpace()
+        // The image that follows is kept here beside it, and may have nothing in common with it.
+        guard free.bytes / 2 > size.bytes else {
+            throw Failure(
+                .refused, "there is no room for the guest's memory ahead of the freeze", host: host.name.text,
+                why: "\(free) are free in \(host.images.directory), twice \(size) are needed")
+        }
+        let path = try host.images.create(spec.id, .base)
+        try say(.ready)
+        do {
+            let intake = try BaseIntake(path: path, size: size)
+            try await Blocking.run("earlier image") { [input] in
+                repeat {
+                    guard let frame = try Frame.read(from: input, limit: Self.silence) else {
+                        throw Failure(.unreachable, "the image channel ended too early")
+                    }
+                    try intake.take(frame)
+                } while !intake.isComplete
+            }
+        } catch {
+            try host.images.remove(spec.id, .base)
+            throw error
+        }
+        try say(.stored)
+    }
+
+    private func receiveImage(_ spec: MigrationSpec, base size: ByteCount?) async throws {
+        let base = try size.map { _ in try PageBase(path: host.images.path(spec.id, .base)) }
+        guard base?.size == size?.bytes else {
+            throw Failure(
+                .inconsistent, "the guest's earlier image is not the one that was sent", host: host.name.text,
+                remedy: "resume the migration")
+        }
         let file = try host.images.create(spec.id, .received)
+        try say(.ready)
         let deadline = XLCommands.deadline(memory: spec.memory) + .seconds(600)
         let restore = try ChildChannel(
             XLCommands.restorePaused(from: .stream, deadline: deadline), purpose: "the restore of \(spec.domain)")
         do {
-            let intake = try ImageIntake(path: file, restore: restore.input)
+            let intake = try ImageIntake(path: file, base: base, restore: restore.input)
             try await Blocking.run("image") { [input] in
                 while true {
                     guard let frame = try Frame.read(from: input, limit: Self.silence) else {
@@ -95,6 +141,7 @@ public struct ImageReceiver: Sendable {
             await giveUp(restore, spec)
             throw error
         }
+        try say(.restored)
     }
 
     private func waitForEnd(of restore: ChildChannel, _ spec: MigrationSpec) async throws {
@@ -116,64 +163,5 @@ public struct ImageReceiver: Sendable {
 
     private func say(_ event: ReceiverEvent) throws {
         try output.write(Array((try JSONText.encode(event) + "\n").utf8), limit: .seconds(30))
-    }
-}
-
-/// Where the frames go: the file that is kept, and through the decompressor and the tail holder into the restore.
-private final class ImageIntake: Sendable {
-    private struct State: ~Copyable {
-        let decompressor: ZstandardDecompressor
-        var holder = TailHolder(size: SavedImage.heldBackTail)
-        var size: Int64 = 0
-        var isComplete = false
-    }
-
-    private let state: Mutex<State>
-    private let file: BoundedIO
-    private let restore: BoundedIO
-    private static let limit = Duration.seconds(120)
-
-    init(path: String, restore: BoundedIO) throws {
-        file = try BoundedIO(appendingTo: path, purpose: "the received image \(path)")
-        self.restore = restore
-        state = Mutex(State(decompressor: try ZstandardDecompressor()))
-    }
-
-    deinit { file.close() }
-
-    /// Uncompressed bytes so far.
-    var size: Int64 { state.withLock { $0.size } }
-
-    /// Takes one frame; true for the release.
-    func take(_ frame: Frame) throws -> Bool {
-        try state.withLock { state in
-            switch frame {
-            case .begin: throw Failure(.refused, "the image channel carries a second header")
-            case .data(let bytes):
-                try file.write(bytes, limit: Self.limit)
-                try bytes.withUnsafeBytes { packed in
-                    try state.decompressor.decompress(packed) { plain in
-                        state.size += Int64(plain.count)
-                        try state.holder.pass(plain) { try restore.write($0, limit: Self.limit) }
-                    }
-                }
-            case .end(let size):
-                guard state.decompressor.isFinished, state.size == size else {
-                    throw Failure(
-                        .failed, "the image is not whole", why: "\(state.size) of \(size) bytes arrived")
-                }
-                state.isComplete = true
-            case .release:
-                guard state.isComplete else { throw Failure(.refused, "an image was released before its end") }
-                return true
-            case .cancel: throw Failure(.interrupted, "the source gave the image up")
-            case .keepAlive: break
-            }
-            return false
-        }
-    }
-
-    func release() throws {
-        try state.withLock { state in try state.holder.release { try restore.write($0, limit: Self.limit) } }
     }
 }

@@ -1,5 +1,6 @@
 import HostModel
 import Hosts
+import ImageStream
 import Migration
 import Replication
 import Reporting
@@ -92,17 +93,7 @@ extension Coordinator {
         let isSaved = try await worker.settled(spec) == .absent
         if isSaved { takeFreezes(StepResult(foundSaved: true), of: .transferImage) }
         if isSaved, await isRestoredOnTarget() { return }
-        // A guest that still runs must not be stopped for a hand-over that cannot be.
-        if !isSaved { try await requireReadiness() }
-        let (spec, epoch) = (self.spec, self.epoch)
-        let sender: ImageSender
-        do {
-            sender = try await host.activity.during { try await ImageSender(spec: spec, epoch: epoch) }
-        } catch {
-            // What an earlier run had sent may have come to its end meanwhile.
-            if isSaved, await isRestoredOnTarget() { return }
-            throw error
-        }
+        guard let sender = try await openSender(isSaved: isSaved) else { return }
         self.sender = sender
         let started = ContinuousClock.now
         if isSaved {
@@ -113,9 +104,55 @@ extension Coordinator {
         } else {
             try await saveAndSend(sender)
         }
-        let (size, sent) = sender.position
+        let (size, sent, known) = sender.position
         journal.note(
             .imageSent(size: size, sent: sent, milliseconds: started.duration(to: .now).milliseconds))
+        if known.bytes > 0 { journal.note(.note("\(known) of the guest's memory had been sent before the freeze")) }
+    }
+
+    /// The channel for the image; nil where what an earlier run had sent has come to its end meanwhile.
+    private func openSender(isSaved: Bool) async throws -> ImageSender? {
+        if isSaved {
+            do { return try await makeSender(base: nil) } catch {
+                if await isRestoredOnTarget() { return nil }
+                throw error
+            }
+        }
+        let base = try await takeBase()
+        // A guest that still runs must not be stopped for a hand-over that cannot be.
+        try await requireReadiness()
+        return try await makeSender(base: base)
+    }
+
+    private func makeSender(base: PageBase?) async throws -> ImageSender {
+        let (spec, epoch) = (self.spec, self.epoch)
+        return try await host.activity.during { try await ImageSender.open(spec: spec, epoch: epoch, base: base) }
+    }
+
+    /// Begins to send what the guest's memory was in the first freeze, while the guest runs.
+    func beginSendingBase() {
+        guard baseSender == nil, host.images.exists(spec.id, .base) else { return }
+        let sender = BaseSender(
+            spec: spec, epoch: epoch, path: host.images.path(spec.id, .base),
+            size: host.images.size(spec.id, .base))
+        sender.start()
+        baseSender = sender
+    }
+
+    /// The earlier image that the target has by now; nil where there is none, and all of the memory is sent in the freeze.
+    private func takeBase() async throws -> PageBase? {
+        beginSendingBase()
+        guard let baseSender else { return nil }
+        while baseSender.isUnderWay {
+            try interruption.check()
+            try await host.activity.during { try await Task.sleep(for: .milliseconds(100)) }
+        }
+        if let failure = baseSender.failure {
+            let text = "the guest's memory is sent within the freeze: \(failure.why ?? failure.what)"
+            journal.note(.note(text))
+            report(.note(text))
+        }
+        return baseSender.base
     }
 
     /// Whether the domain was restored there already, before an interruption.
@@ -153,7 +190,7 @@ extension Coordinator {
         let (report, memory) = (self.report, spec.memory)
         let ticker = Task {
             while !Task.isCancelled {
-                let (size, sent) = sender.position
+                let (size, sent, _) = sender.position
                 report(.image(read: size, total: memory, sent: sent))
                 try await Task.sleep(for: .milliseconds(250))
             }

@@ -14,6 +14,7 @@ extension Coordinator {
 
     /// Waits until every volume is UpToDate on both hosts.
     func synchronise() async throws {
+        beginSendingBase()
         let started = ContinuousClock.now
         var meters: [VolumeName: SyncMeter] = [:]
         var most: [VolumeName: ByteCount] = [:]
@@ -87,6 +88,8 @@ extension Coordinator {
     }
 
     /// The proof, from both hosts' kernels, that the domain may be handed over. Throws, in words, what speaks against it.
+    // Inlined into `openSender` it makes Swift 6.3.1's optimiser crash while it splits that coroutine.
+    @inline(never)
     @discardableResult
     func requireReadiness() async throws -> HandoverReadiness {
         try HandoverReadiness(try await pairs())

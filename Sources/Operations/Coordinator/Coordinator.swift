@@ -24,6 +24,8 @@ public final class Coordinator {
     /// Set by Ctrl-C.
     let interruption: Interruption
     var sender: ImageSender?
+    /// Sends the memory of the first freeze ahead, while the guest runs.
+    var baseSender: BaseSender?
     /// Some replica was attached again, in this run or an earlier one: only a comparison of every block is trusted.
     var attachedAgain: Bool
     /// For the connection that is being made; nil where the replicas are connected.
@@ -59,7 +61,10 @@ public final class Coordinator {
         let activeBefore = host.activity.total
         var action = try event.map { try journal.advance($0, []) } ?? journal.machine.action
         journal.note(.runBegan(epoch: epoch, resumed: event != nil))
-        defer { target.close() }
+        defer {
+            baseSender?.stop()
+            target.close()
+        }
         while true {
             switch action {
             case .perform(let step): action = try await take(step)

@@ -1,20 +1,17 @@
+import Domains
 import HostModel
 import Hosts
 import ImageStream
 import Migration
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
-/// The source's end of the image channel: follows the image file while `xl save` writes it, and sends it compressed.
+/// Follows the image file while `xl save` writes it, and sends what the target has not got yet, compressed.
 ///
 /// `xl save` writes to a file and never into our hands: should this process die, the save goes on, the file is whole, and the
 /// guest's memory is not lost with a pipe's last 64 KiB.
 public final class ImageSender: Sendable {
-    private let channel: ChildChannel
-    private let host: HostName
+    private let channel: ImageChannel
+    private let base: PageBase?
     private let progress = Mutex(Progress())
 
     private struct Progress {
@@ -22,25 +19,24 @@ public final class ImageSender: Sendable {
         var stopped = false
         var size: Int64 = 0
         var sent: Int64 = 0
+        var known: Int64 = 0
     }
 
     /// Opens the channel and waits until the target is ready: all that takes long before the freeze.
-    public init(spec: MigrationSpec, epoch: Int64) async throws {
-        host = spec.target.name
-        channel = try ChildChannel(SSHCommand.receiver(on: host), purpose: "the image channel to \(host)")
-        do {
-            let header = try JSONText.encode(ImageHeader(id: spec.id, epoch: epoch))
-            try Frame.begin(Array(header.utf8)).write(to: channel.input, limit: .seconds(20))
-            guard try await nextEvent(limit: .seconds(60)) == .ready else { throw unexpected() }
-        } catch {
-            channel.kill()
-            throw error
-        }
+    /// - Parameter base: an image that the target has too; its pages are not sent again.
+    static func open(spec: MigrationSpec, epoch: Int64, base: PageBase?) async throws -> ImageSender {
+        let content = ImageHeader.Content.image(base: base.map { ByteCount($0.size) })
+        return ImageSender(try await .open(spec: spec, epoch: epoch, content), base)
     }
 
-    /// Read and sent so far, in bytes.
-    public var position: (size: ByteCount, sent: ByteCount) {
-        progress.withLock { (ByteCount($0.size), ByteCount($0.sent)) }
+    private init(_ channel: ImageChannel, _ base: PageBase?) {
+        self.channel = channel
+        self.base = base
+    }
+
+    /// Read and sent so far, in bytes, and how much of what was read the target had already.
+    public var position: (size: ByteCount, sent: ByteCount, known: ByteCount) {
+        progress.withLock { (ByteCount($0.size), ByteCount($0.sent), ByteCount($0.known)) }
     }
 
     /// The save has ended well: the file has all that it will ever have.
@@ -52,67 +48,80 @@ public final class ImageSender: Sendable {
     /// Sends the file at `path` until the save has ended and all of it is sent. Returns when the target holds the tail.
     public func send(_ path: String) async throws {
         try await Blocking.run("image") { [self] in try follow(path) }
-        guard case .holding = try await nextEvent(limit: .seconds(120)) else { throw unexpected() }
+        guard case .holding = try await channel.nextEvent(within: .seconds(120)) else { throw channel.outOfTurn() }
         startKeepingAlive()
     }
 
     /// Lets the tail go and waits for the domain to exist on the target.
     public func release() async throws {
         stop()
-        try Frame.release.write(to: channel.input, limit: .seconds(20))
-        guard try await nextEvent(limit: .seconds(240)) == .restored else { throw unexpected() }
-        channel.closeInput()
-        _ = await channel.exitCode(limit: .seconds(10))
-        channel.kill()
+        try channel.write(.release)
+        try await channel.expect(.restored, within: .seconds(240))
+        await channel.close(within: .seconds(10))
     }
 
     /// Gives the image up; the target takes down what it has built.
     public func cancel() async {
         stop()
-        try? Frame.cancel.write(to: channel.input, limit: .seconds(2))
-        channel.closeInput()
-        if await channel.exitCode(limit: .seconds(5)) == nil { channel.kill() }
+        try? channel.write(.cancel)
+        await channel.close(within: .seconds(5))
     }
 
-    private static let writeLimit = Duration.seconds(30)
-
     private func follow(_ path: String) throws {
-        let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        guard file >= 0 else {
-            throw Failure(.failed, "cannot read the image \(path)", why: String(cString: strerror(errno)))
-        }
-        defer { close(file) }
+        let file = try GrowingFile(path, piece: DeltaEncoder.longestRun, hasEnded: hasEnded, isWaiting: keepAlive())
         let compressor = try ZstandardCompressor()
-        var buffer = [UInt8](repeating: 0, count: 1 << 20)
-        var lastSign = ContinuousClock.now
-        while true {
-            let state = progress.withLock { $0 }
-            if state.stopped { throw Failure(.interrupted, "the image was not sent to its end") }
-            let count = read(file, &buffer, buffer.count)
-            if count < 0, errno != EINTR {
-                throw Failure(.failed, "cannot read the image \(path)", why: String(cString: strerror(errno)))
-            }
-            if count > 0 {
-                progress.withLock { $0.size += Int64(count) }
-                try buffer[..<count].withUnsafeBytes { try compressor.compress($0, emit: sendData) }
-                lastSign = .now
-            } else if state.saveEnded {
-                break
-            } else {
-                // Nothing new yet: the guest is still being asked to suspend, or the disk is slower than we are.
-                usleep(2_000)
-                if lastSign.duration(to: .now) > .seconds(5) {
-                    try Frame.keepAlive.write(to: channel.input, limit: Self.writeLimit)
-                    lastSign = .now
+        let delta = DeltaEncoder(base: base)
+        func pack(_ bytes: UnsafeRawBufferPointer) throws { try compressor.compress(bytes, emit: sendData) }
+        func take(_ bytes: UnsafeRawBufferPointer) throws { try delta.take(bytes, emit: pack) }
+        var layout = SavedImageLayout()
+        parts: while true {
+            let part = try layout.next { count in
+                var bytes: [UInt8] = []
+                try file.next(count) {
+                    bytes += $0
+                    try take($0)
                 }
+                return bytes
             }
+            switch part {
+            case .bytes(let count): try file.next(count, take)
+            case .pages(let numbers):
+                var rest = numbers[...]
+                try file.next(numbers.count * PageBase.pageSize) { pages in
+                    let count = pages.count / PageBase.pageSize
+                    try delta.take(pages: pages, numbers: rest.prefix(count), emit: pack)
+                    rest = rest.dropFirst(count)
+                }
+            case .rest:
+                try file.rest(take)
+                break parts
+            }
+            progress.withLock { ($0.size, $0.known) = (file.position, delta.copied) }
         }
+        try delta.finish(emit: pack)
         try compressor.finish(emit: sendData)
-        try Frame.end(size: progress.withLock { $0.size }).write(to: channel.input, limit: Self.writeLimit)
+        progress.withLock { ($0.size, $0.known) = (file.position, delta.copied) }
+        try channel.write(.end(size: file.position))
+    }
+
+    private func hasEnded() throws -> Bool {
+        let state = progress.withLock { $0 }
+        if state.stopped { throw Failure(.interrupted, "the image was not sent to its end") }
+        return state.saveEnded
+    }
+
+    /// Nothing new for a while: the guest is still being asked to suspend, or the disk is slower than we are.
+    private func keepAlive() -> () throws -> Void {
+        var lastSign = ContinuousClock.now
+        return { [channel] in
+            guard lastSign.duration(to: .now) > .seconds(5) else { return }
+            try channel.write(.keepAlive)
+            lastSign = .now
+        }
     }
 
     private func sendData(_ bytes: UnsafeRawBufferPointer) throws {
-        try Frame.writeData(bytes, to: channel.input, limit: Self.writeLimit)
+        try channel.writeData(bytes)
         progress.withLock { $0.sent += Int64(bytes.count) }
     }
 
@@ -120,29 +129,9 @@ public final class ImageSender: Sendable {
     private func startKeepingAlive() {
         Task { [self] in
             while !progress.withLock({ $0.stopped }) {
-                try? Frame.keepAlive.write(to: channel.input, limit: .seconds(5))
+                try? channel.write(.keepAlive)
                 try await Task.sleep(for: .seconds(5))
             }
         }
-    }
-
-    private func nextEvent(limit: Duration) async throws -> ReceiverEvent {
-        let line: String?
-        do { line = try await channel.readLine(longest: 65_536, limit: limit) } catch {
-            throw Failure(error, doing: "cannot hear the target").on(host.text)
-        }
-        guard let line else {
-            let words = channel.lastWords
-            throw Failure(
-                .unreachable, "the image channel to \(host) ended", host: host.text, why: words.isEmpty ? nil : words,
-                remedy: "check that 'ssh \(host) xenlvs --version' works as this user")
-        }
-        let event = try JSONText.decode(ReceiverEvent.self, from: line, what: "what \(host) says of the image")
-        if case .failed(let failure) = event { throw failure.on(host.text) }
-        return event
-    }
-
-    private func unexpected() -> Failure {
-        Failure(.failed, "\(host) answered out of turn on the image channel")
     }
 }

@@ -45,7 +45,13 @@ extension OutlineBuilder {
         case .connectTarget: actions(.target, try replicas.connect(.target))
         case .connectSource: actions(.source, try replicas.connect(.source))
         case .synchronise:
-            actions(.source, [.exchange("DRBD copies \(total) to \(spec.target.name)\(limit)")])
+            actions(
+                .source,
+                [
+                    .command(SSHCommand.receiver(on: spec.target.name)),
+                    .exchange("the memory kept from the first freeze is sent ahead, compressed\(limit)"),
+                    .exchange("DRBD copies \(total) to \(spec.target.name)\(limit)"),
+                ])
         default: actions(.source, try replicas.verify())
         }
     }
@@ -131,8 +137,13 @@ extension OutlineBuilder {
 
     private func letRun(_ purpose: SavedImages.Purpose, _ role: Role) -> [Change] {
         let path = facts.image(purpose, role)
+        let spent = path + ".spent"
+        let rest =
+            purpose == .substitution
+            ? "where there is room, keep the memory in it as \(facts.image(.base, role)); empty \(spent)"
+            : "empty \(spent)"
         return [
-            .file("rename \(path) to \(path).spent, and empty it"), .domainCommand(XLCommands.unpause(facts.domain)),
+            .file("rename \(path) to \(spent)"), .domainCommand(XLCommands.unpause(facts.domain)), .file(rest),
         ]
     }
 
@@ -154,7 +165,7 @@ extension OutlineBuilder {
                 .source,
                 [
                     .exchange(
-                        "the image is sent while it is written, compressed; its last \(SavedImage.heldBackTail) bytes "
+                        "what has changed in the image is sent while it is written, compressed; its last \(SavedImage.heldBackTail) bytes "
                             + "are held back on \(spec.target.name)")
                 ])
     }

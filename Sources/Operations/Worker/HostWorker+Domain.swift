@@ -171,26 +171,31 @@ extension HostWorker {
         var result = StepResult()
         if let id = memory.takeDomain(of: spec.id) {
             // Restored and checked a moment ago by this very process.
-            try await letRun(spec, purpose, id)
-            result.freezeEnded = .now
-            return result
+            result.freezeEnded = try await letRun(spec, purpose, id)
+        } else {
+            switch try await observe(spec) {
+            case .present(_, .active): try host.images.markSpent(spec.id, purpose)
+            case .present(let id, .paused):
+                try await checkDisks(spec, id)
+                result.freezeEnded = try await letRun(spec, purpose, id)
+            case .present(_, let state):
+                throw Failure(.failed, "the domain \(spec.domain) is \(state.rawValue)", host: host.name.text)
+            case .absent: throw Failure(.failed, "the domain \(spec.domain) is gone", host: host.name.text)
+            }
         }
-        switch try await observe(spec) {
-        case .present(_, .active): try host.images.markSpent(spec.id, purpose)
-        case .present(let id, .paused):
-            try await checkDisks(spec, id)
-            try await letRun(spec, purpose, id)
-            result.freezeEnded = .now
-        case .present(_, let state):
-            throw Failure(.failed, "the domain \(spec.domain) is \(state.rawValue)", host: host.name.text)
-        case .absent: throw Failure(.failed, "the domain \(spec.domain) is gone", host: host.name.text)
+        // The guest runs. What cannot be tidied now is tidied with everything else at the end.
+        do { try host.images.retireSpent(spec.id, purpose) } catch {
+            result.notes.append("a spent image is left for now: \(error)")
         }
         return result
     }
 
-    private func letRun(_ spec: MigrationSpec, _ purpose: SavedImages.Purpose, _ id: DomainID) async throws {
+    private func letRun(
+        _ spec: MigrationSpec, _ purpose: SavedImages.Purpose, _ id: DomainID
+    ) async throws -> HostMoment {
         try host.images.markSpent(spec.id, purpose)
         try await host.runner.run(XLCommands.unpause(id))
+        return .now
     }
 
     /// Checks that the domain holds the very devices that its links point to: between the restore and now nothing may

@@ -104,7 +104,8 @@ extension HostWorker {
         let restore = try ChildChannel(
             XLCommands.restorePaused(from: .stream, deadline: deadline), purpose: "the restore of \(spec.domain)")
         do {
-            try await Blocking.run("kept image") { try KeptImage.unpack(path, into: restore.input) }
+            let base = host.images.exists(spec.id, .base) ? try PageBase(path: host.images.path(spec.id, .base)) : nil
+            try await Blocking.run("kept image") { try KeptImage.unpack(path, base: base, into: restore.input) }
             restore.closeInput()
             guard await restore.exitCode(limit: deadline) == 0 else {
                 throw Failure(

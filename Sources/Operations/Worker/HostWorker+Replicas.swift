@@ -177,16 +177,14 @@ extension HostWorker {
     /// Target: Primary, all volumes or none; only with a permit that this host's kernel gives reason for.
     func promoteSynchronised(_ order: StepOrder) async throws -> StepResult {
         let (spec, role) = (order.spec, order.role)
-        if try await areReplicasPrimary(spec, role) { return StepResult() }
-        let permit = try await permit(order)
-        // For a Primary the command does nothing.
+        let replicas = try await replicas(of: spec)
+        if replicas.allSatisfy({ $0.status?.role == .primary }) { return StepResult() }
+        let permit = try permit(order, replicas)
+        // For a Primary the command does nothing. That all of them are is seen before the tail of the image is let go.
         for control in try await controls(spec, role) {
             try await control.run(
                 try control.commands.primary(control.device, permit),
                 doing: "make \(control.device.resource) Primary")
-        }
-        guard try await areReplicasPrimary(spec, role) else {
-            throw Failure(.failed, "not every replica of \(spec.domain) became Primary", host: host.name.text)
         }
         return StepResult()
     }
@@ -195,13 +193,13 @@ extension HostWorker {
     func releaseVolumes(_ order: StepOrder) async throws -> StepResult {
         let replicas = try await replicas(of: order.spec)
         if replicas.allSatisfy({ $0.status == nil }) { return StepResult() }
-        _ = try await permit(order)
+        _ = try permit(order, replicas)
         return try await takeDownReplicas(order.spec, order.role)
     }
 
     /// What this host's kernel says now, and what the source's said when the order was given, must both allow it.
-    private func permit(_ order: StepOrder) async throws -> PromotionPermit {
-        let pairs = order.spec.pairs(source: order.sourceReplicas ?? [], target: try await replicas(of: order.spec))
+    private func permit(_ order: StepOrder, _ replicas: [VolumeReplica]) throws -> PromotionPermit {
+        let pairs = order.spec.pairs(source: order.sourceReplicas ?? [], target: replicas)
         do { return try PromotionPermit(pairs) } catch { throw error.on(host.name.text) }
     }
 

@@ -22,6 +22,8 @@ public struct SavedImages: Sendable {
         case received = "2.zst"
         case settlement = "3"
         case rollback = "back"
+        /// The memory of the first freeze, on both hosts: what has not changed since is not sent again. Never restored.
+        case base = "base"
     }
 
     public enum State: Sendable, Equatable {
@@ -61,6 +63,8 @@ public struct SavedImages: Sendable {
         let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard file >= 0 else { throw system("cannot create \(path)") }
         close(file)
+        // A bracket that failed and is taken again has spent an image already. It is empty by now, so the mark may go.
+        guard unlink(spentPath(id, purpose)) == 0 || errno == ENOENT else { throw system("cannot reuse \(path)") }
         return path
     }
 
@@ -82,23 +86,59 @@ public struct SavedImages: Sendable {
     }
 
     /// Whether there is a file for `purpose` that is not spent.
-    public func exists(_ id: MigrationID, _ purpose: Purpose) -> Bool { access(path(id, purpose), F_OK) == 0 }
+    public func exists(_ id: MigrationID, _ purpose: Purpose) -> Bool {
+        access(path(id, purpose), F_OK) == 0
+    }
 
     public func size(_ id: MigrationID, _ purpose: Purpose) -> ByteCount {
         var status = stat()
         return stat(path(id, purpose), &status) == 0 ? ByteCount(Int64(status.st_size)) : ByteCount(0)
     }
 
-    /// Marks an image as spent, durably, and gives its space back. Nothing happens where it is already.
+    /// Marks an image as spent, durably: nobody may restore it any more. Nothing happens where it is already.
     public func markSpent(_ id: MigrationID, _ purpose: Purpose) throws {
-        let (whole, spent) = (path(id, purpose), spentPath(id, purpose))
-        if rename(whole, spent) != 0 {
+        let whole = path(id, purpose)
+        if rename(whole, spentPath(id, purpose)) != 0 {
             if errno == ENOENT { return }
             throw system("cannot mark \(whole) as spent")
         }
         try syncDirectory()
-        // Nobody may restore it any more, and the next freeze needs room for an image of its own.
-        guard truncate(spent, 0) == 0 else { throw system("cannot empty \(spent)") }
+    }
+
+    /// Gives a spent image's space back: the next freeze needs room for an image of its own. That of the first freeze stays
+    /// as the base of what the second one sends, where there is room for both.
+    public func retireSpent(_ id: MigrationID, _ purpose: Purpose) throws {
+        let spent = spentPath(id, purpose)
+        var status = stat()
+        guard stat(spent, &status) == 0, status.st_size > 0 else { return }
+        if purpose == .substitution, try freeSpace().bytes > Int64(status.st_size) / 10 * 11 {
+            try becomeBase(id, spent)
+        } else {
+            guard truncate(spent, 0) == 0 else { throw system("cannot empty \(spent)") }
+        }
+        if purpose == .received { try remove(id, .base) }
+    }
+
+    /// The mark stays; what it marked gets a name of its own, and is no image to `xl` any more.
+    private func becomeBase(_ id: MigrationID, _ spent: String) throws {
+        let file = open(spent, O_WRONLY | O_CLOEXEC | O_NOFOLLOW)
+        guard file >= 0 else { throw system("cannot open \(spent)") }
+        defer { close(file) }
+        let blank = [UInt8](repeating: 0, count: 32)
+        let mark = spent + ".new"
+        let empty = open(mark, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
+        guard empty >= 0 else { throw system("cannot create \(mark)") }
+        close(empty)
+        try remove(id, .base)
+        guard pwrite(file, blank, blank.count, 0) == blank.count, link(spent, path(id, .base)) == 0,
+            rename(mark, spent) == 0
+        else { throw system("cannot retire \(spent)") }
+    }
+
+    /// Removes one image; nothing happens where it is not there.
+    public func remove(_ id: MigrationID, _ purpose: Purpose) throws {
+        let path = path(id, purpose)
+        guard unlink(path) == 0 || errno == ENOENT else { throw system("cannot remove \(path)") }
     }
 
     /// Whether the migration has images of an earlier boot and none of this one: what it had saved, or let run, went with

@@ -1,0 +1,71 @@
+import HostModel
+import Hosts
+import ImageStream
+import Migration
+
+/// The source's end of a channel to the target's `xenlvs agent --receive`.
+struct ImageChannel: Sendable {
+    private let child: ChildChannel
+    private let host: HostName
+    private static let limit = Duration.seconds(30)
+
+    /// Opens the channel and waits until the target is ready.
+    static func open(
+        spec: MigrationSpec, epoch: Int64, _ content: ImageHeader.Content
+    ) async throws -> ImageChannel {
+        let header = try JSONText.encode(ImageHeader(id: spec.id, epoch: epoch, content: content))
+        let channel = try ImageChannel(to: spec.target.name)
+        do {
+            try channel.write(.begin(Array(header.utf8)))
+            try await channel.expect(.ready, within: .seconds(60))
+        } catch {
+            channel.kill()
+            throw error
+        }
+        return channel
+    }
+
+    private init(to host: HostName) throws {
+        self.host = host
+        child = try ChildChannel(SSHCommand.receiver(on: host), purpose: "the image channel to \(host)")
+    }
+
+    /// Blocks until the target takes it, but not for ever.
+    func write(_ frame: Frame) throws { try frame.write(to: child.input, limit: Self.limit) }
+
+    /// The same for a piece of the compressed stream.
+    func writeData(_ bytes: UnsafeRawBufferPointer) throws {
+        try Frame.writeData(bytes, to: child.input, limit: Self.limit)
+    }
+
+    /// Waits for what the target says next. Throws what it reports as a failure.
+    func nextEvent(within limit: Duration) async throws -> ReceiverEvent {
+        let line: String?
+        do { line = try await child.readLine(longest: 65_536, limit: limit) } catch {
+            throw Failure(error, doing: "cannot hear the target").on(host.text)
+        }
+        guard let line else {
+            let words = child.lastWords
+            throw Failure(
+                .unreachable, "the image channel to \(host) ended", host: host.text, why: words.isEmpty ? nil : words,
+                remedy: "check that 'ssh \(host) xenlvs --version' works as this user")
+        }
+        let event = try JSONText.decode(ReceiverEvent.self, from: line, what: "what \(host) says of the image")
+        if case .failed(let failure) = event { throw failure.on(host.text) }
+        return event
+    }
+
+    func expect(_ event: ReceiverEvent, within limit: Duration) async throws {
+        guard try await nextEvent(within: limit) == event else { throw outOfTurn() }
+    }
+
+    func outOfTurn() -> Failure { Failure(.failed, "\(host) answered out of turn on the image channel") }
+
+    /// Lets the other end finish by itself, for a while.
+    func close(within limit: Duration) async {
+        child.closeInput()
+        if await child.exitCode(limit: limit) == nil { child.kill() }
+    }
+
+    func kill() { child.kill() }
+}
