@@ -51,7 +51,11 @@ public final class ImageSender: Sendable {
 
     /// Sends the file at `path` until the save has ended and all of it is sent. Returns when the target holds the tail.
     public func send(_ path: String) async throws {
-        try await Blocking.run("image") { [self] in try follow(path) }
+        do { try await Blocking.run("image") { [self] in try follow(path) } } catch let failure as Failure {
+            // A target that ends first says why before it does, and ssh where it is the connection that broke.
+            if failure.code == .unreachable { _ = try await nextEvent(limit: .seconds(10)) }
+            throw failure
+        }
         guard case .holding = try await nextEvent(limit: .seconds(120)) else { throw unexpected() }
         startKeepingAlive()
     }
