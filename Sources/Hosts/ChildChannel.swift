@@ -78,10 +78,22 @@ public final class ChildChannel: Sendable {
         return (ends[0], ends[1])
     }
 
+    /// The last 4 KiB of the child's standard error.
+    public var errorOutput: String { String(decoding: state.withLock { $0.lastErrors }, as: UTF8.self) }
+
     /// What the child said last on its standard error.
     public var lastWords: String {
-        String(decoding: state.withLock { $0.lastErrors }, as: UTF8.self)
+        errorOutput
             .split(whereSeparator: \.isNewline).suffix(3).joined(separator: "; ")
+    }
+
+    /// Whether the child reads no more, which most often means that it has ended, while we could still write to it.
+    public var hasLetInputGo: Bool {
+        state.withLock { state in
+            guard state.isInputOpen else { return false }
+            var request = pollfd(fd: input.descriptor, events: 0, revents: 0)
+            return poll(&request, 1, 0) > 0 && request.revents & Int16(POLLERR) != 0
+        }
     }
 
     /// Ends the child's standard input; a well-behaved child then ends by itself.

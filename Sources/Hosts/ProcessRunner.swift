@@ -11,10 +11,10 @@ import Synchronization
 /// Runs commands on this host as child processes.
 ///
 /// The environment is replaced (`LC_ALL=C`, a fixed `PATH`), standard input is empty, at most `outputLimit` bytes of each
-/// stream are kept and the rest is drained. A query is killed at its deadline. A mutation never is: it runs in a session
-/// of its own, survives a cancelled task, Ctrl-C and the death of this process, and past its deadline its outcome is
-/// reported as unknown. (swift-subprocess kills the child when the awaiting task is cancelled, so mutations run in an
-/// unstructured task.)
+/// stream are kept and the rest is drained. Each runs in a session of its own, so that Ctrl-C on the terminal reaches this
+/// process alone, which decides what follows. A query is killed at its deadline. A mutation never is: it survives a
+/// cancelled task and the death of this process, and past its deadline its outcome is reported as unknown.
+/// (swift-subprocess kills the child when the awaiting task is cancelled, so commands run in an unstructured task.)
 public final class ProcessRunner: CommandRunner {
     public static let outputLimit = 4 << 20
 
@@ -35,7 +35,7 @@ public final class ProcessRunner: CommandRunner {
         activity.begin()
         let work = Task { [activity] in
             defer { activity.end() }
-            return try await Self.spawn(path, arguments, detached: command.effect == .mutation)
+            return try await Self.spawn(path, arguments)
         }
         let result = try await withDeadline(command, work)
         trace("\(command) → \(result.termination) in \(started.duration(to: .now))")
@@ -83,9 +83,9 @@ public final class ProcessRunner: CommandRunner {
         }
     }
 
-    private static func spawn(_ path: String, _ arguments: [String], detached: Bool) async throws -> CommandResult {
+    private static func spawn(_ path: String, _ arguments: [String]) async throws -> CommandResult {
         var options = PlatformOptions()
-        options.createSession = detached
+        options.createSession = true
         let outcome = try await Subprocess.run(
             .path(FilePath(path)), arguments: Arguments(arguments), environment: .custom(ToolPaths.environment),
             workingDirectory: "/", platformOptions: options, input: .none, output: .sequence, error: .sequence

@@ -2,10 +2,6 @@ import HostModel
 import Hosts
 import ImageStream
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// The agent's side of a connection: requests from standard input, one at a time, replies to standard output.
 public struct AgentServer: Sendable {
     private let worker: HostWorker
@@ -16,7 +12,6 @@ public struct AgentServer: Sendable {
 
     /// Serves until the input ends. A line that is no request ends the connection.
     public func run() async throws {
-        signal(SIGPIPE, SIG_IGN)
         let lines = LineReader(input)
         var greeted = false
         while let line = try await lines.next(longest: AgentProtocol.longestLine) {

@@ -138,7 +138,10 @@ public struct ImageReceiver: Sendable {
             restore.closeInput()
             try await waitForEnd(of: restore, spec)
         } catch {
+            let endedByItself = restore.hasLetInputGo
             await giveUp(restore, spec)
+            // That the image could not be written on is not the cause then.
+            if endedByItself { try await waitForEnd(of: restore, spec) }
             throw error
         }
         try say(.restored)
@@ -150,7 +153,7 @@ public struct ImageReceiver: Sendable {
         }
         guard code == 0 else {
             throw XLFailure.explain(
-                CommandResult(termination: .exited(code), output: "", errors: restore.lastWords),
+                CommandResult(termination: .exited(code), output: "", errors: restore.errorOutput),
                 doing: "cannot restore \(spec.domain)")
         }
     }

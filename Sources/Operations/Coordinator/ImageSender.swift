@@ -20,6 +20,7 @@ public final class ImageSender: Sendable {
         var size: Int64 = 0
         var sent: Int64 = 0
         var known: Int64 = 0
+        var lastSign = ContinuousClock.now
     }
 
     /// Opens the channel and waits until the target is ready: all that takes long before the freeze.
@@ -47,7 +48,11 @@ public final class ImageSender: Sendable {
 
     /// Sends the file at `path` until the save has ended and all of it is sent. Returns when the target holds the tail.
     public func send(_ path: String) async throws {
-        try await Blocking.run("image") { [self] in try follow(path) }
+        do { try await Blocking.run("image") { [self] in try follow(path) } } catch let failure as Failure {
+            // A target that ends first says why before it does, and ssh where it is the connection that broke.
+            if failure.code == .unreachable { _ = try await channel.nextEvent(within: .seconds(10)) }
+            throw failure
+        }
         guard case .holding = try await channel.nextEvent(within: .seconds(120)) else { throw channel.outOfTurn() }
         startKeepingAlive()
     }
@@ -68,7 +73,7 @@ public final class ImageSender: Sendable {
     }
 
     private func follow(_ path: String) throws {
-        let file = try GrowingFile(path, piece: DeltaEncoder.longestRun, hasEnded: hasEnded, isWaiting: keepAlive())
+        let file = try GrowingFile(path, piece: DeltaEncoder.longestRun, hasEnded: hasEnded, isWaiting: keepAlive)
         let compressor = try ZstandardCompressor()
         let delta = DeltaEncoder(base: base)
         func pack(_ bytes: UnsafeRawBufferPointer) throws { try compressor.compress(bytes, emit: sendData) }
@@ -97,6 +102,7 @@ public final class ImageSender: Sendable {
                 break parts
             }
             progress.withLock { ($0.size, $0.known) = (file.position, delta.copied) }
+            try keepAlive()
         }
         try delta.finish(emit: pack)
         try compressor.finish(emit: sendData)
@@ -110,19 +116,17 @@ public final class ImageSender: Sendable {
         return state.saveEnded
     }
 
-    /// Nothing new for a while: the guest is still being asked to suspend, or the disk is slower than we are.
-    private func keepAlive() -> () throws -> Void {
-        var lastSign = ContinuousClock.now
-        return { [channel] in
-            guard lastSign.duration(to: .now) > .seconds(5) else { return }
-            try channel.write(.keepAlive)
-            lastSign = .now
-        }
+    /// The target must not take it for our death where the guest is still being asked to suspend, where the disk is slower
+    /// than we are, or where for a long time nothing has changed.
+    private func keepAlive() throws {
+        guard progress.withLock({ $0.lastSign.duration(to: .now) > .seconds(5) }) else { return }
+        try channel.write(.keepAlive)
+        progress.withLock { $0.lastSign = .now }
     }
 
     private func sendData(_ bytes: UnsafeRawBufferPointer) throws {
         try channel.writeData(bytes)
-        progress.withLock { $0.sent += Int64(bytes.count) }
+        progress.withLock { ($0.sent, $0.lastSign) = ($0.sent + Int64(bytes.count), .now) }
     }
 
     /// While the disks change hands the target must not take the silence for our death.

@@ -54,11 +54,21 @@ extension HostWorker {
         let command = XLCommands.save(
             id, to: .file(path), then: .destroy, deadline: XLCommands.deadline(memory: spec.memory))
         let began = HostMoment.now
-        do { try await host.runner.run(command) } catch {
+        do { try await runXL(command, doing: "cannot save \(spec.domain)") } catch {
             throw try await afterFailedSave(spec, purpose, Failure(error, doing: "cannot save \(spec.domain)"))
         }
         try requireWholeImage(spec, purpose)
         return began
+    }
+
+    /// Runs an `xl save` or `xl restore`; where it fails, what it printed is told in words.
+    private func runXL(_ command: Command, doing what: String) async throws {
+        var command = command
+        command.acceptedExitCodes = Set(0...255)
+        let result = try await host.runner.run(command)
+        guard result.termination == .exited(0) else {
+            throw XLFailure.explain(result, doing: what).on(host.name.text)
+        }
     }
 
     /// A failed `xl save` lets the domain run on; anything else needs the operator.
@@ -146,11 +156,12 @@ extension HostWorker {
             try await checkSizes(spec, role)
             let image = ImageEndpoint.file(host.images.path(spec.id, purpose))
             let command = XLCommands.restorePaused(from: image, deadline: XLCommands.deadline(memory: spec.memory))
-            do { try await host.runner.run(command) } catch {
-                let failure = Failure(error, doing: "cannot restore \(spec.domain)").on(host.name.text)
-                guard failure.code == .failed, try await observe(spec).isPaused else { throw failure }
+            let what = "cannot restore \(spec.domain)"
+            do { try await runXL(command, doing: what) } catch {
+                let failure = Failure(error, doing: what).on(host.name.text)
+                guard !failure.leavesOutcomeOpen, try await observe(spec).isPaused else { throw failure }
                 // An earlier run got there first: its restore is let end, and what it left unfinished is made anew.
-                if try await clearUnfinished(spec) == .absent { try await host.runner.run(command) }
+                if try await clearUnfinished(spec) == .absent { try await runXL(command, doing: what) }
             }
         }
         switch try await observe(spec) {

@@ -17,7 +17,8 @@ extension LabNode {
         try await openConnection()
         let seconds = timeout.components.seconds
         // The limit is kept on the node: killing the local ssh would leave the script running there.
-        let remote = "timeout --kill-after=5 \(seconds) bash -c \(shellQuoted(script))"
+        // Of a program that a signal ended ssh says nothing but 255: a shell beside it makes the usual 128 and more of it.
+        let remote = "timeout --kill-after=5 \(seconds) bash -c \(shellQuoted(script)); exit $?"
         let command = try ssh(remote, input: input)
         let result = try await command.wait(timeout: timeout + .seconds(30), for: "\(name): \(script)")
         if result.exit == 124 {
