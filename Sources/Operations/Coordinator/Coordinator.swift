@@ -137,6 +137,7 @@ public final class Coordinator {
     }
 
     func giveImageUp() async {
+        baseSender?.stop()
         await sender?.cancel()
         sender = nil
     }
