@@ -35,6 +35,8 @@ public struct HostSurvey: Sendable, Codable, Equatable {
     public var domains: [String]
     /// The asked-for domain's open migration, if there is one.
     public var openMigration: String?
+    /// The configuration from which the asked-for domain could be started here, if there is one.
+    public var configuration: String?
     /// What stands under the asked-for volumes' names.
     public var volumes: [VolumeFacts]
     /// Whether LVM keeps its hands off DRBD devices.

@@ -6,6 +6,10 @@ import Migration
 import Replication
 import Storage
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 extension HostWorker {
     /// Looks at everything a migration needs to know of this host. What cannot be found out becomes an obstacle, so that
     /// one look shows all that is wrong.
@@ -44,8 +48,13 @@ extension HostWorker {
             host: host.name, version: version, xen: xen, drbd: drbdFacts(),
             cpuFlags: CPUInfoFlags.parse(KernelFile.read("/proc/cpuinfo") ?? ""), clock: HostContext.now(),
             groups: groups, freeForImages: free, numbers: numbers, domains: domains,
-            openMigration: try openMigration(of: query.domain), volumes: volumes, lvmAcceptsDRBD: acceptsDRBD,
-            obstacles: obstacles)
+            openMigration: try openMigration(of: query.domain), configuration: query.domain.flatMap(configuration),
+            volumes: volumes, lvmAcceptsDRBD: acceptsDRBD, obstacles: obstacles)
+    }
+
+    /// Where Debian's `xendomains` and administrators by custom keep a domain's configuration.
+    private func configuration(of domain: DomainName) -> String? {
+        ["/etc/xen/\(domain).cfg", "/etc/xen/auto/\(domain).cfg", "/etc/xen/\(domain)"].first { access($0, R_OK) == 0 }
     }
 
     private func openMigration(of domain: DomainName?) throws -> String? {

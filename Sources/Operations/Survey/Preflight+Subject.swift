@@ -7,6 +7,21 @@ extension Preflight {
     func subjectFindings(_ subject: Subject) -> [Finding] {
         memoryFindings(subject) + cpuFindings(subject) + nameFindings(subject)
             + zip(subject.volumes, subject.targetPlaces).flatMap { volumeFindings($0, $1) } + spaceFindings(subject)
+            + configurationFindings(subject)
+    }
+
+    /// The guest itself needs no configuration to move, but its new host does when it is started again.
+    private func configurationFindings(_ subject: Subject) -> [Finding] {
+        let name = subject.description.name
+        if let path = target.configuration { return [Finding(.fine, target.host, "\(path) is there")] }
+        let path = source.configuration ?? "/etc/xen/\(name).cfg"
+        return [
+            Finding(
+                .warning, target.host, "there is no configuration of \(name)",
+                why:
+                    "it runs on after the migration, but a restart of \(target.host) ends it and nothing starts it again",
+                remedy: "copy \(path) and the kernel it names from \(source.host)")
+        ]
     }
 
     private func memoryFindings(_ subject: Subject) -> [Finding] {

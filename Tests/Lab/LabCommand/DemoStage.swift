@@ -30,6 +30,8 @@ struct DemoStage {
             try await start(guest, on: source, text)
         }
         let target = source.name == a.name ? b : a
+        // Its new host can start it again only from a configuration of its own.
+        try await target.define(guest)
         let disk = try await source.run("readlink -f /dev/xenlvs/web1; readlink /dev/xenlvs/web1").text.split(
             separator: "\n")
         text.explain(
