@@ -13,7 +13,8 @@ public struct MigrationEvent: Sendable, Codable, Equatable {
         case freezeEnded(Freeze)
         /// What a resynchronisation had to copy and what it took.
         case synchronised(volume: VolumeName, copied: ByteCount, milliseconds: Int64)
-        case imageSent(size: ByteCount, sent: ByteCount, milliseconds: Int64)
+        /// What the second freeze has sent of the domain's memory; `ahead` of it had been sent before, while the domain ran.
+        case imageSent(size: ByteCount, sent: ByteCount, ahead: ByteCount?, milliseconds: Int64)
         case verified(volume: VolumeName, compared: ByteCount, differing: ByteCount)
         /// The target's replicas are about to be attached a second time, as after its reboot: from here on nothing less than a
         /// comparison of every block is trusted.

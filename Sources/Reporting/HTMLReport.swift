@@ -94,10 +94,7 @@ public struct HTMLReport {
                 figure("Synchronised", "\(copied)", fastest.map { "at " + Format.rate(bytesPerSecond: $0) } ?? ""))
         }
         if let image = report.image {
-            let ratio = image.compressionRatio.map { ", " + Format.ratio($0) } ?? ""
-            figures.append(
-                figure("Memory image", "\(ByteCount(image.sizeBytes))", "sent as \(ByteCount(image.sentBytes))\(ratio)")
-            )
+            figures.append(figure("Memory image", "\(ByteCount(image.sizeBytes))", ReportSentences.image(image)))
         }
         return HTML.element("dl", [("class", "figures")], figures.joined()) + "\n"
     }

@@ -72,9 +72,9 @@ struct HTMLReportTables {
             ]
         }
         if let image = report.image {
-            let ratio = image.compressionRatio.map { ", \(Format.ratio($0))" } ?? ""
             rows.append([
-                named("memory image", "of \(report.domain)" + ratio), .number("\(ByteCount(image.sizeBytes))"),
+                named("memory image", "of \(report.domain), \(ReportSentences.image(image))"),
+                .number("\(ByteCount(image.sizeBytes))"),
                 .number("\(ByteCount(image.sentBytes))"), duration(image.milliseconds),
                 .number(image.bytesPerSecond.map { Format.rate(bytesPerSecond: $0) } ?? "–"),
             ])

@@ -121,7 +121,9 @@ public struct MigrationReport: Sendable, Codable, Equatable {
         public var sizeBytes: Int64
         /// After compression.
         public var sentBytes: Int64
-        /// Size by sent.
+        /// What had been sent before, while the domain ran; not part of `sentBytes`.
+        public var aheadBytes: Int64?
+        /// What is left of the size without that, by what was sent.
         public var compressionRatio: Double?
         public var milliseconds: Int64
         /// Of the image, not of what was sent.

@@ -91,10 +91,11 @@ struct ReportBuilder {
         case .freezeEnded(let freeze):
             if let index = openFreeze(freeze) { freezes[index].endMilliseconds = time }
         case .synchronised(let name, let copied, let milliseconds): addSync(name, copied, milliseconds, time)
-        case .imageSent(let size, let sent, let milliseconds):
+        case .imageSent(let size, let sent, let ahead, let milliseconds):
             image = MigrationReport.Image(
-                sizeBytes: size.bytes, sentBytes: sent.bytes,
-                compressionRatio: sent.bytes > 0 ? Double(size.bytes) / Double(sent.bytes) : nil,
+                sizeBytes: size.bytes, sentBytes: sent.bytes, aheadBytes: ahead?.bytes,
+                compressionRatio: sent.bytes > 0
+                    ? Double(size.bytes - (ahead?.bytes ?? 0)) / Double(sent.bytes) : nil,
                 milliseconds: milliseconds,
                 bytesPerSecond: Format.bytesPerSecond(bytes: size.bytes, milliseconds: milliseconds))
         case .verified(let name, let compared, let differing):

@@ -65,6 +65,14 @@ struct ReportSentences {
             ? "\(compared) compared, \(ByteCount(verification.differingBytes)) differed" : "\(compared) compared, equal"
     }
 
+    /// `16.5 MiB sent, 6.1 : 1`, or `201.9 KiB sent, 94 MiB ahead`.
+    static func image(_ image: MigrationReport.Image) -> String {
+        let rest =
+            image.aheadBytes.map { ", \(ByteCount($0)) ahead" }
+            ?? image.compressionRatio.map { ", \(Format.ratio($0))" }
+        return "\(ByteCount(image.sentBytes)) sent\(rest ?? "")"
+    }
+
     /// `1.21 s of 61.3 s (2.0 %)`.
     static func ownTime(_ own: MigrationReport.OwnTime) -> String {
         let share = own.share.map { " (\(Format.percent($0)))" } ?? ""

@@ -84,10 +84,9 @@ public struct TextReport {
                 volume.sync?.bytesPerSecond, ReportSentences.verification(volume))
         }
         if let image = report.image {
-            let ratio = image.compressionRatio.map { ", \(Format.ratio($0))" } ?? ""
             lines += copy(
                 "image", nameWidth, image.sizeBytes, image.milliseconds, image.bytesPerSecond,
-                "\(ByteCount(image.sentBytes)) sent\(ratio)")
+                ReportSentences.image(image))
         }
         return lines
     }

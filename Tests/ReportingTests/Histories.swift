@@ -94,7 +94,8 @@ enum Histories {
             add(.stepBegan(.transferImage))
             freeze(.handOver) { writer in
                 writer.add(
-                    .imageSent(size: ByteCount(105_906_176), sent: ByteCount(17_301_504), milliseconds: 2_380),
+                    .imageSent(
+                        size: ByteCount(105_906_176), sent: ByteCount(17_301_504), ahead: nil, milliseconds: 2_380),
                     after: 2_400)
                 writer.add(.stepEnded(.transferImage))
                 writer.steps([.demoteSource], 200)

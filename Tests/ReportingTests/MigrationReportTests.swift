@@ -37,6 +37,14 @@ import Testing
         #expect(report.ownTime?.ownMilliseconds == 1_260)
     }
 
+    @Test("What was sent while the domain ran is told apart from what the freeze has sent")
+    func ahead() throws {
+        var image = try #require(try Histories.late().image)
+        #expect(ReportSentences.image(image) == "16.5 MiB sent, 6.1 : 1")
+        image.aheadBytes = 94 << 20
+        #expect(ReportSentences.image(image) == "16.5 MiB sent, 94 MiB ahead")
+    }
+
     @Test("A migration that was rolled back tells why, and that the domain runs on the source")
     func rolledBack() throws {
         let report = try Histories.rolledBack()

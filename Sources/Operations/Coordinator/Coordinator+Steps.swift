@@ -106,8 +106,9 @@ extension Coordinator {
         }
         let (size, sent, known) = sender.position
         journal.note(
-            .imageSent(size: size, sent: sent, milliseconds: started.duration(to: .now).milliseconds))
-        if known.bytes > 0 { journal.note(.note("\(known) of the guest's memory had been sent before the freeze")) }
+            .imageSent(
+                size: size, sent: sent, ahead: known.bytes > 0 ? known : nil,
+                milliseconds: started.duration(to: .now).milliseconds))
     }
 
     /// The channel for the image; nil where what an earlier run had sent has come to its end meanwhile.
