@@ -4,9 +4,7 @@ import Testing
 extension Scenarios {
     @Suite("A coordinator that is killed")
     struct Killed {
-        @Test(
-            "A migration whose run is killed after every step is finished by resuming it", .onlyInTheFullRun,
-            .timeLimit(.minutes(40)))
+        @Test("A migration whose run is killed after every step is finished by resuming it", .timeLimit(.minutes(40)))
         func resumesAfterEveryStep() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
