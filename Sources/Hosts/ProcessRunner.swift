@@ -2,6 +2,9 @@ import HostModel
 import Subprocess
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#endif
 #if canImport(System)
     import System
 #else
@@ -15,6 +18,8 @@ import Synchronization
 /// process alone, which decides what follows. A query is killed at its deadline. A mutation never is: it survives a
 /// cancelled task and the death of this process, and past its deadline its outcome is reported as unknown.
 /// (swift-subprocess kills the child when the awaiting task is cancelled, so commands run in an unstructured task.)
+/// What a mutation prints goes to files in memory: of a pipe whose reader has died `xl save` would die, too, by SIGPIPE,
+/// and leave its guest suspended.
 public final class ProcessRunner: CommandRunner {
     public static let outputLimit = 4 << 20
 
@@ -35,7 +40,10 @@ public final class ProcessRunner: CommandRunner {
         activity.begin()
         let work = Task { [activity] in
             defer { activity.end() }
-            return try await Self.spawn(path, arguments)
+            switch command.effect {
+            case .query: return try await Self.spawn(path, arguments)
+            case .mutation: return try await Self.spawnSurviving(path, arguments)
+            }
         }
         let result = try await withDeadline(command, work)
         trace("\(command) → \(result.termination) in \(started.duration(to: .now))")
@@ -83,24 +91,47 @@ public final class ProcessRunner: CommandRunner {
         }
     }
 
-    private static func spawn(_ path: String, _ arguments: [String]) async throws -> CommandResult {
+    private static var ownSession: PlatformOptions {
         var options = PlatformOptions()
         options.createSession = true
+        return options
+    }
+
+    private static func spawnSurviving(_ path: String, _ arguments: [String]) async throws -> CommandResult {
+        let output = try MemoryFile()
+        let errors = try MemoryFile()
         let outcome = try await Subprocess.run(
             .path(FilePath(path)), arguments: Arguments(arguments), environment: .custom(ToolPaths.environment),
-            workingDirectory: "/", platformOptions: options, input: .none, output: .sequence, error: .sequence
+            workingDirectory: "/", platformOptions: ownSession, input: .none,
+            output: .fileDescriptor(FileDescriptor(rawValue: output.descriptor), closeAfterSpawningProcess: false),
+            error: .fileDescriptor(FileDescriptor(rawValue: errors.descriptor), closeAfterSpawningProcess: false))
+        let (said, cut) = try output.beginning(outputLimit)
+        let (complained, errorsCut) = try errors.beginning(outputLimit)
+        return CommandResult(
+            termination: termination(outcome.terminationStatus), output: said, errors: complained,
+            truncated: cut || errorsCut)
+    }
+
+    private static func spawn(_ path: String, _ arguments: [String]) async throws -> CommandResult {
+        let outcome = try await Subprocess.run(
+            .path(FilePath(path)), arguments: Arguments(arguments), environment: .custom(ToolPaths.environment),
+            workingDirectory: "/", platformOptions: ownSession, input: .none, output: .sequence, error: .sequence
         ) { execution in
             async let output = keep(execution.standardOutput)
             async let errors = keep(execution.standardError)
             return try await (output, errors)
         }
         let ((output, cut), (errors, errorsCut)) = outcome.closureResult
-        let termination: CommandResult.Termination =
-            switch outcome.terminationStatus {
-            case .exited(let code): .exited(Int32(code))
-            case .signaled(let signal): .signalled(Int32(signal))
-            }
-        return CommandResult(termination: termination, output: output, errors: errors, truncated: cut || errorsCut)
+        return CommandResult(
+            termination: termination(outcome.terminationStatus), output: output, errors: errors,
+            truncated: cut || errorsCut)
+    }
+
+    private static func termination(_ status: TerminationStatus) -> CommandResult.Termination {
+        switch status {
+        case .exited(let code): .exited(Int32(code))
+        case .signaled(let signal): .signalled(Int32(signal))
+        }
     }
 
     /// Reads a stream to its end and keeps its beginning; a child must never be stopped by what it prints.
@@ -115,6 +146,34 @@ public final class ProcessRunner: CommandRunner {
             }
         }
         return (String(decoding: kept, as: UTF8.self), truncated)
+    }
+}
+
+/// A file without a name, in memory, that a child writes to for as long as it likes, whether we live or not.
+private struct MemoryFile: ~Copyable {
+    let descriptor: Int32
+
+    init() throws {
+        // memfd_create is not among what Swift shows of glibc. This, too, is closed when another child is started.
+        let name = "/xenlvs-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        descriptor = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0o600)
+        guard descriptor >= 0 else {
+            throw Failure(.failed, "cannot make a file in /dev/shm", why: String(cString: strerror(errno)))
+        }
+        shm_unlink(name)
+    }
+
+    deinit { close(descriptor) }
+
+    /// The text of the first `limit` bytes, and whether there are more.
+    func beginning(_ limit: Int) throws -> (String, truncated: Bool) {
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else {
+            throw Failure(.failed, "cannot read what a command printed", why: String(cString: strerror(errno)))
+        }
+        var bytes = [UInt8](repeating: 0, count: min(limit, Int(status.st_size)))
+        let count = pread(descriptor, &bytes, bytes.count, 0)
+        return (String(decoding: bytes.prefix(max(0, count)), as: UTF8.self), Int(status.st_size) > limit)
     }
 }
 

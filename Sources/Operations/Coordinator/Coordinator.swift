@@ -59,8 +59,10 @@ public final class Coordinator {
     public func run(_ event: MigrationMachine.Event?) async throws -> End {
         let started = ContinuousClock.now
         let activeBefore = host.activity.total
-        var action = try event.map { try journal.advance($0, []) } ?? journal.machine.action
+        // Recorded at once: a run that dies in its first step has been one, too.
         journal.note(.runBegan(epoch: epoch, resumed: event != nil))
+        if event == nil { try journal.flush() }
+        var action = try event.map { try journal.advance($0, []) } ?? journal.machine.action
         defer {
             baseSender?.stop()
             target.close()

@@ -17,15 +17,24 @@ enum DomainObservation: Equatable {
 extension HostWorker {
     /// Looks for the domain by name. Throws `.inconsistent` where the name belongs to another domain.
     func observe(_ spec: MigrationSpec) async throws -> DomainObservation {
-        let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
-        guard let entry = listing.domain(named: spec.domain), let id = entry.id else { return .absent }
-        let path = try await host.runner.run(.query(.xenstoreRead, "/local/domain/\(id)/vm")).output
-        guard path.trimmingPrefix("/vm/").prefix(36).lowercased() == spec.uuid.lowercased() else {
-            throw Failure(
-                .inconsistent, "the domain \(spec.domain) is another one than the one that is migrated",
-                host: host.name.text, remedy: "rename or destroy it")
+        let deadline = ContinuousClock.now + .seconds(10)
+        while true {
+            let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
+            guard let entry = listing.domain(named: spec.domain), let id = entry.id else { return .absent }
+            let path: String
+            do { path = try await host.runner.run(.query(.xenstoreRead, "/local/domain/\(id)/vm")).output } catch {
+                // A domain that is being destroyed goes from xenstore first, and from the list a moment later.
+                guard ContinuousClock.now < deadline else { throw error }
+                try await Task.sleep(for: .milliseconds(100))
+                continue
+            }
+            guard path.trimmingPrefix("/vm/").prefix(36).lowercased() == spec.uuid.lowercased() else {
+                throw Failure(
+                    .inconsistent, "the domain \(spec.domain) is another one than the one that is migrated",
+                    host: host.name.text, remedy: "rename or destroy it")
+            }
+            return .present(id, entry.state)
         }
-        return .present(id, entry.state)
     }
 
     /// Saves the domain into the image for `purpose`; afterwards it is gone from Xen and the image is whole.

@@ -2,7 +2,7 @@ import LabKit
 import Testing
 
 extension Scenarios {
-    @Suite("A coordinator that is killed", .onlyInTheFullRun)
+    @Suite("A coordinator that is killed")
     struct Killed {
         @Test("A migration whose run is killed after every step is finished by resuming it", .timeLimit(.minutes(40)))
         func resumesAfterEveryStep() async throws {
@@ -32,7 +32,8 @@ extension Scenarios {
                 try await crash(resume, after: afterDecision, journey.guest, hosts)
                 let migration = try await hosts.proceed("resume", id, on: hosts.a)
                 #expect(migration.report.freezes.map(\.number) == [1, 2, 3], "a freeze is forgotten")
-                #expect(migration.report.runs.count == 31)
+                let killed = 1 + prepare.count + 1 + 3 + 1 + untilDecision.count + afterDecision.count
+                #expect(migration.report.runs.count == killed + 1, "a run that was killed is forgotten")
                 try await hosts.verifyMigrated(&journey, migration, from: hosts.a)
             }
         }
@@ -54,7 +55,8 @@ extension Scenarios {
             "takeDownTargetReplica", "linkTargetToVolume", "restoreOnVolume",
         ]
 
-        @Test("With --settle early the hand-over is finished as well", .timeLimit(.minutes(20)))
+        @Test(
+            "With --settle early the hand-over is finished as well", .onlyInTheFullRun, .timeLimit(.minutes(20)))
         func resumesEarlySettlement() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
@@ -70,13 +72,14 @@ extension Scenarios {
 
         @Test(
             "Until the decision an abort brings the guest back from every phase, after it none is accepted",
-            .timeLimit(.minutes(40)))
+            .onlyInTheFullRun, .timeLimit(.minutes(40)))
         func abortsInEveryPhase() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
+                // One for each state that the guest can be found in; the simulation has every step.
                 let places = [
-                    "reserveTarget:before", "makeSourceReplica:after", "saveForReplica:after", "restoreOnReplica:after",
-                    "synchronise:after", "transferImage:after", "finishRestore:after",
+                    "reserveTarget:before", "makeSourceReplica:after", "restoreOnReplica:after", "synchronise:after",
+                    "finishRestore:after",
                 ]
                 for place in places {
                     try await hosts.crash("xenlvs migrate web1 --to nodeb", at: place, on: hosts.a)

@@ -3,16 +3,15 @@ import LabKit
 import Testing
 
 extension Scenarios {
-    @Suite("Trouble on the way", .onlyInTheFullRun)
+    @Suite("Trouble on the way")
     struct OnTheWay {
         @Test(
             "A target that is switched off does not touch the guest: the sync is resumed, the hand-over rolled back",
-            .timeLimit(.minutes(30)))
+            .onlyInTheFullRun, .timeLimit(.minutes(30)))
         func targetSwitchedOff() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
-                let running = try await hosts.beginMigrating("web1", from: hosts.a, "--bandwidth", "2M")
-                let id = try await hosts.waitForPhase("synchronise", of: "web1", on: hosts.a)
+                let (running, id) = try await hosts.beginSynchronising("web1", from: hosts.a, bandwidth: "2M")
                 try await hosts.b.powerOff()
                 try await hosts.end(running, expecting: 3, saying: ["nodeb", "xenlvs migration resume \(id)"])
                 try await hosts.expectRunning(journey.guest, on: [hosts.a], "while the target is off")
@@ -47,12 +46,11 @@ extension Scenarios {
 
         @Test(
             "An ssh that hangs stops the sync where it can be resumed, and rolls the hand-over back",
-            .timeLimit(.minutes(30)))
+            .onlyInTheFullRun, .timeLimit(.minutes(30)))
         func sshCut() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
-                let running = try await hosts.beginMigrating("web1", from: hosts.a, "--bandwidth", "4M")
-                let id = try await hosts.waitForPhase("synchronise", of: "web1", on: hosts.a)
+                let (running, id) = try await hosts.beginSynchronising("web1", from: hosts.a, bandwidth: "2M")
                 try await hosts.a.cutSSH(to: hosts.b)
                 try await hosts.end(running, expecting: 3, saying: ["nodeb", "xenlvs migration resume \(id)"])
                 try await hosts.expectRunning(journey.guest, on: [hosts.a], "without ssh")
@@ -107,7 +105,7 @@ extension Scenarios {
 
         @Test(
             "Where the disk is full while the image is written, the guest runs on and nothing is lost",
-            .timeLimit(.minutes(20)))
+            .onlyInTheFullRun, .timeLimit(.minutes(20)))
         func diskFull() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
@@ -152,8 +150,7 @@ extension Scenarios {
         func interrupted() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
-                let running = try await hosts.beginMigrating("web1", from: hosts.a, "--bandwidth", "1M")
-                let id = try await hosts.waitForPhase("synchronise", of: "web1", on: hosts.a)
+                let (running, id) = try await hosts.beginSynchronising("web1", from: hosts.a, bandwidth: "1M")
                 let second = try await hosts.a.run("xenlvs migrate web1 --to nodeb", check: false)
                 #expect(second.exit == 5)
                 #expect(second.stderr.contains("being migrated already"), "\(second.stderr)")

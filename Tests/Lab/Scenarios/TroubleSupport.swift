@@ -42,6 +42,16 @@ extension Hosts {
         guard result.exit == 137 else { throw ScenarioError("\(command) ended with \(result.exit) before \(verb)") }
     }
 
+    /// Starts a migration, slowly, and waits until DRBD copies. Returns the migration's identifier too.
+    func beginSynchronising(
+        _ domain: String, from source: LabNode, bandwidth: String
+    ) async throws -> (run: LabProcess, id: String) {
+        let running = try await beginMigrating(domain, from: source, "--bandwidth", bandwidth)
+        let id = try await waitForPhase("synchronise", of: domain, on: source)
+        try await source.run("until grep -q cs:SyncSource /proc/drbd; do sleep 0.2; done")
+        return (running, id)
+    }
+
     /// The hosts on which the guest's virtual CPUs may run now, of those that are switched on.
     func hostsRunning(_ guest: LabGuest) async throws -> [String] {
         var names: [String] = []
