@@ -46,7 +46,7 @@ extension Scenarios {
 
         @Test(
             "An ssh that hangs stops the sync where it can be resumed, and rolls the hand-over back",
-            .onlyInTheFullRun, .timeLimit(.minutes(30)))
+            .timeLimit(.minutes(30)))
         func sshCut() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
