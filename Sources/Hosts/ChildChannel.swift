@@ -30,6 +30,7 @@ public final class ChildChannel: Sendable {
     private struct State {
         var isInputOpen = true
         var lastErrors: [UInt8] = []
+        var errorsHaveEnded = false
     }
 
     /// Starts `tool` with `arguments`. `purpose` names the channel in messages.
@@ -85,6 +86,11 @@ public final class ChildChannel: Sendable {
     public var lastWords: String {
         errorOutput
             .split(whereSeparator: \.isNewline).suffix(3).joined(separator: "; ")
+    }
+
+    /// Gives a child that has ended a moment until all that it said is here: its standard error is read on a thread of its own.
+    public func hearOut() async {
+        for _ in 0..<20 where !state.withLock({ $0.errorsHaveEnded }) { try? await Task.sleep(for: .milliseconds(50)) }
     }
 
     /// Whether the child reads no more, which most often means that it has ended, while we could still write to it.
@@ -145,6 +151,7 @@ public final class ChildChannel: Sendable {
         {
             state.withLock { $0.lastErrors = Array(($0.lastErrors + buffer[..<count]).suffix(4096)) }
         }
+        state.withLock { $0.errorsHaveEnded = true }
     }
 }
 

@@ -152,6 +152,7 @@ public struct ImageReceiver: Sendable {
             throw Failure(.outcomeUnknown, "'xl restore' of \(spec.domain) does not end", why: restore.lastWords)
         }
         guard code == 0 else {
+            await restore.hearOut()
             throw XLFailure.explain(
                 CommandResult(termination: .exited(code), output: "", errors: restore.errorOutput),
                 doing: "cannot restore \(spec.domain)")

@@ -45,6 +45,7 @@ struct ImageChannel: Sendable {
             throw Failure(error, doing: "cannot hear the target").on(host.text)
         }
         guard let line else {
+            await child.hearOut()
             let words = child.lastWords
             throw Failure(
                 .unreachable, "the image channel to \(host) ended", host: host.text, why: words.isEmpty ? nil : words,
