@@ -56,7 +56,7 @@ extension Scenarios {
         ]
 
         @Test(
-            "With --settle early the hand-over is finished as well", .onlyInTheFullRun, .timeLimit(.minutes(20)))
+            "With --settle early the hand-over is finished as well", .timeLimit(.minutes(20)))
         func resumesEarlySettlement() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
