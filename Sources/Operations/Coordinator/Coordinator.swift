@@ -31,6 +31,7 @@ public final class Coordinator {
     /// For the connection that is being made; nil where the replicas are connected.
     var connectionSecret: SharedSecret?
     private var openFreeze: (freeze: Freeze, since: Int64)?
+    private var hasFrozen: Bool
     private let crashPoints: [CrashPoint]
 
     var host: HostContext { worker.host }
@@ -51,6 +52,7 @@ public final class Coordinator {
         epoch = journal.epoch
         target = RemoteHost(spec.target.name, from: worker.host, version: worker.version)
         openFreeze = journal.openFreeze
+        hasFrozen = journal.hasFrozen
         attachedAgain = journal.hasAttachedAgain
     }
 
@@ -155,8 +157,10 @@ public final class Coordinator {
         // An earlier run that stopped the domain, or let it run, and died before it could tell, did so in its last step.
         let began = result.freezeBegan.map { HostContext.now() - $0.millisecondsAgo }
         if openFreeze == nil, let time = began ?? (result.foundSaved ? journal.lastTime : nil) {
-            let freeze = spec.plan.freeze(during: step) ?? .handOver
+            // A way back has no freeze of its own: it is the first where an earlier run died in that, otherwise the second.
+            let freeze = spec.plan.freeze(during: step) ?? (hasFrozen ? .handOver : .substitution)
             openFreeze = (freeze, time)
+            hasFrozen = true
             journal.note(.freezeBegan(freeze), at: time)
         }
         let ended = result.freezeEnded.map { HostContext.now() - $0.millisecondsAgo }

@@ -15,6 +15,8 @@ public struct CoordinatorJournal {
     private var unmirrored: [MigrationEvent]
     /// The freeze that an earlier run left open.
     let openFreeze: (freeze: Freeze, since: Int64)?
+    /// The first freeze has begun in an earlier run.
+    let hasFrozen: Bool
     /// An earlier run has attached the target's replicas a second time.
     let hasAttachedAgain: Bool
     /// When an earlier run last wrote here; milliseconds since 1970.
@@ -33,6 +35,7 @@ public struct CoordinatorJournal {
         nextSequence = (history.last?.sequence ?? 0) + 1
         unmirrored = history
         openFreeze = Self.openFreeze(history)
+        hasFrozen = history.contains { $0.kind == .freezeBegan(.substitution) }
         hasAttachedAgain = history.contains { $0.kind == .attachedAgain }
     }
 

@@ -7,7 +7,7 @@ extension Scenarios {
     struct OnTheWay {
         @Test(
             "A target that is switched off does not touch the guest: the sync is resumed, the hand-over rolled back",
-            .onlyInTheFullRun, .timeLimit(.minutes(30)))
+            .timeLimit(.minutes(30)))
         func targetSwitchedOff() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)

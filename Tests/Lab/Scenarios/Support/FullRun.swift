@@ -2,7 +2,7 @@ import Foundation
 import Testing
 
 extension Trait where Self == ConditionTrait {
-    /// For scenarios that take too long for every run, or have not yet been seen to pass on a quiet machine. Those that are
+    /// For scenarios that take too long for every run, or have not been seen to pass yet. Those that are
     /// left out are named in the run's output with this reason.
     static var onlyInTheFullRun: Self {
         .enabled(
