@@ -35,13 +35,15 @@ public struct SavedImageLayout {
         case .header:
             let header = SavedImageBytes(bytes: try read(48))
             let configuration: UInt32 = header.little(at: 44)
-            guard header.little(at: 32, as: UInt32.self) == 0x0102_0304, configuration <= 16 << 20 else { break }
+            guard header.little(at: 32, as: UInt32.self) == SavedImageFormat.byteOrder,
+                configuration <= SavedImageFormat.longestConfiguration
+            else { break }
             state = .libxlHeaders
             return .bytes(Int(configuration))
         case .libxlHeaders:
             // libxl's header, the empty record that announces libxc's part, and the two headers of that.
             let headers = SavedImageBytes(bytes: try read(16 + 8 + 24 + 16))
-            guard headers.big(at: 0, as: UInt64.self) == 0x4C69_6278_6C46_6D74,
+            guard headers.big(at: 0, as: UInt64.self) == SavedImageFormat.libxlMark,
                 headers.little(at: 16, as: UInt32.self) == LibxlRecord.libxcContext.rawValue,
                 headers.little(at: 24, as: UInt64.self) == .max
             else { break }
@@ -55,7 +57,7 @@ public struct SavedImageLayout {
                 state = .pageNumbers(length)
                 return .bytes(0)
             }
-            return .bytes(Int((length + 7) & ~7))
+            return .bytes(Int(SavedImageFormat.padded(length)))
         case .pageNumbers(let length):
             let count: UInt32 = SavedImageBytes(bytes: try read(8)).little(at: 0)
             guard count > 0, count <= (length - 8) / 8 else { break }

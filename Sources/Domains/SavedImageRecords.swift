@@ -1,3 +1,16 @@
+/// Numbers of the format that both readers of images go by.
+enum SavedImageFormat {
+    /// In `xl`'s header, as a machine of our byte order writes it.
+    static let byteOrder: UInt32 = 0x0102_0304
+    /// The configuration of a guest is a few KiB.
+    static let longestConfiguration: UInt32 = 16 << 20
+    /// `LibxlFmt`.
+    static let libxlMark: UInt64 = 0x4C69_6278_6C46_6D74
+
+    /// Every record is filled up to a multiple of 8 bytes.
+    static func padded(_ length: UInt32) -> UInt64 { (UInt64(length) + 7) & ~7 }
+}
+
 /// libxl's record types (`tools/libs/light/libxl_sr_stream_format.h`); those of checkpointed streams are left out.
 enum LibxlRecord: UInt32 {
     case end = 0

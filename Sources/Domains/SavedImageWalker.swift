@@ -14,8 +14,6 @@ struct SavedImageWalker {
 
     /// A guest of 16 TiB has 4 million records of memory.
     private static let mostRecords = 1 << 23
-    /// The configuration of a guest is a few KiB.
-    private static let longestConfiguration: UInt32 = 16 << 20
 
     init(_ cursor: SavedImageCursor) { self.cursor = cursor }
 
@@ -47,7 +45,7 @@ struct SavedImageWalker {
             throw .malformed("it does not begin as an image of xl does")
         }
         let header = try cursor.take(16, in: part)
-        guard header.little(at: 0, as: UInt32.self) == 0x0102_0304 else {
+        guard header.little(at: 0, as: UInt32.self) == SavedImageFormat.byteOrder else {
             throw .malformed("it was written by a machine of another byte order")
         }
         let flags: UInt32 = header.little(at: 4)
@@ -55,7 +53,7 @@ struct SavedImageWalker {
             throw .malformed("its flags are 0x\(String(flags, radix: 16)) and not those of xl since Xen 4.6 (0x3)")
         }
         let optionalLength: UInt32 = header.little(at: 12)
-        guard optionalLength > 4, optionalLength <= Self.longestConfiguration else {
+        guard optionalLength > 4, optionalLength <= SavedImageFormat.longestConfiguration else {
             throw .malformed("its configuration has an impossible length (\(optionalLength) bytes)")
         }
         let optional = try cursor.take(Int(optionalLength), in: "the configuration").bytes
@@ -72,7 +70,7 @@ struct SavedImageWalker {
     /// `struct libxl__sr_hdr`, in big-endian byte order.
     private mutating func walkLibxlHeader() throws(SavedImageDefect) {
         let header = try cursor.take(16, in: "libxl's header")
-        guard header.big(at: 0, as: UInt64.self) == 0x4C69_6278_6C46_6D74 else {
+        guard header.big(at: 0, as: UInt64.self) == SavedImageFormat.libxlMark else {
             throw .malformed("libxl's part does not begin with its mark")
         }
         let version: UInt32 = header.big(at: 8)
@@ -113,7 +111,7 @@ struct SavedImageWalker {
                 guard type & LibxcRecord.optional != 0 else {
                     throw .malformed("record type 0x\(String(type, radix: 16)) of the guest's state is not known")
                 }
-                try cursor.skip(Self.padded(length), in: "a record of the guest's state")
+                try cursor.skip(SavedImageFormat.padded(length), in: "a record of the guest's state")
                 continue
             }
             switch record {
@@ -126,7 +124,7 @@ struct SavedImageWalker {
             case .paravirtualInfo, .paravirtualFrames, .virtualCPU, .virtualCPUExtended, .virtualCPUXSave, .sharedInfo,
                 .timestampCounter, .hvmContext, .hvmParameters, .toolstack, .virtualCPUMSRs, .staticDataEnd,
                 .cpuidPolicy, .msrPolicy:
-                try cursor.skip(Self.padded(length), in: record.part)
+                try cursor.skip(SavedImageFormat.padded(length), in: record.part)
             }
             seen.insert(type)
         }
@@ -141,7 +139,7 @@ struct SavedImageWalker {
         guard count > 0, numbers <= length, (UInt64(length) - numbers) % 4096 == 0,
             (UInt64(length) - numbers) / 4096 <= count
         else { throw .malformed("a record of memory does not fit its number of pages") }
-        try cursor.skip(Self.padded(length) - 8, in: part)
+        try cursor.skip(SavedImageFormat.padded(length) - 8, in: part)
         pages += UInt64(count)
         endOfMemory = cursor.offset
     }
@@ -181,7 +179,7 @@ struct SavedImageWalker {
         guard length == 0 || (type != LibxlRecord.end.rawValue && type != LibxlRecord.libxcContext.rawValue) else {
             throw .malformed("an empty libxl record is not empty")
         }
-        try cursor.skip(Self.padded(length), in: "a libxl record")
+        try cursor.skip(SavedImageFormat.padded(length), in: "a libxl record")
         return type
     }
 
@@ -191,7 +189,4 @@ struct SavedImageWalker {
         let header = try cursor.take(8, in: part)
         return (header.little(at: 0), header.little(at: 4))
     }
-
-    /// Every record is filled up to a multiple of 8 bytes.
-    private static func padded(_ length: UInt32) -> UInt64 { (UInt64(length) + 7) & ~7 }
 }
