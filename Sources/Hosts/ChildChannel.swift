@@ -89,7 +89,7 @@ public final class ChildChannel: Sendable {
     }
 
     /// Gives a child that has ended a moment until all that it said is here: its standard error is read on a thread of its own.
-    public func hearOut() async {
+    private func hearOut() async {
         for _ in 0..<20 where !state.withLock({ $0.errorsHaveEnded }) { try? await Task.sleep(for: .milliseconds(50)) }
     }
 
@@ -111,14 +111,26 @@ public final class ChildChannel: Sendable {
         }
     }
 
+    /// Ends the child's standard input and lets it finish by itself for a while; what is left of it then is killed.
+    public func end(within limit: Duration) async {
+        closeInput()
+        if await exitCode(limit: limit) == nil { kill() }
+    }
+
     /// Ends the child at once.
     public func kill() {
         closeInput()
         child.cancel()
     }
 
-    /// Waits for the child's end; nil where it did not end within `limit`.
+    /// Waits for the child's end; nil where it did not end within `limit`. Of one that failed the last words are here then.
     public func exitCode(limit: Duration) async -> Int32? {
+        let code = await endingCode(limit: limit)
+        if let code, code != 0 { await hearOut() }
+        return code
+    }
+
+    private func endingCode(limit: Duration) async -> Int32? {
         let once = Once()
         return await withCheckedContinuation { continuation in
             let timer = Task {
@@ -138,10 +150,12 @@ public final class ChildChannel: Sendable {
         }
     }
 
-    /// The next line of the child's output, without its newline; nil at the end. Throws where a line is longer than
-    /// `longest` bytes or nothing came for `limit`.
+    /// The next line of the child's output, without its newline; nil at the end, when its last words, too, are here. Throws
+    /// where a line is longer than `longest` bytes or nothing came for `limit`.
     public func readLine(longest: Int, limit: Duration = .seconds(86_400)) async throws -> String? {
-        try await lines.next(longest: longest, limit: limit)
+        let line = try await lines.next(longest: longest, limit: limit)
+        if line == nil { await hearOut() }
+        return line
     }
 
     private func keepErrors() {

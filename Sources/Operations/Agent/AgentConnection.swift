@@ -86,7 +86,6 @@ public final class AgentConnection: Sendable {
                 pending?.timer.cancel()
                 pending?.continuation.resume(returning: reply)
             }
-            await channel.hearOut()
             endAll(lost(Failure(.unreachable, "the connection ended", why: channel.lastWords)))
         } catch {
             endAll(lost(Failure(error, doing: "cannot read from \(host)")))

@@ -139,7 +139,8 @@ public struct ImageReceiver: Sendable {
             try await waitForEnd(of: restore, spec)
         } catch {
             let endedByItself = restore.hasLetInputGo
-            await giveUp(restore, spec)
+            // Without its tail 'xl restore' takes down what it has built.
+            await restore.end(within: .seconds(60))
             // That the image could not be written on is not the cause then.
             if endedByItself { try await waitForEnd(of: restore, spec) }
             throw error
@@ -152,17 +153,10 @@ public struct ImageReceiver: Sendable {
             throw Failure(.outcomeUnknown, "'xl restore' of \(spec.domain) does not end", why: restore.lastWords)
         }
         guard code == 0 else {
-            await restore.hearOut()
             throw XLFailure.explain(
                 CommandResult(termination: .exited(code), output: "", errors: restore.errorOutput),
                 doing: "cannot restore \(spec.domain)")
         }
-    }
-
-    /// Ends the restore without its tail; `xl restore` then takes down what it built.
-    private func giveUp(_ restore: ChildChannel, _ spec: MigrationSpec) async {
-        restore.closeInput()
-        if await restore.exitCode(limit: .seconds(60)) == nil { restore.kill() }
     }
 
     private func say(_ event: ReceiverEvent) throws {

@@ -45,7 +45,6 @@ struct ImageChannel: Sendable {
             throw Failure(error, doing: "cannot hear the target").on(host.text)
         }
         guard let line else {
-            await child.hearOut()
             let words = child.lastWords
             throw Failure(
                 .unreachable, "the image channel to \(host) ended", host: host.text, why: words.isEmpty ? nil : words,
@@ -63,10 +62,7 @@ struct ImageChannel: Sendable {
     func outOfTurn() -> Failure { Failure(.failed, "\(host) answered out of turn on the image channel") }
 
     /// Lets the other end finish by itself, for a while.
-    func close(within limit: Duration) async {
-        child.closeInput()
-        if await child.exitCode(limit: limit) == nil { child.kill() }
-    }
+    func close(within limit: Duration) async { await child.end(within: limit) }
 
     func kill() { child.kill() }
 }

@@ -112,8 +112,7 @@ extension HostWorker {
                     .failed, "cannot restore \(spec.domain) from \(path)", host: host.name.text, why: restore.lastWords)
             }
         } catch {
-            restore.closeInput()
-            if await restore.exitCode(limit: .seconds(60)) == nil { restore.kill() }
+            await restore.end(within: .seconds(60))
             throw error
         }
     }
