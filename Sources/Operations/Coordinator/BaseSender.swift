@@ -114,12 +114,7 @@ extension SavedImageLayout {
         var layout = SavedImageLayout()
         var pages: [(number: UInt64, offset: Int64)] = []
         while true {
-            let part = try layout.next { count in
-                var bytes: [UInt8] = []
-                try file.next(count) { bytes += $0 }
-                return bytes
-            }
-            switch part {
+            switch try layout.next(file.bytes) {
             case .bytes(let count): try file.skip(count)
             case .pages(let numbers):
                 for (index, number) in numbers.enumerated() {

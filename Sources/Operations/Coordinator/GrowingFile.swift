@@ -22,9 +22,7 @@ final class GrowingFile {
         _ path: String, piece: Int, hasEnded: @escaping () throws -> Bool, isWaiting: @escaping () throws -> Void
     ) throws {
         descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
-        guard descriptor >= 0 else {
-            throw Failure(.failed, "cannot read the image \(path)", why: String(cString: strerror(errno)))
-        }
+        guard descriptor >= 0 else { throw Self.unreadable(path) }
         self.path = path
         self.hasEnded = hasEnded
         self.isWaiting = isWaiting
@@ -44,11 +42,17 @@ final class GrowingFile {
         }
     }
 
+    /// The next `count` bytes.
+    func bytes(_ count: Int) throws -> [UInt8] {
+        var bytes: [UInt8] = []
+        bytes.reserveCapacity(count)
+        try next(count) { bytes += $0 }
+        return bytes
+    }
+
     /// Moves past the next `count` bytes of a file that has ended.
     func skip(_ count: Int) throws {
-        guard lseek(descriptor, off_t(count), SEEK_CUR) >= 0 else {
-            throw Failure(.failed, "cannot read the image \(path)", why: String(cString: strerror(errno)))
-        }
+        guard lseek(descriptor, off_t(count), SEEK_CUR) >= 0 else { throw Self.unreadable(path) }
         position += Int64(count)
     }
 
@@ -61,6 +65,10 @@ final class GrowingFile {
         }
     }
 
+    private static func unreadable(_ path: String) -> Failure {
+        Failure(.failed, "cannot read the image \(path)", why: String(cString: strerror(errno)))
+    }
+
     /// Fills the beginning of the buffer; returns fewer bytes only at the file's end.
     private func fill(_ count: Int) throws -> Int {
         var filled = 0
@@ -68,9 +76,7 @@ final class GrowingFile {
             // Asked first: what is appended between the look at the file and the question would be lost.
             let ended = try hasEnded()
             let got = buffer.withUnsafeMutableBytes { read(descriptor, $0.baseAddress! + filled, count - filled) }
-            if got < 0, errno != EINTR {
-                throw Failure(.failed, "cannot read the image \(path)", why: String(cString: strerror(errno)))
-            }
+            if got < 0, errno != EINTR { throw Self.unreadable(path) }
             if got > 0 {
                 filled += got
                 position += Int64(got)

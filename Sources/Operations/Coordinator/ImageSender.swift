@@ -81,11 +81,8 @@ public final class ImageSender: Sendable {
         var layout = SavedImageLayout()
         parts: while true {
             let part = try layout.next { count in
-                var bytes: [UInt8] = []
-                try file.next(count) {
-                    bytes += $0
-                    try take($0)
-                }
+                let bytes = try file.bytes(count)
+                try bytes.withUnsafeBytes(take)
                 return bytes
             }
             switch part {
