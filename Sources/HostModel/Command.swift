@@ -41,10 +41,12 @@ public struct Command: Sendable, Equatable, CustomStringConvertible {
     public var acceptedExitCodes: Set<Int32>
     /// Arguments (by index) that must not be shown.
     public var secretArguments: Set<Int>
+    /// What the program finds in its environment beside the runner's own variables.
+    public var environment: [String: String]
 
     public init(
         _ tool: Tool, _ arguments: [String], _ effect: Effect, deadline: Duration = .seconds(60),
-        acceptedExitCodes: Set<Int32> = [0], secretArguments: Set<Int> = []
+        acceptedExitCodes: Set<Int32> = [0], secretArguments: Set<Int> = [], environment: [String: String] = [:]
     ) {
         self.tool = tool
         self.arguments = arguments
@@ -52,6 +54,7 @@ public struct Command: Sendable, Equatable, CustomStringConvertible {
         self.deadline = deadline
         self.acceptedExitCodes = acceptedExitCodes
         self.secretArguments = secretArguments
+        self.environment = environment
     }
 
     public static func query(_ tool: Tool, _ arguments: String..., deadline: Duration = .seconds(60)) -> Command {
@@ -67,7 +70,8 @@ public struct Command: Sendable, Equatable, CustomStringConvertible {
         let shown = arguments.enumerated().map { index, argument in
             secretArguments.contains(index) ? "[secret]" : Self.quoted(argument)
         }
-        return (tool == .lvm ? shown : [tool.rawValue] + shown).joined(separator: " ")
+        let variables = environment.sorted { $0.key < $1.key }.map { "\($0.key)=\(Self.quoted($0.value))" }
+        return (variables + (tool == .lvm ? shown : [tool.rawValue] + shown)).joined(separator: " ")
     }
 
     /// `argument` quoted for a POSIX shell where it needs to be.

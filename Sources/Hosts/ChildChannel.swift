@@ -48,7 +48,7 @@ public final class ChildChannel: Sendable {
             var options = PlatformOptions()
             options.createSession = true
             let result = try await Subprocess.run(
-                .path(FilePath(path)), arguments: Arguments(arguments), environment: .custom(ToolPaths.environment),
+                .path(FilePath(path)), arguments: Arguments(arguments), environment: ToolPaths.environment(of: command),
                 workingDirectory: "/", platformOptions: options,
                 input: .fileDescriptor(FileDescriptor(rawValue: childInput), closeAfterSpawningProcess: true),
                 output: .fileDescriptor(FileDescriptor(rawValue: childOutput), closeAfterSpawningProcess: true),

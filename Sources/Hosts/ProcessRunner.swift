@@ -36,13 +36,14 @@ public final class ProcessRunner: CommandRunner {
     public func run(_ command: Command) async throws -> CommandResult {
         let path = try ToolPaths.path(of: command.tool)
         let arguments = ToolPaths.leadingArguments(of: command.tool) + command.arguments
+        let environment = ToolPaths.environment(of: command)
         let started = ContinuousClock.now
         activity.begin()
         let work = Task { [activity] in
             defer { activity.end() }
             switch command.effect {
-            case .query: return try await Self.spawn(path, arguments)
-            case .mutation: return try await Self.spawnSurviving(path, arguments)
+            case .query: return try await Self.spawn(path, arguments, environment)
+            case .mutation: return try await Self.spawnSurviving(path, arguments, environment)
             }
         }
         let result = try await withDeadline(command, work)
@@ -97,11 +98,13 @@ public final class ProcessRunner: CommandRunner {
         return options
     }
 
-    private static func spawnSurviving(_ path: String, _ arguments: [String]) async throws -> CommandResult {
+    private static func spawnSurviving(
+        _ path: String, _ arguments: [String], _ environment: Environment
+    ) async throws -> CommandResult {
         let output = try MemoryFile()
         let errors = try MemoryFile()
         let outcome = try await Subprocess.run(
-            .path(FilePath(path)), arguments: Arguments(arguments), environment: .custom(ToolPaths.environment),
+            .path(FilePath(path)), arguments: Arguments(arguments), environment: environment,
             workingDirectory: "/", platformOptions: ownSession, input: .none,
             output: .fileDescriptor(FileDescriptor(rawValue: output.descriptor), closeAfterSpawningProcess: false),
             error: .fileDescriptor(FileDescriptor(rawValue: errors.descriptor), closeAfterSpawningProcess: false))
@@ -112,9 +115,11 @@ public final class ProcessRunner: CommandRunner {
             truncated: cut || errorsCut)
     }
 
-    private static func spawn(_ path: String, _ arguments: [String]) async throws -> CommandResult {
+    private static func spawn(
+        _ path: String, _ arguments: [String], _ environment: Environment
+    ) async throws -> CommandResult {
         let outcome = try await Subprocess.run(
-            .path(FilePath(path)), arguments: Arguments(arguments), environment: .custom(ToolPaths.environment),
+            .path(FilePath(path)), arguments: Arguments(arguments), environment: environment,
             workingDirectory: "/", platformOptions: ownSession, input: .none, output: .sequence, error: .sequence
         ) { execution in
             async let output = keep(execution.standardOutput)

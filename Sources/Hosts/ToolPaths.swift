@@ -7,11 +7,18 @@ import Subprocess
 
 /// Where the programs stand that xenlvs runs, and what they are run with.
 enum ToolPaths {
-    static let environment: [Subprocess.Environment.Key: String] = [
+    private static let environment: [Environment.Key: String] = [
         "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C", "HOME": "/root",
         // LVM complains about every descriptor that it did not open itself; ours are close-on-exec.
         "LVM_SUPPRESS_FD_WARNINGS": "1",
     ]
+
+    /// All that a command finds in its environment.
+    static func environment(of command: Command) -> Environment {
+        var variables = environment
+        for (name, value) in command.environment { variables[Environment.Key(stringLiteral: name)] = value }
+        return .custom(variables)
+    }
 
     /// The first candidate that can be executed. Throws `.notFound` with the package that has it.
     static func path(of tool: Tool) throws -> String {
