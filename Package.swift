@@ -62,12 +62,17 @@ let package = Package(
         .target(name: "LabKit", path: "Tests/Lab/LabKit", swiftSettings: settings),
         .executableTarget(
             name: "xenlvs-lab",
-            dependencies: ["LabKit", .product(name: "ArgumentParser", package: "swift-argument-parser")],
+            dependencies: [
+                "LabKit", "ScenarioKit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
             path: "Tests/Lab/LabCommand", swiftSettings: settings),
         .testTarget(
             name: "LabKitTests", dependencies: ["LabKit"], path: "Tests/Lab/LabKitTests", swiftSettings: settings),
+        .target(
+            name: "ScenarioKit", dependencies: ["LabKit"], path: "Tests/Lab/ScenarioKit", swiftSettings: settings),
         .testTarget(
-            name: "ScenarioTests", dependencies: ["LabKit"], path: "Tests/Lab/Scenarios", swiftSettings: settings),
+            name: "ScenarioTests", dependencies: ["LabKit", "ScenarioKit"], path: "Tests/Lab/Scenarios",
+            swiftSettings: settings),
         .testTarget(
             name: "OperationsTests",
             dependencies: [

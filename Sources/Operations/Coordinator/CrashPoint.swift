@@ -8,8 +8,9 @@ import Migration
 /// A place at which a run of the coordinator ends or stops on purpose, so that a test can show what follows.
 ///
 /// `XENLVS_CRASH_AT=STEP:before` or `STEP:after` kills the run, as a power cut would; `XENLVS_STOP_AT`, with the same words,
-/// stops it until it gets a SIGCONT, so that something can be done to the hosts meanwhile. STEP is the raw value of a
-/// `Step`. *Before* means that nothing of the step was done; *after*, that it was done and the journal does not know it.
+/// stops it until it gets a SIGCONT, so that something can be done to the hosts meanwhile, and says so on standard error.
+/// Several places are separated by commas. STEP is the raw value of a `Step`. *Before* means that nothing of the step was
+/// done; *after*, that it was done and the journal does not know it.
 public struct CrashPoint: Sendable, Equatable {
     public enum Moment: String, Sendable, CaseIterable { case before, after }
     public enum Act: String, Sendable, CaseIterable {
@@ -42,7 +43,9 @@ public struct CrashPoint: Sendable, Equatable {
         guard isRoot else { return [] }
         var points: [CrashPoint] = []
         for act in Act.allCases {
-            if let text = variables[act.rawValue] { points.append(try CrashPoint(act, at: text)) }
+            for text in (variables[act.rawValue] ?? "").split(separator: ",") {
+                points.append(try CrashPoint(act, at: String(text)))
+            }
         }
         return points
     }
@@ -52,7 +55,10 @@ public struct CrashPoint: Sendable, Equatable {
         guard step == self.step, moment == self.moment else { return }
         switch act {
         case .crash: kill(getpid(), SIGKILL)
-        case .stop: kill(getpid(), SIGSTOP)
+        case .stop:
+            let line = "stopped at \(step.rawValue):\(moment.rawValue)\n"
+            _ = line.withCString { write(2, $0, strlen($0)) }
+            kill(getpid(), SIGSTOP)
         }
     }
 }

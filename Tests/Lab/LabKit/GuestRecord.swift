@@ -62,18 +62,24 @@ public struct GuestDisk: Sendable {
     public let report: String
     /// Lines of the counter file that are no number and time.
     public let garbage: [String]
+    /// What is wrong with the stamped blocks behind the file system; nil where the disk has none. See
+    /// `Tests/Lab/image/programs/stamps.c`.
+    public let stamps: [String]?
 
     init(listing: String, isSound: Bool, report: String) {
         var counter: [Tick] = []
         var boots: [String] = []
         var garbage: [String] = []
-        var inCounter = false
-        for line in listing.split(separator: "\n") where line != "boots" {
+        var stamps: [String] = []
+        var section: Substring = ""
+        for line in listing.split(separator: "\n") {
             let words = line.split(separator: " ")
-            if line == "counter" {
-                inCounter = true
-            } else if !inCounter {
+            if ["boots", "counter", "stamps"].contains(line) {
+                section = line
+            } else if section == "boots" {
                 boots.append(String(line))
+            } else if section == "stamps" {
+                stamps.append(String(line))
             } else if words.count == 2, let number = Int(words[0]), let uptime = Int(words[1]) {
                 counter.append(Tick(number: number, uptime: uptime))
             } else {
@@ -82,6 +88,10 @@ public struct GuestDisk: Sendable {
         }
         self.counter = counter
         self.boots = boots
+        // The last line is the exit code of the check.
+        let ending = stamps.popLast()
+        if ending != "exit 0", stamps.isEmpty { stamps = ["the check of the stamps ended with \(ending ?? "nothing")"] }
+        self.stamps = ending == "exit 3" ? nil : stamps
         self.isSound = isSound
         self.report = report
         self.garbage = garbage
@@ -90,6 +100,7 @@ public struct GuestDisk: Sendable {
     /// Everything that is wrong with this disk, given what the guest printed. Empty if all is well:
     ///
     /// - the file system is sound and the counter file holds numbers only;
+    /// - every stamped block, if there are any, holds what was written to it last;
     /// - the numbers have no hole and no repetition;
     /// - every tick the guest printed is there, with the time it printed;
     /// - the guest booted as often as expected, and from this disk.
@@ -98,6 +109,7 @@ public struct GuestDisk: Sendable {
     public func problems(given console: GuestConsole, expectedBoots: Int = 1, isFirst: Bool = true) -> [String] {
         guard isSound else { return ["the file system is damaged: \(report)"] }
         var problems = garbage.map { "garbage in the counter file: \($0)" }
+        problems += (stamps ?? []).map { "in the stamped blocks: \($0)" }
         problems += console.errors.map { "on the console: \($0)" }
         for (earlier, later) in zip(counter, counter.dropFirst()) where later.number != earlier.number + 1 {
             problems.append("on the disk \(earlier.number) is followed by \(later.number)")

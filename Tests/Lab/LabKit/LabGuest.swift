@@ -37,6 +37,12 @@ public struct LabGuest: Sendable {
         disks = zip(volumes, ["xvda", "xvdb"]).map { Disk(path: "/dev/xenlvs/\($0)", device: $1) }
     }
 
+    /// The same at every start, so that a guest which has lost its memory is known again.
+    private var uuid: String {
+        let digits = name.utf8.reduce(into: "") { $0 += String($1, radix: 16) }.suffix(12)
+        return "00000000-0000-4000-8000-" + String(repeating: "0", count: 12 - digits.count) + digits
+    }
+
     /// Where its configuration lies on a node.
     public var configurationPath: String { "/etc/xen/\(name).cfg" }
 
@@ -47,6 +53,7 @@ public struct LabGuest: Sendable {
     public var configuration: String {
         """
         name = "\(name)"
+        uuid = "\(uuid)"
         type = "\(kind.rawValue)"
         kernel = "/lab/guest/vmlinuz"
         ramdisk = "/lab/guest/initrd"

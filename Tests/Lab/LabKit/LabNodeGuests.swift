@@ -80,6 +80,8 @@ extension LabNode {
             e2fsck -fn $copy >&2 || exit 91
             echo boots; debugfs -R 'cat /boot_id' $copy 2>/dev/null
             echo counter; debugfs -R 'cat /counter' $copy 2>/dev/null
+            last=$(debugfs -R 'cat /counter' $copy 2>/dev/null | tail -n 1)
+            echo stamps; /lab/stamps check $copy ${last%% *} 2>&1; echo "exit $?"
             """, timeout: .seconds(120), check: false)
         switch result.exit {
         case 0: return GuestDisk(listing: result.stdout, isSound: true, report: result.stderr)

@@ -5,8 +5,8 @@ import Testing
 /// The checker of a guest's evidence must notice each kind of damage: a lab that finds everything in order proves
 /// nothing otherwise.
 @Suite struct GuestRecordTests {
-    private func disk(_ counter: String, boots: String = "one") -> GuestDisk {
-        GuestDisk(listing: "boots\n\(boots)\ncounter\n\(counter)\n", isSound: true, report: "")
+    private func disk(_ counter: String, boots: String = "one", stamps: String = "exit 0") -> GuestDisk {
+        GuestDisk(listing: "boots\n\(boots)\ncounter\n\(counter)\nstamps\n\(stamps)\n", isSound: true, report: "")
     }
 
     private let console = GuestConsole("boot one\r\ntick 1 100\r\ntick 2 300\r\ntick 3 900\r\n")
@@ -29,6 +29,13 @@ import Testing
     ])
     func damage(counter: String, problem: String) {
         #expect(disk(counter).problems(given: console).contains(problem))
+    }
+
+    @Test func aWrongStampIsNoticed() {
+        let wrong = disk("1 100\n2 300\n3 900", stamps: "block 7 holds an old stamp\nexit 1")
+        #expect(wrong.problems(given: console) == ["in the stamped blocks: block 7 holds an old stamp"])
+        #expect(disk("1 100", stamps: "exit 3").stamps == nil)
+        #expect(disk("1 100", stamps: "exit 2").stamps == ["the check of the stamps ended with exit 2"])
     }
 
     @Test func aSecondBootIsNoticed() {

@@ -1,4 +1,5 @@
 import LabKit
+import ScenarioKit
 import Testing
 
 /// DRBD 8.4 forgets the last 256 KiB of its dirty bitmap when a device is attached, where the size is a multiple of
@@ -45,7 +46,7 @@ extension Scenarios {
             .timeLimit(.minutes(15)))
         func migrationIsNotCaught() async throws {
             try await scenario { hosts in
-                var journey = try await hosts.start(LabGuest("web1"), megabytes: 16, on: hosts.a)
+                var journey = try await hosts.start(LabGuest("web1"), megabytes: 16, isStamped: false, on: hosts.a)
                 // Free blocks of the file system: nobody writes there, and DRBD alone brings them to the target.
                 try await hosts.a.run("set -o pipefail; \(Self.fillTail)")
                 let running = try await hosts.beginMigrating("web1", from: hosts.a, "--bandwidth", "1M")

@@ -1,4 +1,5 @@
 import LabKit
+import ScenarioKit
 import Testing
 
 extension Scenarios {

@@ -1,5 +1,6 @@
 import Foundation
 import LabKit
+import ScenarioKit
 import Testing
 
 extension Scenarios {

@@ -72,7 +72,12 @@ vmlinuz=$(echo "$rootfs"/boot/vmlinuz-*)
 "$here/initramfs.sh" "$rootfs" "$here/initrd" "$image/initrd" virtio_pci virtio_blk ext4
 mkdir -p "$rootfs/lab/guest"
 cp "$image/kernel" "$rootfs/lab/guest/vmlinuz"
-"$here/initramfs.sh" "$rootfs" "$here/guest" "$rootfs/lab/guest/initrd" ext4 xen-blkfront
+cp -r "$here/guest" "$work/guest"
+mkdir "$work/guest/bin"
+# Guest and node need no library of their own for it.
+clang -std=c17 -static -O2 -Wall -Wextra -Werror -o "$work/guest/bin/stamps" "$here/programs/stamps.c"
+"$here/initramfs.sh" "$rootfs" "$work/guest" "$rootfs/lab/guest/initrd" ext4 xen-blkfront
+cp "$work/guest/bin/stamps" "$rootfs/lab/stamps"
 # dom0's kernel is loaded by QEMU; the copies in /boot would only fill the image.
 rm -rf "${rootfs:?}"/boot/* "$rootfs"/vmlinuz* "$rootfs"/var/cache/apt/* "$rootfs"/var/lib/apt/lists/*
 

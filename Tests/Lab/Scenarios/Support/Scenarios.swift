@@ -1,5 +1,6 @@
 import Foundation
 import LabKit
+import ScenarioKit
 import Testing
 
 /// All scenarios: one after the other on the one pair of hosts. Each suite is an extension of this.
@@ -16,10 +17,4 @@ func scenario(_ body: (Hosts) async throws -> Void) async throws {
         throw error
     }
     try await hosts.reset()
-}
-
-/// What keeps a scenario from going on.
-struct ScenarioError: Error, CustomStringConvertible {
-    let description: String
-    init(_ description: String) { self.description = description }
 }

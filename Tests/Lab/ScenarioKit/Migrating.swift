@@ -2,23 +2,23 @@ import Foundation
 import LabKit
 
 /// A migration that has ended, one way or the other: what was printed, and its report.
-struct FinishedMigration: Sendable {
-    let exit: Int32
-    let stdout: String
-    let stderr: String
-    let report: MigrationDocument
+package struct FinishedMigration: Sendable {
+    package let exit: Int32
+    package let stdout: String
+    package let stderr: String
+    package let report: MigrationDocument
 
-    var id: String { report.id }
+    package var id: String { report.id }
 }
 
 extension Hosts {
     /// How long one migration may take on a slow machine.
-    static let limit = Duration.seconds(420)
+    package static let limit = Duration.seconds(420)
 
     /// Migrates a domain from `source` to the other host and waits for the end.
     ///
     /// - Parameter exit: the exit code that is expected; any other one throws, with all that was printed.
-    func migrate(
+    package func migrate(
         _ domain: String, from source: LabNode, _ options: String..., expecting exit: Int32 = 0
     ) async throws -> FinishedMigration {
         let command = migrateCommand(domain, from: source, options)
@@ -27,12 +27,13 @@ extension Hosts {
     }
 
     /// Starts a migration that goes on in the background.
-    func beginMigrating(_ domain: String, from source: LabNode, _ options: String...) async throws -> LabProcess {
+    package func beginMigrating(_ domain: String, from source: LabNode, _ options: String...) async throws -> LabProcess
+    {
         try await source.start(migrateCommand(domain, from: source, options))
     }
 
     /// Continues (`resume`) or takes back (`abort`) a migration from `node` and waits for the end.
-    func proceed(
+    package func proceed(
         _ verb: String, _ id: String, on node: LabNode, expecting exit: Int32 = 0
     ) async throws -> FinishedMigration {
         let command = "xenlvs migration \(verb) \(id)"
@@ -43,13 +44,13 @@ extension Hosts {
     }
 
     /// The newest migration of a domain in a host's journal; nil where there is none.
-    func newestMigration(of domain: String, on node: LabNode) async throws -> MigrationRow? {
+    package func newestMigration(of domain: String, on node: LabNode) async throws -> MigrationRow? {
         try await node.migrations().first { $0.domain == domain }
     }
 
     /// Waits until the newest migration of a domain is in `phase`, such as "synchronise", and returns its identifier.
     @discardableResult
-    func waitForPhase(
+    package func waitForPhase(
         _ phase: String, of domain: String, on node: LabNode, within limit: Duration = .seconds(180)
     ) async throws -> String {
         var seen = "no migration"
@@ -69,7 +70,7 @@ extension Hosts {
         return id
     }
 
-    func finished(
+    package func finished(
         _ domain: String, on source: LabNode, _ result: RunResult, _ command: String, expecting exit: Int32
     ) async throws -> FinishedMigration {
         guard result.exit == exit else { throw Self.unexpected(result, command, exit) }
@@ -91,13 +92,13 @@ extension Hosts {
 
 extension LabNode {
     /// A migration as this host's journal has it.
-    func report(_ id: String) async throws -> MigrationDocument {
+    package func report(_ id: String) async throws -> MigrationDocument {
         let text = try await run("xenlvs migration report \(id) --format json").stdout
         return try JSONDecoder().decode(MigrationDocument.self, from: Data(text.utf8))
     }
 
     /// The migrations in this host's journal, the newest first.
-    func migrations() async throws -> [MigrationRow] {
+    package func migrations() async throws -> [MigrationRow] {
         let text = try await run("xenlvs migration list --format json").stdout
         return try JSONDecoder().decode([MigrationRow].self, from: Data(text.utf8))
     }

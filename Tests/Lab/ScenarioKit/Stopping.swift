@@ -1,14 +1,13 @@
 import Foundation
 import LabKit
-import Testing
 
 /// A place in a migration, by the raw value of the product's `Step`: `before` nothing of the step was done, `after` it was and
 /// the journal does not know it.
-typealias Place = String
+package typealias Place = String
 
 extension Hosts {
     /// Runs a command of the product on `node` that kills itself at `place`.
-    func crash(_ command: String, at place: Place, on node: LabNode) async throws {
+    package func crash(_ command: String, at place: Place, on node: LabNode) async throws {
         let result = try await node.run("XENLVS_CRASH_AT=\(place) \(command)", timeout: Self.limit, check: false)
         guard result.exit == 137 else {
             throw ScenarioError("not killed at \(place), but exit \(result.exit): \(command)\n\(result.stderr)")
@@ -16,7 +15,7 @@ extension Hosts {
     }
 
     /// Starts a command of the product on `node` that stops at `place`, and waits until it has; `letGo` lets it go on.
-    func stop(_ command: String, at place: Place, on node: LabNode) async throws -> LabProcess {
+    package func stop(_ command: String, at place: Place, on node: LabNode) async throws -> LabProcess {
         let running = try await node.start("XENLVS_STOP_AT=\(place) \(command)")
         let isStopped = """
             for process in $(pgrep -x xenlvs); do grep -q '^State:.T' /proc/$process/status && exit 0; done; exit 1
@@ -32,7 +31,7 @@ extension Hosts {
     }
 
     /// Kills the command as soon as an `xl` with this verb runs on `node`, which is left to itself.
-    func kill(_ command: String, during verb: String, on node: LabNode) async throws {
+    package func kill(_ command: String, during verb: String, on node: LabNode) async throws {
         let script = """
             \(command) >/dev/null 2>&1 & run=$!
             for i in $(seq 6000); do pgrep -f "^[^ ]*xl \(verb)" >/dev/null && break; sleep 0.05; done
@@ -43,7 +42,7 @@ extension Hosts {
     }
 
     /// Starts a migration, slowly, and waits until DRBD copies. Returns the migration's identifier too.
-    func beginSynchronising(
+    package func beginSynchronising(
         _ domain: String, from source: LabNode, bandwidth: String
     ) async throws -> (run: LabProcess, id: String) {
         let running = try await beginMigrating(domain, from: source, "--bandwidth", bandwidth)
@@ -53,7 +52,7 @@ extension Hosts {
     }
 
     /// The hosts on which the guest's virtual CPUs may run now, of those that are switched on.
-    func hostsRunning(_ guest: LabGuest) async throws -> [String] {
+    package func hostsRunning(_ guest: LabGuest) async throws -> [String] {
         var names: [String] = []
         for node in all where node.isPoweredOn {
             // `p` is paused, `s` suspended or shut down.
@@ -63,45 +62,21 @@ extension Hosts {
         return names
     }
 
-    /// Records it where the guest does not run on exactly the given hosts.
-    func expectRunning(
-        _ guest: LabGuest, on nodes: [LabNode], _ when: String, at place: SourceLocation = #_sourceLocation
-    ) async throws {
-        let found = try await hostsRunning(guest)
-        #expect(found == nodes.map(\.name), "\(guest.name) runs on \(found) \(when)", sourceLocation: place)
-    }
-
     /// What the newest migration of the domain is called.
-    func identifier(of domain: String, on node: LabNode) async throws -> String {
+    package func identifier(of domain: String, on node: LabNode) async throws -> String {
         guard let row = try await newestMigration(of: domain, on: node) else {
             throw ScenarioError("\(node.name) knows of no migration of \(domain)")
         }
         return row.id
     }
-
-    /// Waits for a command in the background and checks how it ended.
-    func end(
-        _ running: LabProcess, expecting exit: Int32, saying words: [String] = [],
-        at place: SourceLocation = #_sourceLocation
-    ) async throws {
-        let result = try await running.wait(timeout: Self.limit)
-        guard result.exit == exit else {
-            throw ScenarioError("exit \(result.exit), not \(exit)\n\(result.stderr)\n\(result.stdout)")
-        }
-        for word in words {
-            #expect(
-                (result.stderr + result.stdout).contains(word), "'\(word)' was not said: \(result.stderr)",
-                sourceLocation: place)
-        }
-    }
 }
 
 extension LabProcess {
     /// Lets a stopped command go on.
-    func letGo() async throws { try await signal("CONT") }
+    package func letGo() async throws { try await signal("CONT") }
 }
 
 extension Hosts {
     /// Takes a migration back.
-    func abort(_ id: String, on node: LabNode) async throws { _ = try await proceed("abort", id, on: node) }
+    package func abort(_ id: String, on node: LabNode) async throws { _ = try await proceed("abort", id, on: node) }
 }

@@ -2,7 +2,7 @@ import LabKit
 
 extension Hosts {
     /// Undoes every fault and takes everything away that a scenario may have left: one failure does not poison the next.
-    func reset() async throws {
+    package func reset() async throws {
         try await withThrowingTaskGroup { group in
             for node in all { group.addTask { try await node.reset() } }
             try await group.waitForAll()
@@ -10,7 +10,7 @@ extension Hosts {
     }
 
     /// What both hosts show, for a failure's message.
-    func state() async -> String {
+    package func state() async -> String {
         var text = ""
         for node in all {
             let script = """
@@ -48,6 +48,12 @@ extension LabNode {
             umount /dev/xenlvs/* 2>/dev/null
             losetup -D
             for volume in $(lvs --noheadings -o lv_full_name); do lvremove -qq -f $volume; done
+            for tool in /lab/real/*.away; do
+                [ ! -L $tool -a ! -e $tool ] || { name=${tool##*/}; mv -f $tool /usr/sbin/${name%.away}; }
+            done
+            rm -rf /lab/real
+            [ ! -e /lab/lvm.conf ] || mv /lab/lvm.conf /etc/lvm/lvm.conf
+            rm -f /lab/filler*
             rm -rf /dev/xenlvs /var/lib/xenlvs /run/xenlvs /etc/xenlvs \(Hosts.pool) /lab/fault
             rm -f /etc/xen/*.cfg /var/log/xen/console/guest-*.log
             mkdir -p -m 0755 \(Hosts.pool)

@@ -2,19 +2,19 @@ import Foundation
 import LabKit
 
 /// The pair of hosts that all scenarios share, with the product on both.
-struct Hosts: Sendable {
-    let a: LabNode
-    let b: LabNode
+package struct Hosts: Sendable {
+    package let a: LabNode
+    package let b: LabNode
 
-    var all: [LabNode] { [a, b] }
-    func peer(of node: LabNode) -> LabNode { node.name == a.name ? b : a }
+    package var all: [LabNode] { [a, b] }
+    package func peer(of node: LabNode) -> LabNode { node.name == a.name ? b : a }
 
     /// Where both hosts have a directory for volumes as files.
-    static let pool = "/srv/xenlvs-pool"
+    package static let pool = "/srv/xenlvs-pool"
 
     /// The hosts, switched on, connected and holding nothing. The first call of a run starts the lab, unless it is
     /// running, and puts the product on its nodes.
-    static func clean() async throws -> Hosts {
+    package static func clean() async throws -> Hosts {
         let hosts = try await Preparation.shared.hosts()
         try await hosts.reset()
         return hosts
@@ -22,40 +22,46 @@ struct Hosts: Sendable {
 
     /// Makes a volume with the product's own command, with an empty file system.
     ///
-    /// - Parameter directory: makes a file in this directory instead of an LV.
-    func makeVolume(_ name: String, megabytes: Int = 32, directory: String? = nil, on node: LabNode) async throws {
+    /// - Parameters:
+    ///   - directory: makes a file in this directory instead of an LV.
+    ///   - isStamped: leaves 8 MiB behind the file system for stamped blocks.
+    package func makeVolume(
+        _ name: String, megabytes: Int = 32, directory: String? = nil, isStamped: Bool = true, on node: LabNode
+    ) async throws {
         let place = directory.map { " --directory \($0)" } ?? ""
+        let stamps = isStamped ? " \(megabytes - 8)M; /lab/stamps prepare /dev/xenlvs/\(name)" : ""
         try await node.run(
             """
             set -e; xenlvs volume create \(name) --size \(megabytes)M\(place)
-            mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/xenlvs/\(name)
+            mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/xenlvs/\(name)\(stamps)
             """, timeout: .seconds(120))
     }
 
     /// Makes a guest's volumes, starts it and lets it count a little.
-    func start(
-        _ guest: LabGuest, megabytes: Int = 32, directory: String? = nil, on node: LabNode
+    package func start(
+        _ guest: LabGuest, megabytes: Int = 32, directory: String? = nil, isStamped: Bool = true, on node: LabNode
     ) async throws -> Journey {
         for volume in guest.volumes {
-            try await makeVolume(volume, megabytes: megabytes, directory: directory, on: node)
+            try await makeVolume(
+                volume, megabytes: megabytes, directory: directory, isStamped: isStamped, on: node)
         }
         try await node.create(guest)
         try await node.waitForTicks(of: guest, beyond: 5)
-        return Journey(of: guest, from: node)
+        return Journey(of: guest, from: node, isStamped: isStamped)
     }
 }
 
 extension LabGuest {
     /// The names of its disks' links.
-    var volumes: [String] { disks.map { String($0.path.dropFirst("/dev/xenlvs/".count)) } }
+    package var volumes: [String] { disks.map { String($0.path.dropFirst("/dev/xenlvs/".count)) } }
 }
 
 /// Makes the hosts ready once per run.
 private actor Preparation {
-    static let shared = Preparation()
+    package static let shared = Preparation()
     private var task: Task<Hosts, any Error>?
 
-    func hosts() async throws -> Hosts {
+    package func hosts() async throws -> Hosts {
         let task = task ?? Task { try await Self.prepare() }
         self.task = task
         return try await task.value

@@ -7,7 +7,7 @@ extension LabNode {
     /// - Parameters:
     ///   - volumes: the volumes that are to be there, each of them an LV, or a file where `directory` is given.
     ///   - links: of these the ones that have a link, which must lead to the plain volume.
-    func residue(volumes: Set<String>, links: Set<String>, directory: String? = nil) async throws -> [String] {
+    package func residue(volumes: Set<String>, links: Set<String>, directory: String? = nil) async throws -> [String] {
         // One list of what is there, a word for its kind in front.
         let found = try await run(
             """

@@ -2,11 +2,11 @@ import Foundation
 import LabKit
 
 /// The binary that the scenarios put on the nodes: built by the Makefile, named by `XENLVS_BINARY`.
-enum ProductUnderTest {
+package enum ProductUnderTest {
     /// Where it goes on a node.
-    static let path = "/usr/bin/xenlvs"
+    package static let path = "/usr/bin/xenlvs"
 
-    static var binary: URL {
+    package static var binary: URL {
         get throws {
             guard let path = ProcessInfo.processInfo.environment["XENLVS_BINARY"] else {
                 throw ScenarioError("XENLVS_BINARY does not name the static xenlvs binary; run 'make test'")

@@ -1,0 +1,48 @@
+import ArgumentParser
+import Foundation
+import LabKit
+import ScenarioKit
+
+struct FaultRun: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fault-matrix",
+        abstract: "Break migrations on purpose, at every place, and see what becomes of the guest.",
+        discussion: "The last line is JSON. Exit codes: 0 nothing was lost, wrong or left over; 1 something was.")
+
+    @Option(help: "Only so many cases, chosen by the seed.") var cases: Int?
+    @Option(help: "The seed of the choice.") var seed: UInt64 = 1
+    @Option(help: "Only these cases, FAULT@TRACK/STEP:MOMENT, separated by commas.") var only: String?
+    @Flag(help: "The subset that every test run has: each fault and each step once.") var subset = false
+    @Option(help: "How many seconds a program hangs before it goes on.") var hang = 150
+    @Option(help: "Write the table to this file.") var write: String?
+
+    func run() async throws {
+        let chosen = try choice()
+        print("\(chosen.count) cases, seed \(seed)")
+        let matrix = FaultMatrix(hang: .seconds(hang), log: { print($0) })
+        let results = try await matrix.run(chosen)
+        let summary = FaultSummary(results)
+        if let write {
+            try ReliabilityPage(results, seed: seed).text.write(toFile: write, atomically: true, encoding: .utf8)
+        }
+        for result in results where !result.problems.isEmpty {
+            print("\(result.fault): \(result.outcome.rawValue)")
+            for problem in result.problems { print("  \(problem)") }
+        }
+        print(summary.json)
+        if summary.lost + summary.wrong + summary.leftovers > 0 { throw ExitCode(1) }
+    }
+
+    private func choice() throws -> [FaultCase] {
+        if let only {
+            return try only.split(separator: ",").map { text in
+                guard let found = FaultCase(String(text)) else {
+                    throw ValidationError("'\(text)' is no case; write FAULT@TRACK/STEP:MOMENT")
+                }
+                return found
+            }
+        }
+        if subset { return FaultPlan.subset(seed: seed) }
+        return cases.map { FaultPlan.chosen($0, seed: seed) } ?? FaultPlan.everything
+    }
+}

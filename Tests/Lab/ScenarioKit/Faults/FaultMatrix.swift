@@ -1,0 +1,94 @@
+import Foundation
+import LabKit
+
+/// Runs cases, chain by chain, each on hosts that hold nothing but its own guest.
+package struct FaultMatrix: Sendable {
+    /// How long a program hangs before it goes on.
+    private let hang: Duration
+    private let log: @Sendable (String) -> Void
+
+    package init(hang: Duration, log: @escaping @Sendable (String) -> Void) {
+        self.hang = hang
+        self.log = log
+    }
+
+    /// The results of all cases. Throws only where there is no lab to run them in.
+    package func run(_ cases: [FaultCase]) async throws -> [FaultResult] {
+        var results: [FaultResult] = []
+        for chain in FaultPlan.chains(cases) {
+            log("chain \(chain.track.rawValue): \(chain.cases.map(\.description).joined(separator: " "))")
+            let hosts = try await Hosts.clean()
+            results += await run(chain, hosts)
+            try await hosts.reset()
+        }
+        return results
+    }
+
+    private func run(_ chain: FaultChain, _ hosts: Hosts) async -> [FaultResult] {
+        var driver: FaultDriver?
+        do {
+            let journey = try await prepare(LabGuest("web1"), hosts)
+            var run = FaultDriver(chain, journey, on: hosts, hang: hang, log: log)
+            defer { driver = run }
+            try await run.run()
+        } catch {
+            var results = driver?.abandon() ?? []
+            let state = await hosts.state()
+            log("  the chain was given up: \(error)\n\(state)")
+            if results.isEmpty {
+                results = chain.cases.map { FaultResult(fault: $0, outcome: .notReached, hasMet: false) }
+            }
+            results[results.count - 1].problems.append("the chain was given up: \(error)")
+            return results
+        }
+        return driver?.results ?? []
+    }
+
+    /// A guest on the first host, known to both.
+    private func prepare(_ guest: LabGuest, _ hosts: Hosts) async throws -> Journey {
+        for node in hosts.all {
+            try await node.define(guest)
+            // Room for what it prints, also where everything else is full: that is evidence.
+            try await node.run("touch \(guest.consolePath); fallocate -n -l 4M \(guest.consolePath)")
+        }
+        return try await hosts.start(guest, on: hosts.a)
+    }
+}
+
+/// What a whole run came to.
+package struct FaultSummary: Sendable {
+    package let cases: Int
+    /// Cases after which something the guest had been promised was gone.
+    package let lost: Int
+    /// Cases with any other problem.
+    package let wrong: Int
+    /// Cases after which something was left over.
+    package let leftovers: Int
+    package let recoverySecondsMax: Double
+
+    package init(_ results: [FaultResult]) {
+        let reached = results.filter { $0.outcome != .notReached || !$0.problems.isEmpty }
+        cases = reached.count
+        lost = reached.count { $0.problems.contains(where: Self.isLoss) }
+        leftovers = reached.count { $0.problems.contains(where: Self.isLeftover) }
+        wrong = reached.count { $0.problems.contains { !Self.isLoss($0) && !Self.isLeftover($0) } }
+        recoverySecondsMax = reached.compactMap(\.recoverySeconds).max() ?? 0
+    }
+
+    private static func isLoss(_ problem: String) -> Bool {
+        ["is not on the disk", "stamped blocks", "file system is damaged", "is followed by", "garbage"].contains {
+            problem.contains($0)
+        }
+    }
+
+    private static func isLeftover(_ problem: String) -> Bool {
+        problem.contains("left on") || problem.contains("expected [")
+    }
+
+    package var json: String {
+        """
+        {"cases": \(cases), "lost": \(lost), "wrong": \(wrong), "leftovers": \(leftovers), \
+        "recovery_seconds_max": \(String(format: "%.1f", recoverySecondsMax))}
+        """
+    }
+}

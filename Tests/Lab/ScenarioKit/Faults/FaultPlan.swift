@@ -1,0 +1,95 @@
+/// Numbers that follow from a seed alone (splitmix64), so that a run can be repeated anywhere.
+package struct SeededNumbers: RandomNumberGenerator {
+    private var state: UInt64
+
+    package init(seed: UInt64) { state = seed }
+
+    package mutating func next() -> UInt64 {
+        state &+= 0x9e37_79b9_7f4a_7c15
+        var mixed = state
+        mixed = (mixed ^ (mixed >> 30)) &* 0xbf58_476d_1ce4_e5b9
+        mixed = (mixed ^ (mixed >> 27)) &* 0x94d0_49bb_1331_11eb
+        return mixed ^ (mixed >> 31)
+    }
+}
+
+/// Cases that one guest meets one after the other.
+package struct FaultChain: Sendable {
+    package let track: FaultTrack
+    package let cases: [FaultCase]
+
+    init(_ track: FaultTrack, _ cases: [FaultCase]) {
+        self.track = track
+        self.cases = cases
+    }
+}
+
+/// Which faults strike where.
+package enum FaultPlan {
+    /// Every fault at every place, in the order of the tracks.
+    package static var everything: [FaultCase] {
+        FaultTrack.allCases.flatMap { track in
+            Fault.allCases.flatMap { fault in
+                track.ownSteps.flatMap { step in
+                    // Of the other faults one moment is enough: what they do lasts through the step.
+                    let moments: [FaultPlace.Moment] =
+                        [.coordinatorKilled, .sourceOff, .targetOff].contains(fault) ? [.before, .after] : [.before]
+                    return moments.map { FaultCase(fault, track, FaultPlace(step, $0)) }.filter(\.isPossible)
+                }
+            }
+        }
+    }
+
+    /// So many cases, chosen by the seed.
+    package static func chosen(_ count: Int, seed: UInt64) -> [FaultCase] {
+        var numbers = SeededNumbers(seed: seed)
+        return Array(everything.shuffled(using: &numbers).prefix(count))
+    }
+
+    /// At least one case of every fault and of every step, with as few costly ones as that allows.
+    package static func subset(seed: UInt64) -> [FaultCase] {
+        var numbers = SeededNumbers(seed: seed)
+        var places = FaultTrack.allCases.flatMap { track in track.ownSteps.map { (track, $0) } }.shuffled(
+            using: &numbers)
+        var cases: [FaultCase] = []
+        /// The fault at one of the places that are left.
+        func place(_ fault: Fault) {
+            let moment = FaultPlace.Moment.allCases.randomElement(using: &numbers) ?? .before
+            let possible = places.firstIndex { track, step in
+                FaultCase(fault, track, FaultPlace(step, moment)).isPossible && (track != .rescue || !fault.isCostly)
+            }
+            guard let index = possible else { return }
+            let (track, step) = places.remove(at: index)
+            cases.append(FaultCase(fault, track, FaultPlace(step, moment)))
+        }
+        // The one with the fewest places comes first.
+        place(.bothOff)
+        for fault in Fault.allCases.shuffled(using: &numbers) where fault != .bothOff { place(fault) }
+        let cheap = Fault.allCases.filter { !$0.isCostly }
+        while !places.isEmpty { place(cheap.randomElement(using: &numbers) ?? .coordinatorKilled) }
+        return cases
+    }
+
+    /// Groups cases into chains: on one track, in the order of its places, not two at one place, and at most `longest` each.
+    package static func chains(_ cases: [FaultCase], longest: Int = 12) -> [FaultChain] {
+        var chains: [FaultChain] = []
+        for track in FaultTrack.allCases {
+            var left = cases.filter { $0.track == track }.sorted { position($0) < position($1) }
+            while !left.isEmpty {
+                var chain: [FaultCase] = []
+                for next in left where chain.count < longest {
+                    if let last = chain.last, position(last) >= position(next) { continue }
+                    chain.append(next)
+                }
+                left.removeAll { chain.contains($0) }
+                chains.append(FaultChain(track, chain))
+            }
+        }
+        return chains
+    }
+
+    private static func position(_ one: FaultCase) -> Int {
+        let step = one.track.steps.firstIndex(of: one.place.step) ?? 0
+        return 2 * step + (one.place.moment == .after ? 1 : 0)
+    }
+}

@@ -1,0 +1,26 @@
+/// What one case came to.
+package struct FaultResult: Sendable {
+    package enum Outcome: String, Sendable, CaseIterable {
+        /// The run went on, or came to its end.
+        case wentOn = "went on"
+        /// The run stopped, or died, and was resumed.
+        case resumed
+        /// The migration was taken back, by the run itself or by `abort`.
+        case rolledBack = "rolled back"
+        /// The host that had the guest lost power, and with it the guest's memory: it was started again from its disk.
+        case lostMemory = "started again"
+        /// The place was not come by.
+        case notReached = "not reached"
+    }
+
+    package let fault: FaultCase
+    package var outcome: Outcome
+    /// Whether the fault met anything there.
+    package var hasMet: Bool
+    /// From the operator's command to the place where the run had been, or to its end, in seconds; nil where none was needed.
+    package var recoverySeconds: Double?
+    /// How many commands the operator had to type.
+    package var commands = 0
+    /// What was not as it must be, each as a sentence.
+    package var problems: [String] = []
+}

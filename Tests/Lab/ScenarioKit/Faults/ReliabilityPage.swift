@@ -1,0 +1,72 @@
+import Foundation
+
+/// The results of a run as docs/reliability.md shows them.
+package struct ReliabilityPage {
+    private let results: [FaultResult]
+    private let seed: UInt64
+
+    package init(_ results: [FaultResult], seed: UInt64) {
+        self.results = results.filter { $0.outcome != .notReached || !$0.problems.isEmpty }
+        self.seed = seed
+    }
+
+    package var text: String {
+        let summary = FaultSummary(results)
+        var lines = [
+            "# What becomes of a guest when things break", "",
+            """
+            Written by `make fault-matrix` (seed \(seed)): real Xen hosts, LVM, DRBD and guests, each fault at each step of a \
+            migration. A case is repeated by its name, as in \
+            `make fault-matrix ONLY=\(results.first.map { "\($0.fault)" } ?? "FAULT@TRACK/STEP:MOMENT")`.
+            """, "",
+            """
+            \(summary.cases) cases; lost data: \(summary.lost), wrong: \(summary.wrong), something left over: \
+            \(summary.leftovers); the longest recovery: \(Int(summary.recoverySecondsMax.rounded())) s.
+            """, "",
+            """
+            *went on*: the run came to its end by itself. *resumed*: `xenlvs migration resume` did the rest. *rolled back*: \
+            the guest runs where it was. *started again*: its host lost power and with it the guest's memory; `xl create` \
+            found all its data. The seconds are those from the operator's command to the step where the run had been.
+            """,
+        ]
+        for track in FaultTrack.allCases { lines += table(track) }
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private func table(_ track: FaultTrack) -> [String] {
+        let own = results.filter { $0.fault.track == track }
+        guard !own.isEmpty else { return [] }
+        let faults = Fault.allCases.filter { fault in own.contains { $0.fault.fault == fault } }
+        var lines = ["", "## \(title(track))", ""]
+        for fault in faults {
+            lines += [
+                "### \(fault.title.prefix(1).uppercased() + fault.title.dropFirst())", "", "| at | outcome | s |",
+                "|---|---|---|",
+            ]
+            for step in track.steps {
+                for moment in FaultPlace.Moment.allCases {
+                    let place = FaultPlace(step, moment)
+                    lines += own.filter { $0.fault.fault == fault && $0.fault.place == place }.map(row)
+                }
+            }
+            lines.append("")
+        }
+        return lines.dropLast()
+    }
+
+    private func row(_ result: FaultResult) -> String {
+        let outcome = result.hasMet ? result.outcome.rawValue : "met nothing"
+        let problems = result.problems.isEmpty ? "" : " **\(result.problems.joined(separator: "; "))**"
+        let seconds = result.recoverySeconds.map { "\(Int($0.rounded()))" } ?? ""
+        return "| \(result.fault.place) | \(outcome)\(problems) | \(seconds) |"
+    }
+
+    private func title(_ track: FaultTrack) -> String {
+        switch track {
+        case .late: "There, with three freezes"
+        case .early: "There, with `--settle early`"
+        case .back: "Back: an abort"
+        case .rescue: "A third freeze that fails"
+        }
+    }
+}

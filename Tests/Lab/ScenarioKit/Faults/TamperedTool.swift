@@ -1,0 +1,95 @@
+import LabKit
+
+/// A program of the hosts that is made to fail or to hang, once, at the next call that would change something.
+package enum TamperedTool: String, Sendable {
+    case xl
+    case drbdsetup
+    /// Hosted by the product's own binary, so it is met by LVM's configuration and its locks.
+    case lvm
+
+    package enum Way: String, Sendable { case fails, hangs }
+
+    /// What marks that the program is to fail or to hang, and, once it is gone, that it did.
+    private static let directory = "/lab/fault"
+
+    /// Puts a stand-in in the place of the programs, which passes everything on until it is told to fail.
+    static func install(on node: LabNode) async throws {
+        for (tool, verbs) in [
+            ("xl", "save|restore|unpause|pause|destroy"),
+            (
+                "drbdsetup",
+                "new-resource|new-minor|attach|detach|connect|disconnect|primary|secondary|down|verify|disk-options"
+            ),
+        ] {
+            // The program keeps its name: the product looks for processes by it.
+            try await node.run(
+                """
+                set -e; mkdir -p /lab/real \(directory)
+                [ ! -e /lab/real/\(tool) ] || exit 0
+                ln -s "$(readlink -f /usr/sbin/\(tool))" /lab/real/\(tool)
+                mv /usr/sbin/\(tool) /lab/real/\(tool).away
+                cat >/usr/sbin/\(tool) <<'END'
+                #!/bin/dash
+                case $1 in
+                \(verbs))
+                    if [ -e \(directory)/\(tool).fails ]; then
+                        rm \(directory)/\(tool).fails
+                        echo "\(tool): made to fail by the lab" >&2
+                        exit 1
+                    elif mv \(directory)/\(tool).hangs \(directory)/\(tool).hanging 2>/dev/null; then
+                        echo $$ >\(directory)/\(tool).hanging
+                        kill -STOP $$
+                    fi ;;
+                esac
+                exec /lab/real/\(tool) "$@"
+                END
+                chmod 755 /usr/sbin/\(tool)
+                """)
+        }
+    }
+
+    func arm(_ way: Way, on node: LabNode) async throws {
+        switch (self, way) {
+        case (.xl, _), (.drbdsetup, _):
+            try await node.run("mkdir -p \(Self.directory); touch \(Self.directory)/\(rawValue).\(way.rawValue)")
+        case (.lvm, .fails):
+            try await node.run(
+                "cp /etc/lvm/lvm.conf /lab/lvm.conf; echo 'global/metadata_read_only=1' >>/etc/lvm/lvm.conf")
+        case (.lvm, .hangs):
+            try await node.run(
+                """
+                mkdir -p /run/lock/lvm
+                setsid flock -x /run/lock/lvm/V_vg0 sleep 600 >/dev/null 2>&1 & echo $! >\(Self.directory)/lvm.hanging
+                """)
+        }
+    }
+
+    /// Lets it work again. A call that hangs goes on: late, as one of a machine that was slow.
+    ///
+    /// - Returns: whether a call was met; for LVM, which does not tell, true.
+    func disarm(_ way: Way, on node: LabNode) async throws -> Bool {
+        let directory = Self.directory
+        switch (self, way) {
+        case (.xl, .fails), (.drbdsetup, .fails):
+            return try await node.run("rm \(directory)/\(rawValue).fails", check: false).exit != 0
+        case (.xl, .hangs), (.drbdsetup, .hangs):
+            return try await node.run(
+                """
+                rm -f \(directory)/\(rawValue).hangs
+                [ -e \(directory)/\(rawValue).hanging ] || exit 1
+                kill -CONT $(cat \(directory)/\(rawValue).hanging); rm \(directory)/\(rawValue).hanging
+                """, check: false
+            ).exit == 0
+        case (.lvm, .fails):
+            try await node.run("[ ! -e /lab/lvm.conf ] || mv /lab/lvm.conf /etc/lvm/lvm.conf")
+            return true
+        case (.lvm, .hangs):
+            try await node.run(
+                """
+                [ -e \(directory)/lvm.hanging ] || exit 0
+                kill -- -$(cat \(directory)/lvm.hanging) 2>/dev/null; rm \(directory)/lvm.hanging
+                """)
+            return true
+        }
+    }
+}

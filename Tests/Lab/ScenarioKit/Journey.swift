@@ -1,0 +1,72 @@
+import LabKit
+
+/// A guest on its way between hosts, and all that it has printed, in the order in which it was printed.
+///
+/// A line that the guest had printed half when it was saved goes on in the other host's log, so that the logs are put
+/// together as text.
+package struct Journey: Sendable {
+    package let guest: LabGuest
+    package private(set) var node: LabNode
+    /// Whether it is on another host than it began on.
+    package private(set) var hasMoved = false
+    /// Whether stamped blocks lie behind its file systems.
+    package let isStamped: Bool
+    /// One, and one more for each loss of its memory.
+    package private(set) var expectedBoots = 1
+    private var text = ""
+    private var taken: [String: Int] = [:]
+
+    package init(of guest: LabGuest, from node: LabNode, isStamped: Bool = true) {
+        self.isStamped = isStamped
+        self.guest = guest
+        self.node = node
+    }
+
+    /// Takes note that the guest is on `destination` now.
+    package mutating func arrived(on destination: LabNode) async throws {
+        try await collect()
+        node = destination
+        hasMoved = true
+    }
+
+    /// Takes note of where the guest is, by what the hosts show; where none has it, it stays where it was.
+    package mutating func follow(_ hosts: Hosts) async throws {
+        try await collect()
+        for other in hosts.all where other.name != node.name && other.isPoweredOn {
+            guard try await other.guests()[guest.name] != nil else { continue }
+            try await arrived(on: other)
+            try await collect()
+        }
+    }
+
+    /// Starts a guest that has lost its memory with its host, from its disk on `destination`.
+    package mutating func startedAgain(on destination: LabNode, _ hosts: Hosts) async throws {
+        try await follow(hosts)
+        // What it was printing when the power went has no end.
+        text += "\n"
+        expectedBoots += 1
+        if destination.name != node.name { try await arrived(on: destination) }
+        let before = try await destination.console(of: guest).ticks.count
+        try await destination.run("xl create -q \(guest.configurationPath)", timeout: .seconds(120))
+        try await destination.waitForTicks(of: guest, beyond: before + 3)
+    }
+
+    /// All that the guest has printed up to now.
+    package mutating func console() async throws -> GuestConsole {
+        try await collect()
+        return GuestConsole(text)
+    }
+
+    /// Waits for `count` more ticks on the host that the guest is on.
+    package func goesOn(for count: Int = 5) async throws {
+        let before = try await node.console(of: guest).ticks.count
+        try await node.waitForTicks(of: guest, beyond: before + count)
+    }
+
+    private mutating func collect() async throws {
+        let from = taken[node.name, default: 0]
+        let new = try await node.run("tail -c +\(from + 1) \(guest.consolePath) 2>/dev/null || true").stdout
+        taken[node.name] = from + new.utf8.count
+        text += new
+    }
+}
