@@ -71,6 +71,9 @@ let package = Package(
         .target(
             name: "ScenarioKit", dependencies: ["LabKit"], path: "Tests/Lab/ScenarioKit", swiftSettings: settings),
         .testTarget(
+            name: "ScenarioKitTests", dependencies: ["ScenarioKit"], path: "Tests/Lab/ScenarioKitTests",
+            swiftSettings: settings),
+        .testTarget(
             name: "ScenarioTests", dependencies: ["LabKit", "ScenarioKit"], path: "Tests/Lab/Scenarios",
             swiftSettings: settings),
         .testTarget(

@@ -90,7 +90,8 @@ extension HostWorker {
 
     func linkToReplicas(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
         for volume in spec.volumes {
-            try host.links.set(volume.name, to: replicaPath(volume, role))
+            let path = replicaPath(volume, role)
+            try host.effects.around { try host.links.set(volume.name, to: path) }
         }
         try await checkSizes(spec, role)
         return StepResult()
@@ -98,8 +99,8 @@ extension HostWorker {
 
     func linkToVolumes(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
         for volume in spec.volumes {
-            try host.links.set(
-                volume.name, to: try await store.device(volume.name, .data, at: volume.place(role)))
+            let device = try await store.device(volume.name, .data, at: volume.place(role))
+            try host.effects.around { try host.links.set(volume.name, to: device) }
         }
         try await checkSizes(spec, role)
         return StepResult()

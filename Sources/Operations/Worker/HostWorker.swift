@@ -58,6 +58,7 @@ public struct HostWorker: Sendable {
     /// Performs one step on this side of the migration.
     public func perform(_ order: StepOrder) async throws -> StepResult {
         let (spec, role) = (order.spec, order.role)
+        host.effects.enter(order.step)
         if order.step == .reserveTarget { return try await reserve(order) }
         if try isNothingToUndo(order) { return StepResult() }
         // What the journal took in at the beginning counts, not what an order says now.
