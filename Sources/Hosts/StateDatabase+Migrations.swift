@@ -180,6 +180,15 @@ extension StateDatabase {
         }
     }
 
+    /// Bytes of a migration's history.
+    public func historyLength(of id: String) throws -> Int {
+        try read { database in
+            try Int.fetchOne(
+                database, sql: "SELECT sum(length(CAST(body AS BLOB))) FROM event WHERE migration = ?", arguments: [id])
+                ?? 0
+        }
+    }
+
     /// The minors and ports that are held on this host.
     public func allocations() throws -> (minors: Set<Int>, ports: Set<Int>) {
         try read { database in

@@ -19,11 +19,15 @@ public struct HostContext: Sendable {
     public let name: HostName
 
     /// Opens the state of this host. Throws where the configuration or the journal cannot be read.
-    public init(paths: Paths = Paths(), trace: @escaping @Sendable (String) -> Void = { _ in }) throws {
+    /// - Parameter runner: for tests; by default commands run on this host.
+    public init(
+        paths: Paths = Paths(), runner: (any CommandRunner)? = nil,
+        trace: @escaping @Sendable (String) -> Void = { _ in }
+    ) throws {
         self.paths = paths
         configuration = try HostConfiguration.load(paths.configuration)
         activity = ActivityClock()
-        runner = ProcessRunner(activity: activity, trace: trace)
+        self.runner = runner ?? ProcessRunner(activity: activity, trace: trace)
         database = try StateDatabase(path: paths.database)
         links = LinkDirectory(path: paths.links)
         images = SavedImages(directory: paths.images)
