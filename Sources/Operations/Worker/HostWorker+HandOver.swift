@@ -111,8 +111,11 @@ extension HostWorker {
         let restore = try ChildChannel(
             XLCommands.restorePaused(from: .stream, deadline: deadline), purpose: "the restore of \(spec.domain)")
         do {
+            let scrutiny = ImageScrutiny(spec, self)
             let base = host.images.exists(spec.id, .base) ? try PageBase(path: host.images.path(spec.id, .base)) : nil
-            try await Blocking.run("kept image") { try KeptImage.unpack(path, base: base, into: restore.input) }
+            try await Blocking.run("kept image") {
+                try KeptImage.unpack(path, base: base, into: restore.input, scrutiny)
+            }
             restore.closeInput()
             guard await restore.exitCode(limit: deadline) == 0 else {
                 throw Failure(
