@@ -227,6 +227,18 @@ struct HostileAgentTests {
                 == true)
     }
 
+    @Test("Nothing gets into the journal that could not be read from it again")
+    func unreadable() throws {
+        let target = try TargetHost()
+        var spec = try TargetHost.spec()
+        spec.target.address = "fe80::1%eth0"
+        let starter = MigrationStarter(worker: target.worker)
+        #expect(throws: Failure.self) { try starter.begin(spec) }
+        #expect(try target.host.database.migrations(openOnly: true).isEmpty)
+        try starter.begin(try TargetHost.spec())
+        #expect(try OpenMigration.all(in: target.host.database).map(\.role) == [.source])
+    }
+
     @Test("The same guest's old copy is used again")
     func retired() async throws {
         let target = try TargetHost(restriction: TargetHost.restriction)
