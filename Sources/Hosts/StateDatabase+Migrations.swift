@@ -157,10 +157,6 @@ extension StateDatabase {
     }
 
     /// Adds events to a migration's history. An event that is there already, by its sequence number, is left alone.
-    public func append(_ events: [(sequence: Int, body: String)], to id: String) throws {
-        try write { try Self.append(events, to: id, in: $0) }
-    }
-
     private static func append(
         _ events: [(sequence: Int, body: String)], to id: String, in database: Database
     ) throws {

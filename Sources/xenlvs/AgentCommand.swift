@@ -7,9 +7,9 @@ struct AgentCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "agent", abstract: "Serve another host's xenlvs on standard input and output (used over ssh).",
         discussion: """
-            For a key that may do nothing but bring guests here, in root's authorized_keys on the target:
+            For a key that may do nothing but bring guests here, this stands in front of it in root's authorized_keys:
 
-              restrict,command="xenlvs agent --restrict --from nodea --into vg0" ssh-ed25519 AAAA... root@nodea
+              restrict,command="xenlvs agent --restrict --from nodea --into vg0"
 
             --from, --into and --into-directory may be given several times. What the other host wants to run is then taken \
             from SSH_ORIGINAL_COMMAND, and is one of the lines that xenlvs itself sends.
@@ -24,13 +24,17 @@ struct AgentCommand: AsyncParsableCommand {
     @Flag(help: "Do no more than receive migrations, as a forced command of sshd.")
     var restrict = false
 
-    @Option(name: .customLong("from"), help: "A host that migrations may come from, by the name it has for itself.")
+    @Option(
+        name: .customLong("from"),
+        help: ArgumentHelp("A host that migrations may come from, by the name it has for itself.", valueName: "host"))
     var sources: [String] = []
 
-    @Option(name: .customLong("into"), help: "A volume group that they may fill.")
+    @Option(name: .customLong("into"), help: ArgumentHelp("A volume group that they may fill.", valueName: "vg"))
     var groups: [String] = []
 
-    @Option(name: .customLong("into-directory"), help: "A directory pool that they may fill.")
+    @Option(
+        name: .customLong("into-directory"),
+        help: ArgumentHelp("A directory pool that they may fill.", valueName: "dir"))
     var directories: [String] = []
 
     func validate() throws {
