@@ -80,6 +80,7 @@ let package = Package(
             name: "OperationsTests",
             dependencies: [
                 "Operations", "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration", "Reporting",
+                "ImageStream",
             ], exclude: ["Fixtures"], swiftSettings: settings),
         .testTarget(name: "CommandLineTests", dependencies: ["xenlvs", "HostModel"], swiftSettings: settings),
         .testTarget(name: "HostModelTests", dependencies: ["HostModel"], swiftSettings: settings),

@@ -22,16 +22,19 @@ public struct HostContext: Sendable {
 
     /// Opens the state of this host. Throws where the configuration or the journal cannot be read.
     ///
-    /// - Parameter crashPoints: where a test wants this process to end.
+    /// - Parameters:
+    ///   - runner: for tests; by default commands run on this host.
+    ///   - crashPoints: where a test wants this process to end.
     public init(
-        paths: Paths = Paths(), crashPoints: [CrashPoint] = [],
+        paths: Paths = Paths(), runner: (any CommandRunner)? = nil, crashPoints: [CrashPoint] = [],
         trace: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
         self.paths = paths
         configuration = try HostConfiguration.load(paths.configuration)
         activity = ActivityClock()
         effects = EffectPoints(crashPoints)
-        runner = EffectRunner(runner: ProcessRunner(activity: activity, trace: trace), effects: effects)
+        self.runner = EffectRunner(
+            runner: runner ?? ProcessRunner(activity: activity, trace: trace), effects: effects)
         database = try StateDatabase(path: paths.database)
         links = LinkDirectory(path: paths.links)
         images = SavedImages(directory: paths.images)

@@ -14,6 +14,7 @@ extension HostWorker {
     func makeVolumes(_ spec: MigrationSpec) async throws -> StepResult {
         var notes: [String] = []
         for volume in spec.volumes {
+            try requireAvailable(volume, spec)
             if let found = try await store.find(volume.name, .data, at: volume.targetPlace) {
                 try await checkReusable(volume, found, spec)
                 notes.append("\(volume.name): the volume that is there already is used again")
@@ -42,15 +43,6 @@ extension HostWorker {
             throw Failure(
                 .refused, what, host: host.name.text, why: "xenlvs has no record of it as a copy of its own",
                 remedy: remedy)
-        }
-        switch known.state {
-        case .retired, .incoming(migration: spec.id.text): break
-        case .active:
-            throw Failure(.refused, what, host: host.name.text, why: "it is in use as a guest's disk", remedy: remedy)
-        case .incoming(let other):
-            throw Failure(.refused, what, host: host.name.text, why: "migration \(other) fills it")
-        case .needsRecovery(let reason):
-            throw Failure(.needsRecovery, what, host: host.name.text, why: "it needs recovery: \(reason)")
         }
         guard found.size == volume.size else {
             throw Failure(
