@@ -45,6 +45,7 @@ extension LabNode {
             rm -rf /lab/real
             [ ! -e /lab/lvm.conf ] || mv /lab/lvm.conf /etc/lvm/lvm.conf
             rm -f /lab/filler*
+            \(Hosts.freeKey)
             nft delete table inet xenlvs_lab 2>/dev/null
             for card in /sys/class/net/cluster-* /sys/class/net/storage-*; do
                 tc qdisc delete dev ${card##*/} root 2>/dev/null

@@ -33,12 +33,16 @@ extension Scenarios {
         }
 
         @Test(
-            "Both disks of a guest are switched in the same bracket, and --remove-source leaves nothing behind",
+            "Both disks are switched in the same bracket with a restricted key, and --remove-source leaves nothing behind",
             .timeLimit(.minutes(15)))
         func movesTwoDisks() async throws {
             try await scenario { hosts in
                 let guest = LabGuest("web1", volumes: ["web1", "web1-data"])
                 var journey = try await hosts.start(guest, on: hosts.a)
+                // The source may do no more on the target than to move its guests into this group.
+                try await hosts.b.run(Hosts.restrictKey(into: "vg0"))
+                let shell = try await hosts.a.run("ssh nodeb true", check: false)
+                #expect(shell.exit != 0 && shell.stderr.contains("restrict"), "a shell was given: \(shell.stderr)")
                 // Slow enough for a look at it in the middle.
                 let running = try await hosts.beginMigrating(
                     "web1", from: hosts.a, "--remove-source", "--bandwidth", "4M")
@@ -51,6 +55,7 @@ extension Scenarios {
                 let migration = try await hosts.finished("web1", on: hosts.a, result, "xenlvs migrate", expecting: 0)
                 #expect(migration.report.freezes.map(\.number) == [1, 2, 3], "one bracket a phase, for both disks")
                 #expect(migration.report.volumes.map(\.device) == ["xvda", "xvdb"])
+                try await hosts.b.run(Hosts.freeKey)
                 try await hosts.verifyMigrated(&journey, migration, from: hosts.a, removedSource: true)
             }
         }

@@ -175,6 +175,9 @@ extension Scenarios {
                 mend: "mv /root/keys.away /root/.ssh/authorized_keys",
                 says: ["Permission denied", "ssh nodeb xenlvs --version"]),
             Case(
+                name: "a key that may fill another group", side: .target, spoil: Hosts.restrictKey(into: "vg9"),
+                mend: Hosts.freeKey, says: ["nodeb", "vg0", "--into"]),
+            Case(
                 name: "no xenlvs on the target", side: .target, spoil: "mv \(path) \(path).away",
                 mend: "mv \(path).away \(path)", says: ["xenlvs: command not found", "nodeb"]),
             Case(
