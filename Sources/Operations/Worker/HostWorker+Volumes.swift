@@ -49,8 +49,6 @@ extension HostWorker {
             throw Failure(.refused, what, host: host.name.text, why: "it is in use as a guest's disk", remedy: remedy)
         case .incoming(let other):
             throw Failure(.refused, what, host: host.name.text, why: "migration \(other) fills it")
-        case .needsRecovery(let reason):
-            throw Failure(.needsRecovery, what, host: host.name.text, why: "it needs recovery: \(reason)")
         }
         guard found.size == volume.size else {
             throw Failure(
