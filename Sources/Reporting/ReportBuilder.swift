@@ -55,7 +55,7 @@ struct ReportBuilder {
         }
         if outcome.state == .running, let now { last = max(last, now) }
         let freezes = freezes.map(measured)
-        let isFinished = outcome.state == .migrated || outcome.state == .rolledBack
+        let isFinished = outcome.state.isFinal
         return MigrationReport(
             id: spec.id, domain: spec.domain, source: spec.source.name, target: spec.target.name,
             settlement: spec.plan.settlement, memoryBytes: spec.memory.bytes, outcome: outcome,
@@ -72,7 +72,7 @@ struct ReportBuilder {
     }
 
     private var domainRunsOn: HostName? {
-        if freezes.contains(where: \.isOpen) { return nil }
+        if outcome.state == .lost || freezes.contains(where: \.isOpen) { return nil }
         return isCommitted ? spec.target.name : spec.source.name
     }
 
@@ -82,7 +82,12 @@ struct ReportBuilder {
         case .stepBegan(let step): beginStep(step, time)
         case .stepEnded(let step):
             if openStep == step { openStep = nil }
-            if step == .decide { isCommitted = true }
+            switch step {
+            // The target's own history need not have the step by which the source decided.
+            case .decide, .acknowledgeDecision, .claimTarget: isCommitted = true
+            case .reclaimSource: isCommitted = false
+            default: break
+            }
         case .stepFailed(let step, let failure):
             failures.append(MigrationReport.StepFailure(atMilliseconds: time, step: step, failure: failure))
             openStep = nil
@@ -111,9 +116,12 @@ struct ReportBuilder {
             let text = "the target's replicas had to be attached again: every block is compared before the hand-over"
             notes.append(MigrationReport.Note(atMilliseconds: time, text: text))
         case .note(let text): notes.append(MigrationReport.Note(atMilliseconds: time, text: text))
+        case .declaredDead(let host):
+            notes.append(MigrationReport.Note(atMilliseconds: time, text: "\(host) was declared dead by the operator"))
         case .suspended(let reason, let needsRecovery):
             endPhase(at: time)
             endRun(.suspended, reason, time)
+            if reason.code == .takenOver { isCommitted = true }
             outcome = MigrationReport.Outcome(state: needsRecovery ? .needsRecovery : .suspended, reason: reason)
         case .finished(let result): finish(result, time)
         case .accounted(let total, let own):
@@ -129,6 +137,9 @@ struct ReportBuilder {
             isCommitted = true
             outcome = MigrationReport.Outcome(state: .migrated)
         case .rolledBack(let cause): outcome = MigrationReport.Outcome(state: .rolledBack, reason: cause)
+        case .lost(let cause):
+            outcome = MigrationReport.Outcome(state: .lost, reason: cause)
+            for index in freezes.indices where freezes[index].isOpen { freezes[index].endMilliseconds = time }
         }
     }
 

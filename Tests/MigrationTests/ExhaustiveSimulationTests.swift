@@ -15,12 +15,19 @@ private enum Fault: CaseIterable {
 }
 
 /// Visits every state that a migration can reach with up to `faults` faults, and the operator's choice of resuming or
-/// aborting at every stop. States are visited once: the world is finite, so the search is complete.
+/// aborting at every stop. In each of them the target may also be lost for good, which the operator may notice at once or
+/// after any further fault. States are visited once: the world is finite, so the search is complete.
 private struct Explorer {
     struct Node: Hashable {
         var machine: MigrationMachine
         var world: SimulatedWorld
         var faultsLeft: Int
+
+        mutating func handle(_ event: MigrationMachine.Event) -> MigrationMachine.Action {
+            let action = machine.handle(event)
+            if machine.isCommitted { world.wasDecided = true }
+            return action
+        }
     }
 
     let plan: MigrationPlan
@@ -28,6 +35,8 @@ private struct Explorer {
     var complaints: [String] = []
     /// A step that is reported done without being done: shows that the search notices what the step is for.
     var sabotaged: Step?
+    /// The target may be lost for good.
+    var losesTarget = false
     /// Faults placed at distinct states.
     var faultsPlaced = 0
     var outcomes: Set<String> = []
@@ -41,6 +50,7 @@ private struct Explorer {
         guard complaints.count < 5, seen.insert(node).inserted else { return }
         check(node)
         if node.faultsLeft == 0 { checkItEnds(node) }
+        if losesTarget { loseTarget(node) }
         switch node.machine.action {
         case .perform(let step):
             for fault in node.faultsLeft > 0 ? Fault.allCases : [.none] { take(step, fault, from: node) }
@@ -59,6 +69,9 @@ private struct Explorer {
             faultsPlaced += 1
         }
         let failure = Failure(.failed, "simulated")
+        let isDeaf = node.world.isTargetDead && step.side != .source
+        // Nothing can be known of a step on a host that does not answer, whatever strikes it.
+        if isDeaf, fault != .none, fault != .crashBefore { return }
         var event = MigrationMachine.Event.done
         if fault == .crashBefore || fault == .failsBefore || fault == .unknownBefore {
             event = .failed(failure)
@@ -70,23 +83,43 @@ private struct Explorer {
                 event = .failed(failure)
             }
         }
-        if fault == .unknownBefore || fault == .unknownAfter { event = .unknown(failure) }
+        if isDeaf || fault == .unknownBefore || fault == .unknownAfter { event = .unknown(failure) }
         next.world.tick()
         if fault == .crashBefore || fault == .crashAfter {
             next.world.coordinatorDies()
             operatorDecides(next)
         } else {
-            _ = next.machine.handle(event)
+            _ = next.handle(event)
             visit(next)
         }
     }
+
+    /// The target is lost here: the operator says so at once, or lets the run go on first.
+    private mutating func loseTarget(_ node: Node) {
+        var next = node
+        if !next.world.isTargetDead {
+            trail.append("target lost")
+            next.world.targetDies()
+            visit(next)
+            trail.removeLast()
+            return
+        }
+        if case .finish = node.machine.action { return }
+        next.world.coordinatorDies()
+        trail.append("resolve")
+        if case .refuse(let failure) = next.handle(.peerFenced(Self.fenced)) { complain("refused: \(failure)", node) }
+        visit(next)
+        trail.removeLast()
+    }
+
+    private static let fenced = Failure(.unreachable, "the target was declared dead")
 
     private mutating func operatorDecides(_ node: Node) {
         for event in [MigrationMachine.Event.resumed, .abortRequested] {
             var next = node
             // A stop without a fault left and without progress would repeat for ever: resuming must get on.
             next.world.coordinatorDies()
-            if case .refuse = next.machine.handle(event) {
+            if case .refuse = next.handle(event) {
                 if !node.machine.isCommitted { complain("\(event) refused before the decision", node) }
                 continue
             }
@@ -98,27 +131,34 @@ private struct Explorer {
 
     private mutating func check(_ node: Node) {
         if let violation = node.world.violation { complain(violation, node) }
-        if !node.world.guestSurvives { complain("the guest is lost", node) }
-        if node.machine.isCommitted, node.world.source.domain != .none {
+        // What the target had goes with it; what the source still has must not.
+        let mayBeLost = node.world.isTargetDead && node.world.wasDecided
+        if !node.world.guestSurvives, !mayBeLost { complain("the guest is lost", node) }
+        if node.machine.isCommitted || node.world.wasDecided, node.world.source.domain != .none {
             complain("the source still holds the domain after the decision", node)
         }
+        if node.world.offersOldMemory { complain("memory is offered for a disk that may be newer", node) }
     }
 
     /// Without further faults, resuming again and again must lead to an end: nothing is stuck.
     private mutating func checkItEnds(_ node: Node) {
         guard sabotaged == nil else { return }
         var (machine, world) = (node.machine, node.world)
+        // Without its target nothing but the operator's word leads to an end.
+        let goesOn = world.isTargetDead ? MigrationMachine.Event.peerFenced(Self.fenced) : .resumed
         for _ in 0..<120 {
             switch machine.action {
             case .finish: return
-            case .stop: _ = machine.handle(.resumed)
+            case .stop: _ = machine.handle(goesOn)
             case .refuse: return complain("refused while running", node)
             case .perform(let step):
                 do {
                     try world.perform(step, plan: plan)
                     _ = machine.handle(.done)
                 } catch {
-                    _ = machine.handle(.failed(Failure(.failed, "simulated")))
+                    let failure = Failure(.failed, "simulated")
+                    let isDeaf = world.isTargetDead && step.side != .source
+                    _ = machine.handle(isDeaf ? .unknown(failure) : .failed(failure))
                 }
                 world.tick()
             }
@@ -135,7 +175,9 @@ private struct Explorer {
         case .rolledBack:
             outcomes.insert("rolled back")
             (owner, other) = (node.world.source, node.world.target)
+        case .lost: return checkLoss(node)
         }
+        if node.world.isTargetDead, outcome == .migrated { return checkNothingIsLeft(of: node.world.source, node) }
         if owner.domain != .running { complain("ended without a running domain", node) }
         if owner.domainUses != .volume || owner.link != .volume { complain("ended without a plain volume", node) }
         if !owner.isCurrent { complain("ended on an old copy", node) }
@@ -144,6 +186,22 @@ private struct Explorer {
             complain("a replica or an image is left over", node)
         }
         if node.world.target.isReserved { complain("the target's journal is still open", node) }
+    }
+
+    /// The guest is gone with the target, and the source has its disk: plain, linked, and no memory beside it.
+    private mutating func checkLoss(_ node: Node) {
+        outcomes.insert("lost")
+        let source = node.world.source
+        if !node.world.isTargetDead || !node.world.wasDecided { complain("given up without need", node) }
+        if source.link != .volume || !source.hasVolume { complain("ended without the disk", node) }
+        if source.domain != .none { complain("a guest was started", node) }
+        if source.replica != .down || source.image != .none { complain("a replica or an image is left over", node) }
+    }
+
+    private mutating func checkNothingIsLeft(of host: SimulatedHost, _ node: Node) {
+        if host.domain != .none || host.link != .none || host.replica != .down || host.image != .none {
+            complain("something of the domain is left over", node)
+        }
     }
 
     private mutating func complain(_ text: String, _ node: Node) {
@@ -167,6 +225,23 @@ struct ExhaustiveSimulationTests {
         // The search reached both ends in many ways, or it proved nothing.
         #expect(explorer.outcomes == ["migrated", "rolled back"])
         #expect(explorer.faultsPlaced > 4_000)
+    }
+
+    @Test("With the target lost for good at any point, the operator's word leads to an end", arguments: plans)
+    func lostTarget(_ plan: MigrationPlan) {
+        var explorer = Explorer(plan: plan, losesTarget: true)
+        explorer.explore(faults: 3)
+        #expect(explorer.complaints.isEmpty, "\(explorer.complaints.joined(separator: "\n"))")
+        #expect(explorer.outcomes == ["migrated", "rolled back", "lost"])
+    }
+
+    @Test(
+        "The search notices when a step that a lost target calls for is not done",
+        arguments: [Step.reclaimSource, .linkReclaimed, .takeDownSourceReplica, .cleanSourceAfterRollback])
+    func sabotagedReclamation(_ step: Step) {
+        var explorer = Explorer(plan: Self.plans[0], sabotaged: step, losesTarget: true)
+        explorer.explore(faults: 1)
+        #expect(!explorer.complaints.isEmpty)
     }
 
     @Test(

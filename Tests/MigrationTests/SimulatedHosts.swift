@@ -34,6 +34,10 @@ struct SimulatedWorld: Hashable {
     var target = SimulatedHost()
     /// DRBD reports UpToDate on both sides.
     var isSynchronised = false
+    /// The target is lost for good, with everything it had.
+    var isTargetDead = false
+    /// The decision stood once: from then on the guest may have run on the target.
+    var wasDecided = false
     var violation: String?
 
     static let beginning: SimulatedWorld = {
@@ -94,6 +98,14 @@ struct SimulatedWorld: Hashable {
         self[keyPath: host].replica = .down
         self[keyPath: host].connects = false
     }
+
+    mutating func targetDies() {
+        target = SimulatedHost()
+        isTargetDead = true
+    }
+
+    /// Whether somebody could restore memory on a disk that may be newer: a command of ours, or `xl restore` typed by hand.
+    var offersOldMemory: Bool { wasDecided && source.link == .volume && source.image == .whole }
 
     /// Time passes: a running guest writes.
     mutating func tick() {

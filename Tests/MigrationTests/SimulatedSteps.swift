@@ -8,6 +8,7 @@ extension SimulatedWorld {
 
     /// Performs one step completely, or throws without having done anything.
     mutating func perform(_ step: Step, plan: MigrationPlan) throws {
+        if isTargetDead { try require(step.side == .source) }
         switch step {
         case .reserveTarget: target.isReserved = true
         case .makeTargetVolumes: target.hasVolume = true
@@ -80,6 +81,19 @@ extension SimulatedWorld {
             target.image = .none
         case .restoreAsLinked: try restoreAsLinked()
         case .continueAsLinked: try self.continue(\.target)
+        case .reclaimSource:
+            try require(source.domain == .none)
+            if source.image == .whole { source.image = .spent }
+        case .linkReclaimed:
+            try require(source.replica == .down)
+            source.link = .volume
+        case .claimTarget:
+            if target.image == .whole { target.image = .spent }
+            target.knowsDecision = true
+        case .retireTargetCopies:
+            try takeDown(\.target)
+            target.link = .none
+            target.image = .none
         }
     }
 

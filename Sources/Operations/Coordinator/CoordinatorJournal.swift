@@ -19,6 +19,8 @@ public struct CoordinatorJournal {
     let hasFrozen: Bool
     /// An earlier run has attached the target's replicas a second time.
     let hasAttachedAgain: Bool
+    /// The operator has declared the target dead: it is asked nothing any more.
+    private(set) var hasDeclaredTargetDead: Bool
     /// When an earlier run last wrote here; milliseconds since 1970.
     let lastTime: Int64
 
@@ -37,6 +39,7 @@ public struct CoordinatorJournal {
         openFreeze = Self.openFreeze(history)
         hasFrozen = history.contains { $0.kind == .freezeBegan(.substitution) }
         hasAttachedAgain = history.contains { $0.kind == .attachedAgain }
+        hasDeclaredTargetDead = history.declaresDead
     }
 
     /// A migration's history as it was recorded.
@@ -60,6 +63,7 @@ public struct CoordinatorJournal {
     mutating func note(_ kind: MigrationEvent.Kind, at time: Int64 = HostContext.now()) {
         let event = MigrationEvent(sequence: nextSequence, time: time, kind: kind)
         nextSequence += 1
+        if case .declaredDead = kind { hasDeclaredTargetDead = true }
         unwritten.append(event)
         unmirrored.append(event)
     }
@@ -100,4 +104,13 @@ public struct CoordinatorJournal {
     }
 
     mutating func returnUnmirrored(_ events: [MigrationEvent]) { unmirrored = events + unmirrored }
+}
+
+extension [MigrationEvent] {
+    /// The operator has declared the other host dead.
+    public var declaresDead: Bool {
+        contains { event in
+            if case .declaredDead = event.kind { true } else { false }
+        }
+    }
 }

@@ -37,8 +37,9 @@ extension HostWorker {
     /// The coordinator's journal, copied. A closed migration and a decision are never opened or taken back by a copy.
     func mirror(_ update: MirrorUpdate) throws {
         let known = try recorded(update.id)
+        try requireNotResolved(known, epoch: update.epoch)
+        try host.database.raiseEpoch(of: update.id.text, to: update.epoch)
         if known.record.isOpen {
-            try host.database.raiseEpoch(of: update.id.text, to: update.epoch)
             try host.database.update(
                 update.id.text, machine: try JSONText.encode(update.machine), decided: false, isOpen: true,
                 at: HostContext.now())
