@@ -35,6 +35,8 @@ public struct MigrationReport: Sendable, Codable, Equatable {
     public var failures: [StepFailure]
     public var notes: [Note]
     public var ownTime: OwnTime?
+    /// The host that the operator has declared dead; absent where none was.
+    public var declaredDead: HostName?
 
     public struct Outcome: Sendable, Codable, Equatable {
         public enum State: String, Sendable, Codable, CaseIterable {

@@ -31,6 +31,7 @@ struct ReportBuilder {
     private var own: (own: Int64, total: Int64)?
     private var outcome = MigrationReport.Outcome(state: .running)
     private var isCommitted = false
+    private var declaredDead: HostName?
     private var last: Int64
 
     init(spec: MigrationSpec, events: [MigrationEvent], now: Int64?) {
@@ -68,7 +69,7 @@ struct ReportBuilder {
                 MigrationReport.OwnTime(
                     ownMilliseconds: own, accountedMilliseconds: total,
                     share: total > 0 ? Double(own) / Double(total) : nil)
-            })
+            }, declaredDead: declaredDead)
     }
 
     private var domainRunsOn: HostName? {
@@ -117,6 +118,7 @@ struct ReportBuilder {
             notes.append(MigrationReport.Note(atMilliseconds: time, text: text))
         case .note(let text): notes.append(MigrationReport.Note(atMilliseconds: time, text: text))
         case .declaredDead(let host):
+            declaredDead = host
             notes.append(MigrationReport.Note(atMilliseconds: time, text: "\(host) was declared dead by the operator"))
         case .suspended(let reason, let needsRecovery):
             endPhase(at: time)

@@ -48,7 +48,10 @@ struct ReportSentences {
 
     /// What the operator can type next, where something is left to do.
     var next: [String] {
-        switch report.outcome.state {
+        if let host = report.declaredDead, !report.outcome.state.isFinal {
+            return ["xenlvs migration resolve \(report.id) --fenced \(host)"]
+        }
+        return switch report.outcome.state {
         case .suspended, .needsRecovery:
             report.isCommitted || report.outcome.reason?.code == .takenOver
                 ? ["xenlvs migration resume \(report.id)"]

@@ -108,7 +108,7 @@ struct MigrationRunner {
             return interruption.wasRequested ? .interrupted : .rolledBack
         case .suspended(let suspension):
             Console.say("xenlvs: stopped: " + suspension.reason.detailedDescription)
-            try sayWhatNext(suspension, report, spec)
+            sayWhatNext(suspension, report, spec)
             return suspension.needsRecovery ? .needsRecovery : .partlyDone
         }
     }
@@ -117,12 +117,11 @@ struct MigrationRunner {
 extension MigrationRunner {
     private func sayWhatNext(
         _ suspension: MigrationMachine.Suspension, _ report: MigrationReport, _ spec: MigrationSpec
-    ) throws {
+    ) {
         // A target that has decided by itself is to be looked at first, as the reason says.
         if suspension.reason.code == .takenOver { return }
-        if try CoordinatorJournal.history(spec.id, in: host.database).declaresDead {
-            return Console.say(
-                "  go on with: xenlvs migration resolve \(spec.id) --fenced \(spec.target.name)")
+        if let dead = report.declaredDead {
+            return Console.say("  go on with: xenlvs migration resolve \(spec.id) --fenced \(dead)")
         }
         Console.say("  go on with: xenlvs migration resume \(spec.id)")
         if !report.isCommitted { Console.say("  or go back: xenlvs migration abort \(spec.id)") }

@@ -33,6 +33,12 @@ public struct OpenMigrationAdvice: Sendable, Encodable, Equatable {
         let place = report.phases.last.map { " in \($0.phase.title)" } ?? ""
         state = (report.outcome.state == .running ? "left" : "stopped") + place
         let (resume, abort) = ("xenlvs migration resume \(id)", "xenlvs migration abort \(id)")
+        let resolve = "xenlvs migration resolve \(id) --fenced"
+        if let dead = report.declaredDead {
+            why = "\(dead) was declared dead"
+            commands = ["\(resolve) \(dead)"]
+            return
+        }
         switch (role, isDecided, isMemoryLost) {
         case (.source, false, true):
             why = "the domain was lost when this host was restarted"
@@ -43,9 +49,7 @@ public struct OpenMigrationAdvice: Sendable, Encodable, Equatable {
             commands = [resume]
         case (.target, _, _):
             why = (isDecided ? "the domain belongs to this host; " : "") + "\(report.source) drives it"
-            commands = [
-                resume, "if that host is lost for good xenlvs migration resolve \(id) --fenced \(report.source)",
-            ]
+            commands = [resume, "if that host is lost for good \(resolve) \(report.source)"]
         }
     }
 }
