@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import HostModel
 import Operations
 
@@ -12,8 +11,6 @@ struct AgentCommand: AsyncParsableCommand {
     var receive = false
 
     func run() async throws {
-        // A peer or an 'xl restore' that ends early is a failure to be told, not the end of this process.
-        signal(SIGPIPE, SIG_IGN)
         try await reporting {
             let worker = HostWorker(host: try ThisHost.open(), version: Version.text)
             if receive {

@@ -163,7 +163,6 @@ final class SignalWatch {
 
     init(_ handler: @escaping @Sendable () -> Void) {
         let queue = DispatchQueue(label: "signals")
-        signal(SIGPIPE, SIG_IGN)
         sources = [SIGINT, SIGTERM, SIGHUP].map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
