@@ -8,14 +8,15 @@ extension Coordinator {
     func begin(_ event: MigrationMachine.Event?) async throws -> MigrationMachine.Action {
         guard let event else { return journal.machine.action }
         if case .peerFenced = event {
-            let action = try journal.advance(event, [.declaredDead(spec.target.name)])
+            let word = journal.hasDeclaredTargetDead ? [] : [MigrationEvent.Kind.declaredDead(spec.target.name)]
+            let action = try journal.advance(event, word)
             if action == .finish(.migrated) {
                 journal.note(.note("the domain and its disks were on \(spec.target.name); only old copies can be here"))
             }
             return action
         }
         let action = try journal.advance(try await newsFromTarget() ?? event, [])
-        if event == .resumed, journal.hasDeclaredTargetDead, case .finish(let outcome) = action {
+        if journal.hasDeclaredTargetDead, case .finish(let outcome) = action {
             await tidyLateTarget(outcome)
         }
         return action

@@ -17,9 +17,10 @@ struct ResolutionJournal {
         self.database = database
         let record = try database.migration(spec.id.text)
         epoch = ResolutionEpoch.next(after: record.epoch)
-        nextSequence = (try database.events(of: spec.id.text).last?.sequence ?? 0) + 1
+        let history = try CoordinatorJournal.history(spec.id, in: database)
+        nextSequence = (history.last?.sequence ?? 0) + 1
         note(.runBegan(epoch: epoch, resumed: true))
-        note(.declaredDead(host))
+        if !history.declaresDead { note(.declaredDead(host)) }
         // The word first: with it this can be gone on with whoever answers by then, without it the source would be locked out.
         try flush()
         try database.raiseEpoch(of: spec.id.text, to: epoch)

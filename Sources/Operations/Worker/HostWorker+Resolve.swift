@@ -45,13 +45,7 @@ extension HostWorker {
         _ = try await store.device(volume.name, .metadata, at: volume.place(role))
         let control = try await control(volume, spec, role)
         let read = control.commands.storedGeneration(control.device, control.connection)
-        var generation = DataGeneration(try await host.runner.run(read).output)
-        if generation == nil {
-            // After a power cut DRBD's tools want to know first what was being written.
-            try await control.run(
-                control.commands.applyActivityLog(control.device), doing: "read DRBD's metadata of \(volume.name)")
-            generation = DataGeneration(try await host.runner.run(read).output)
-        }
+        let generation = DataGeneration(try await host.runner.run(read).output)
         return generation?.wasUpToDate == true ? .upToDate : .incomplete
     }
 
