@@ -93,6 +93,23 @@ struct ResolutionTests {
         #expect(DataMoment(ofTarget: back, source: host) == .replicaTakenDown(host, at: 3000))
     }
 
+    @Test("A copy that was attached again is doubted until it was compared without a difference")
+    func uncompared() {
+        func isUncompared(_ kinds: [MigrationEvent.Kind]) -> Bool {
+            DataMoment.isUncompared(
+                kinds.enumerated().map { MigrationEvent(sequence: $0.offset + 1, time: 1, kind: $0.element) })
+        }
+        func compared(_ differing: Int64) -> MigrationEvent.Kind {
+            .verified(
+                volume: VolumeName(unchecked: "web1"), compared: .mebibytes(64), differing: ByteCount(differing))
+        }
+        #expect(!isUncompared([]))
+        #expect(!isUncompared([compared(0)]))
+        #expect(isUncompared([compared(0), .attachedAgain]))
+        #expect(isUncompared([.attachedAgain, compared(4096)]))
+        #expect(!isUncompared([.attachedAgain, compared(4096), compared(0)]))
+    }
+
     @Test("A host that lets nobody in is not dead; one that nothing is heard of may be")
     func signs() {
         func sign(_ code: Failure.Code, _ why: String) -> String? {

@@ -26,6 +26,15 @@ enum DataMoment: Equatable {
         self = last.map { .replicaTakenDown(source, at: $0.time) } ?? .connectionLost(source)
     }
 
+    /// DRBD's word for a copy that was attached again is not enough, and nothing has been compared since.
+    static func isUncompared(_ history: [MigrationEvent]) -> Bool {
+        let attached = history.lastIndex { $0.kind == .attachedAgain }
+        let compared = history.lastIndex { event in
+            if case .verified(_, _, let differing) = event.kind { differing.bytes == 0 } else { false }
+        }
+        return attached.map { $0 > (compared ?? -1) } ?? false
+    }
+
     var words: String {
         switch self {
         case .connectionLost(let host): "as they were when the connection to \(host) was lost"

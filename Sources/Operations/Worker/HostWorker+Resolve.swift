@@ -97,8 +97,11 @@ extension HostWorker {
         _ = try await acknowledgeDecision(spec)
         let history = try CoordinatorJournal.history(spec.id, in: host.database)
         let moment = DataMoment(ofTarget: history, source: spec.source.name)
-        let notes = spec.volumes.map { volume in
+        var notes = spec.volumes.map { volume in
             "\(volume.name): its data are at \(volume.targetPlace) on \(host.name), \(moment.words)"
+        }
+        if DataMoment.isUncompared(history) {
+            notes.append("the copies were attached again and not compared since: check the file systems before use")
         }
         return StepResult(notes: notes + [startNote(spec)])
     }
