@@ -9,7 +9,7 @@ extension MigrationRunner {
         let record = try host.database.migration(id.text)
         let spec = try JSONText.decode(MigrationSpec.self, from: record.spec, what: "migration \(id)")
         let role: Role = record.role == .source ? .source : .target
-        try requirePeer(fenced, spec, role)
+        try FencedHost.requirePeer(fenced, of: spec, role)
         let lock = try RunLock(id, host)
         // Once begun it is finished, whoever answers by then.
         let hasBegun = try CoordinatorJournal.history(id, in: host.database).declaresDead
@@ -18,26 +18,16 @@ extension MigrationRunner {
             Console.result(ReportOutput.text(try MigrationReports(host: host).report(id)))
             return .done
         }
-        if !hasBegun { try await PeerSilence.require(of: fenced, from: host, for: id) }
+        if !hasBegun { try await FencedHost.requireSilence(of: fenced, from: host, for: id) }
         let cause = Failure(
             .unreachable, "\(fenced) was declared dead", why: "the operator said so with 'migration resolve --fenced'")
         let status =
             switch role {
             case .source: try await drive(spec, event: .peerFenced(cause), lock)
-            case .target: try await resolveHere(spec, because: cause)
+            case .target: try await resolveHere(spec, because: cause, lock)
             }
         // Going back to the source is what was asked for then.
         return status == .rolledBack ? .done : status
-    }
-
-    private func requirePeer(_ fenced: HostName, _ spec: MigrationSpec, _ role: Role) throws {
-        let peer = spec.endpoint(role.peer).name
-        guard fenced == peer else {
-            throw Failure(
-                .refused, "\(fenced) is not the other host of migration \(spec.id)",
-                why: "this host is its \(role.rawValue), its \(role.peer.rawValue) is \(peer)",
-                remedy: "if \(peer) is lost for good, give it: --fenced \(peer)")
-        }
     }
 
     private func ended(_ id: MigrationID) -> Failure {
@@ -46,7 +36,9 @@ extension MigrationRunner {
             remedy: "see 'xenlvs migration status \(id)'")
     }
 
-    private func resolveHere(_ spec: MigrationSpec, because cause: Failure) async throws -> ExitStatus {
+    private func resolveHere(
+        _ spec: MigrationSpec, because cause: Failure, _ lock: borrowing RunLock
+    ) async throws -> ExitStatus {
         let signals = SignalWatch { Console.say("interrupted, but there is no way back: finishing") }
         defer { signals.stop() }
         let end = try await showingProgress { report in

@@ -74,7 +74,7 @@ private struct LateSource {
 
     /// The source's operator resumes or aborts at every stop, until there is an end.
     private mutating func comeBack(_ node: Node) {
-        guard seen.insert(node).inserted, complaints.count < 5 else { return }
+        guard seen.insert(node).inserted, complaints.count < 1000 else { return }
         var hasEnded = false
         for event in [MigrationMachine.Event.resumed, .abortRequested] {
             var next = node

@@ -110,10 +110,20 @@ struct ResolutionTests {
         #expect(!isUncompared([.attachedAgain, compared(4096), compared(0)]))
     }
 
+    @Test("Only the other host of a migration can be called dead")
+    func peer() throws {
+        let spec = try OutlineTests.facts().spec
+        try FencedHost.requirePeer(try HostName("nodeb"), of: spec, .source)
+        try FencedHost.requirePeer(try HostName("nodea"), of: spec, .target)
+        for (name, role) in [("nodea", Role.source), ("nodeb", .target), ("nodec", .source)] {
+            #expect(throws: Failure.self) { try FencedHost.requirePeer(try HostName(name), of: spec, role) }
+        }
+    }
+
     @Test("A host that lets nobody in is not dead; one that nothing is heard of may be")
     func signs() {
         func sign(_ code: Failure.Code, _ why: String) -> String? {
-            PeerSilence.sign(of: Failure(code, "the connection is lost", why: why))
+            FencedHost.sign(of: Failure(code, "the connection is lost", why: why))
         }
         #expect(sign(.unreachable, "ssh: connect to host nodeb port 22: Connection timed out") == nil)
         #expect(sign(.unreachable, "ssh: connect to host nodeb port 22: No route to host") == nil)

@@ -2,12 +2,23 @@ import HostModel
 import Hosts
 import Migration
 
-/// Whether a host that an operator calls dead keeps silent.
-public enum PeerSilence {
+/// Looks at the host that an operator calls dead before that is believed.
+public enum FencedHost {
     private static let limit = Duration.seconds(20)
 
+    /// Throws `.refused` where `host` is not the other one of the migration.
+    public static func requirePeer(_ host: HostName, of spec: MigrationSpec, _ role: Role) throws {
+        let peer = spec.endpoint(role.peer).name
+        guard host == peer else {
+            throw Failure(
+                .refused, "\(host) is not the other host of migration \(spec.id)",
+                why: "this host is its \(role.rawValue), its \(role.peer.rawValue) is \(peer)",
+                remedy: "if \(peer) is lost for good, give it: --fenced \(peer)")
+        }
+    }
+
     /// Throws `.refused` where the host answers over ssh after all, if only to say that it lets nobody in.
-    public static func require(of name: HostName, from host: HostContext, for id: MigrationID) async throws {
+    public static func requireSilence(of name: HostName, from host: HostContext, for id: MigrationID) async throws {
         let answer: String
         do {
             let connection = try AgentConnection(to: name, activity: host.activity)
