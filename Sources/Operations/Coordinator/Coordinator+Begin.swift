@@ -46,7 +46,7 @@ extension Coordinator {
         if journal.machine.isCommitted || journal.hasDeclaredTargetDead { return nil }
         if case .finished = journal.machine.state { return nil }
         let update = mirrorUpdate()
-        do { _ = try await target.ask(.mirror(update), limit: .seconds(15)) } catch {
+        do { _ = try await target.ask(.mirror(update), limit: .seconds(30)) } catch {
             journal.returnUnmirrored(update.events)
             let failure = Failure(error, doing: "cannot ask \(spec.target.name)")
             if failure.code == .busy { throw failure }
