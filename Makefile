@@ -28,7 +28,7 @@ SOURCES := $(shell find Sources Package.swift -type f)
 SCRIPTS = $(shell grep --recursive --files-with-matches --extended-regexp '^\#!/bin/(ba)?sh' .ci packaging Tests/Lab)
 
 .PHONY: build test unit scenarios lint format deps deps-build deps-unit deps-lint deps-lab deps-deb debug debug-tests \
-	node-binary image lab-up lab-ssh lab-down demo bench-migration install deb deb-check clean help
+	node-binary image lab-up lab-ssh lab-down demo bench-migration fault-matrix soak install deb deb-check clean help
 
 build: $(BINARY) ## the release binary, with Swift's runtime linked in
 
@@ -80,6 +80,16 @@ demo: image debug node-binary ## watch a running guest move between two hosts
 # The release binary: what is measured is what is installed.
 bench-migration: image debug build ## measure xenlvs against the procedure typed by hand
 	XENLVS_BINARY=$(abspath $(BINARY)) .ci/with-lab $(LAB) bench-migration
+
+# All of it takes hours and writes the table that users read; a choice of cases writes it only if told to.
+fault-matrix: image debug node-binary ## break migrations at every place; CASES=N SEED=N, ONLY=CASE,CASE, WRITE=FILE
+	XENLVS_BINARY=$(abspath $(NODE_BINARY)) LAB_LIMIT=72h .ci/with-lab stdbuf -oL $(LAB) fault-matrix \
+	    $(if $(CASES),--cases $(CASES)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)') \
+	    $(addprefix --write ,$(or $(WRITE),$(if $(CASES)$(ONLY),,docs/reliability.md)))
+
+soak: image debug node-binary ## random migrations with random faults; MINUTES=N SEED=N
+	XENLVS_BINARY=$(abspath $(NODE_BINARY)) LAB_LIMIT=72h .ci/with-lab stdbuf -oL $(LAB) soak \
+	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 lab-up: image debug node-binary ## start two Xen hosts and put xenlvs on them; NODES="a b c" for three
 	$(LAB_RUN) up $(NODES)

@@ -71,12 +71,16 @@ let package = Package(
         .target(
             name: "ScenarioKit", dependencies: ["LabKit"], path: "Tests/Lab/ScenarioKit", swiftSettings: settings),
         .testTarget(
+            name: "ScenarioKitTests", dependencies: ["ScenarioKit"], path: "Tests/Lab/ScenarioKitTests",
+            swiftSettings: settings),
+        .testTarget(
             name: "ScenarioTests", dependencies: ["LabKit", "ScenarioKit"], path: "Tests/Lab/Scenarios",
             swiftSettings: settings),
         .testTarget(
             name: "OperationsTests",
             dependencies: [
                 "Operations", "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration", "Reporting",
+                "ImageStream",
             ], exclude: ["Fixtures"], swiftSettings: settings),
         .testTarget(name: "CommandLineTests", dependencies: ["xenlvs", "HostModel"], swiftSettings: settings),
         .testTarget(name: "HostModelTests", dependencies: ["HostModel"], swiftSettings: settings),

@@ -23,7 +23,8 @@ public enum VirtualDevice {
         let rest = name.dropFirst(prefix.count)
         let letters = rest.prefix { ("a"..."z").contains($0) }
         let digits = rest[letters.endIndex...]
-        guard !letters.isEmpty, letters.count <= 5 else { return nil }
+        // Counted in bytes: a letter with marks on it is one character of any length.
+        guard !letters.isEmpty, letters.utf8.count <= 5 else { return nil }
         let disk = letters.utf8.reduce(0) { $0 * 26 + Int($1 - UInt8(ascii: "a")) + 1 } - 1
         guard disk < disks else { return nil }
         if digits.isEmpty { return (disk, 0) }

@@ -15,7 +15,7 @@ public struct ByteCount: Hashable, Comparable, Sendable, Codable, CustomStringCo
     /// Whole 512-byte sectors that the size covers.
     public var sectors: Int64 { bytes / 512 }
 
-    /// Parses `10G`, `512M`, `1048576`; nil for anything else, for zero, and for a size that overflows.
+    /// Parses `10G`, `512M`, `1048576`; nil for anything else, for zero, and for more than 1 EiB.
     public init?(parsing text: String) {
         var digits = text[...]
         var shift: Int64 = 0
@@ -27,7 +27,7 @@ public struct ByteCount: Hashable, Comparable, Sendable, Codable, CustomStringCo
             return nil
         }
         let (scaled, overflow) = value.multipliedReportingOverflow(by: Int64(1) << shift)
-        guard !overflow, scaled > 0 else { return nil }
+        guard !overflow, scaled > 0, scaled <= Self.largestEncoded.bytes else { return nil }
         self.init(scaled)
     }
 
@@ -49,12 +49,18 @@ public struct ByteCount: Hashable, Comparable, Sendable, Codable, CustomStringCo
             divisor <<= 10
             unit += 1
         }
-        let tenths = (bytes * 10 + divisor / 2) / divisor
+        // Whole units and the rest apart: ten times all of it need not fit into 64 bits.
+        let tenths = bytes / divisor * 10 + (bytes % divisor * 10 + divisor / 2) / divisor
         return tenths % 10 == 0 ? "\(tenths / 10) \(units[unit])" : "\(tenths / 10).\(abs(tenths % 10)) \(units[unit])"
     }
 
+    /// The largest size that is read from another host or the journal: 1 EiB, so that sums of some of them fit.
+    public static let largestEncoded = ByteCount(1 << 60)
+
+    /// - Throws: `.usage` for a size below zero or above ``largestEncoded``.
     public init(from decoder: any Decoder) throws {
         bytes = try decoder.singleValueContainer().decode(Int64.self)
+        guard bytes >= 0, self <= Self.largestEncoded else { throw Failure(.usage, "\(bytes) is not a size in bytes") }
     }
 
     public func encode(to encoder: any Encoder) throws {

@@ -52,6 +52,23 @@ public struct Failure: Error, Sendable, Hashable, Codable, CustomStringConvertib
         self.causes = causes
     }
 
+    /// The longest text that is taken from another host, in characters.
+    private static let longestText = 4096
+
+    private enum CodingKeys: CodingKey { case code, what, host, why, remedy, causes }
+
+    /// Reads a failure of another host or of the journal. Texts that are too long are cut.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        func text(_ key: CodingKeys) throws -> String? {
+            try values.decodeIfPresent(String.self, forKey: key).map { String($0.prefix(Self.longestText)) }
+        }
+        code = try values.decode(Code.self, forKey: .code)
+        what = String(try values.decode(String.self, forKey: .what).prefix(Self.longestText))
+        (host, why, remedy) = (try text(.host), try text(.why), try text(.remedy))
+        causes = try values.decode([Failure].self, forKey: .causes)
+    }
+
     /// One line: `nodeb: cannot attach DRBD over vg0/web1: the device is held by device-mapper (remedy …)`.
     public var description: String {
         var text = host.map { "\($0): \(what)" } ?? what

@@ -194,15 +194,16 @@ public struct LineBuffer {
     public mutating func next(from channel: BoundedIO, longest: Int, limit: Duration) throws -> String? {
         var searched = 0
         while true {
-            if let newline = pending[searched...].firstIndex(of: UInt8(ascii: "\n")) {
+            let newline = pending[searched...].firstIndex(of: UInt8(ascii: "\n"))
+            if (newline ?? pending.count) > longest {
+                throw Failure(.failed, "\(channel.purpose) sent a line of more than \(longest) bytes")
+            }
+            if let newline {
                 let line = String(decoding: pending[..<newline], as: UTF8.self)
                 pending.removeSubrange(...newline)
                 return line
             }
             searched = pending.count
-            if searched > longest {
-                throw Failure(.failed, "\(channel.purpose) sent a line of more than \(longest) bytes")
-            }
             // A line without its newline is one that was cut off: it is never taken for a whole one.
             if isAtEnd { return nil }
             var buffer = [UInt8](repeating: 0, count: 65_536)

@@ -10,7 +10,7 @@ public struct FileLock: ~Copyable, Sendable {
 
     /// Takes the lock at `path` at once. Throws `.busy`, naming `purpose`, where another process holds it.
     public init(path: String, purpose: String) throws {
-        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        let descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard descriptor >= 0 else {
             throw Failure(.failed, "cannot open the lock file \(path)", why: String(cString: strerror(errno)))
         }

@@ -162,10 +162,6 @@ extension StateDatabase {
     }
 
     /// Adds events to a migration's history. An event that is there already, by its sequence number, is left alone.
-    public func append(_ events: [(sequence: Int, body: String)], to id: String) throws {
-        try write { try Self.append(events, to: id, in: $0) }
-    }
-
     private static func append(
         _ events: [(sequence: Int, body: String)], to id: String, in database: Database
     ) throws {
@@ -182,6 +178,15 @@ extension StateDatabase {
             try Row.fetchAll(
                 database, sql: "SELECT sequence, body FROM event WHERE migration = ? ORDER BY sequence", arguments: [id]
             ).map { ($0["sequence"], $0["body"]) }
+        }
+    }
+
+    /// Bytes of a migration's history.
+    public func historyLength(of id: String) throws -> Int {
+        try read { database in
+            try Int.fetchOne(
+                database, sql: "SELECT sum(length(CAST(body AS BLOB))) FROM event WHERE migration = ?", arguments: [id])
+                ?? 0
         }
     }
 

@@ -17,14 +17,13 @@ public final class StateDatabase: Sendable {
     public init(path: String) throws {
         self.path = path
         do {
-            try Self.prepareDirectory(of: path)
+            try Self.prepare(path)
             var configuration = GRDB.Configuration()
             configuration.journalMode = .wal
             // Two processes of this host may write at once: different migrations, or an agent beside a coordinator.
             configuration.busyMode = .timeout(10)
             configuration.prepareDatabase { try $0.execute(sql: "PRAGMA synchronous = FULL") }
             queue = try DatabaseQueue(path: path, configuration: configuration)
-            chmod(path, 0o600)
             try queue.read { database in
                 let verdict = try String.fetchOne(database, sql: "PRAGMA quick_check(1)") ?? "no answer"
                 guard verdict == "ok" else { throw Self.damaged(path, verdict) }
@@ -35,16 +34,21 @@ public final class StateDatabase: Sendable {
         }
     }
 
-    private static func prepareDirectory(of path: String) throws {
+    private static func prepare(_ path: String) throws {
         let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
-        if mkdir(directory, 0o700) != 0, errno != EEXIST {
-            throw Failure(.failed, "cannot create \(directory)", why: String(cString: strerror(errno)))
-        }
-        let created = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
-        guard created >= 0 else {
+        try PrivateDirectory.prepare(directory)
+        let file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard file >= 0 else {
             throw Failure(.failed, "cannot open \(path)", why: String(cString: strerror(errno)))
         }
-        close(created)
+        defer { close(file) }
+        // Before SQLite opens it: its other files get the mode of this one (findCreateFileMode, os_unix.c).
+        guard fchmod(file, 0o600) == 0 else {
+            throw Failure(.failed, "cannot protect \(path)", why: String(cString: strerror(errno)))
+        }
+        for suffix in ["-wal", "-shm"] where chmod(path + suffix, 0o600) != 0 && errno != ENOENT {
+            throw Failure(.failed, "cannot protect \(path)\(suffix)", why: String(cString: strerror(errno)))
+        }
     }
 
     /// An error of SQLite as a failure with a remedy.

@@ -41,4 +41,52 @@ public struct MigrationEvent: Sendable, Codable, Equatable {
         self.time = time
         self.kind = kind
     }
+
+    private enum CodingKeys: CodingKey { case sequence, time, kind }
+
+    /// Reads an event of the journal, or of another host's. Throws `.usage` for numbers that no history has: sums of them
+    /// are made for the report.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        sequence = try values.decode(Int.self, forKey: .sequence)
+        time = try values.decode(Int64.self, forKey: .time)
+        kind = try values.decode(Kind.self, forKey: .kind).bounded()
+        guard (1...1 << 30).contains(sequence), (0...Self.lastTime).contains(time) else {
+            throw Failure(.usage, "an event with the number \(sequence) at \(time) is none of a migration's history")
+        }
+    }
+
+    /// The end of the year 9999.
+    private static let lastTime: Int64 = 253_402_300_799_999
+}
+
+extension MigrationEvent.Kind {
+    /// Ten years.
+    private static let longestTime: Int64 = 315_360_000_000
+    private static let longestText = 4096
+
+    /// The same with its texts cut. Throws `.usage` for a length of time that cannot be.
+    fileprivate func bounded() throws(Failure) -> Self {
+        switch self {
+        case .synchronised(_, _, let milliseconds), .imageSent(_, _, _, let milliseconds): try Self.check(milliseconds)
+        case .accounted(let total, let own):
+            try Self.check(total)
+            try Self.check(own)
+        case .note(let text): return .note(String(text.prefix(Self.longestText)))
+        case .compared(let volume, let source, let target):
+            return .compared(
+                volume: volume, source: String(source.prefix(Self.longestText)),
+                target: String(target.prefix(Self.longestText)))
+        case .runBegan, .stepBegan, .stepEnded, .stepFailed, .freezeBegan, .freezeEnded, .verified, .attachedAgain,
+            .suspended, .finished, .declaredDead:
+            break
+        }
+        return self
+    }
+
+    private static func check(_ milliseconds: Int64) throws(Failure) {
+        guard (0...longestTime).contains(milliseconds) else {
+            throw Failure(.usage, "\(milliseconds) milliseconds are no length of a step")
+        }
+    }
 }

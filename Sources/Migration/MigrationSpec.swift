@@ -42,6 +42,18 @@ public struct Endpoint: Sendable, Codable, Equatable {
         self.name = name
         self.address = address
     }
+
+    private enum CodingKeys: CodingKey { case name, address }
+
+    /// - Throws: `.usage` for an address that no IPv4 or IPv6 one looks like; whether it is one, DRBD's part decides.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        name = try values.decode(HostName.self, forKey: .name)
+        address = try values.decode(String.self, forKey: .address)
+        guard !address.isEmpty, address.utf8.count < 46,
+            address.utf8.allSatisfy("0123456789abcdefABCDEF.:".utf8.contains)
+        else { throw Failure(.usage, "'\(address.prefix(100))' is not a numeric address") }
+    }
 }
 
 /// One disk of the migration: the same name and size on both hosts.
@@ -105,6 +117,29 @@ public struct MigrationSpec: Sendable, Codable, Equatable {
         self.verifies = verifies
         self.bandwidth = bandwidth
         self.removesSource = removesSource
+    }
+
+    private enum CodingKeys: CodingKey {
+        case id, domain, uuid, memory, source, target, volumes, plan, verifies, bandwidth, removesSource
+    }
+
+    /// Reads what another host sends, or the journal has. Throws `.usage` for what no migration can be.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        id = try values.decode(MigrationID.self, forKey: .id)
+        domain = try values.decode(DomainName.self, forKey: .domain)
+        uuid = try values.decode(String.self, forKey: .uuid)
+        memory = try values.decode(ByteCount.self, forKey: .memory)
+        source = try values.decode(Endpoint.self, forKey: .source)
+        target = try values.decode(Endpoint.self, forKey: .target)
+        volumes = try values.decode([VolumeSpec].self, forKey: .volumes)
+        plan = try values.decode(MigrationPlan.self, forKey: .plan)
+        verifies = try values.decode(Bool.self, forKey: .verifies)
+        bandwidth = try values.decodeIfPresent(ByteCount.self, forKey: .bandwidth)
+        removesSource = try values.decode(Bool.self, forKey: .removesSource)
+        if let why = objection {
+            throw Failure(.usage, "the description of migration \(id) cannot be right", why: why)
+        }
     }
 }
 

@@ -11,6 +11,8 @@ public struct HostContext: Sendable {
     public let paths: Paths
     public let configuration: HostConfiguration
     public let runner: any CommandRunner
+    /// Where a test wants this process to end.
+    let effects: EffectPoints
     public let activity: ActivityClock
     public let database: StateDatabase
     public let links: LinkDirectory
@@ -19,11 +21,20 @@ public struct HostContext: Sendable {
     public let name: HostName
 
     /// Opens the state of this host. Throws where the configuration or the journal cannot be read.
-    public init(paths: Paths = Paths(), trace: @escaping @Sendable (String) -> Void = { _ in }) throws {
+    ///
+    /// - Parameters:
+    ///   - runner: for tests; by default commands run on this host.
+    ///   - crashPoints: where a test wants this process to end.
+    public init(
+        paths: Paths = Paths(), runner: (any CommandRunner)? = nil, crashPoints: [CrashPoint] = [],
+        trace: @escaping @Sendable (String) -> Void = { _ in }
+    ) throws {
         self.paths = paths
         configuration = try HostConfiguration.load(paths.configuration)
         activity = ActivityClock()
-        runner = ProcessRunner(activity: activity, trace: trace)
+        effects = EffectPoints(crashPoints)
+        self.runner = EffectRunner(
+            runner: runner ?? ProcessRunner(activity: activity, trace: trace), effects: effects)
         database = try StateDatabase(path: paths.database)
         links = LinkDirectory(path: paths.links)
         images = SavedImages(directory: paths.images)

@@ -1,8 +1,8 @@
 /// Text from outside, fitted to a terminal: made harmless, measured in columns, cut, padded and wrapped.
-enum DisplayText {
+public enum DisplayText {
     /// `text` without anything that could steer a terminal or turn the reading direction of what follows: control
     /// characters, escape sequences' introducers and Unicode's bidirectional controls become U+FFFD, line ends a space.
-    static func sanitised(_ text: String) -> String {
+    public static func sanitised(_ text: String) -> String {
         var result = String.UnicodeScalarView()
         for scalar in text.unicodeScalars {
             if scalar == "\n" || scalar == "\r" || scalar == "\t" {
@@ -12,6 +12,12 @@ enum DisplayText {
             }
         }
         return String(result)
+    }
+
+    /// The same for a text of several lines, whose ends stay.
+    public static func sanitisedLines(_ text: String) -> String {
+        text.split(separator: "\n", omittingEmptySubsequences: false).map { sanitised(String($0)) }.joined(
+            separator: "\n")
     }
 
     private static func isHarmless(_ scalar: Unicode.Scalar) -> Bool {

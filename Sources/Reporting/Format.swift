@@ -42,7 +42,7 @@ public enum Format {
 
     /// Bytes per second; nil for a transfer that took no measurable time.
     public static func bytesPerSecond(bytes: Int64, milliseconds: Int64) -> Int64? {
-        milliseconds > 0 ? Int64(Double(bytes) * 1_000 / Double(milliseconds)) : nil
+        milliseconds > 0 ? Int64(min(Double(bytes) * 1_000 / Double(milliseconds), 0x1p62)) : nil
     }
 
     /// A share of 1 in per cent: `2.3 %`, from ten per cent on whole numbers.

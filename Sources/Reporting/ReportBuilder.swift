@@ -201,7 +201,9 @@ struct ReportBuilder {
 
     private mutating func addSync(_ name: VolumeName, _ copied: ByteCount, _ milliseconds: Int64, _ time: Int64) {
         update(name) { volume in
-            let bytes = (volume.sync?.copiedBytes ?? 0) + copied.bytes
+            // A history that another host has sent may add up to anything.
+            let sum = (volume.sync?.copiedBytes ?? 0).addingReportingOverflow(copied.bytes)
+            let bytes = sum.overflow ? .max : sum.partialValue
             let total = (volume.sync?.milliseconds ?? 0) + milliseconds
             volume.sync = MigrationReport.Sync(
                 copiedBytes: bytes, milliseconds: total,

@@ -19,13 +19,8 @@ public struct FilePool: Sendable {
     /// nothing, `.refused` where it is no directory or everybody can write to it.
     public init(_ directory: String) throws(Failure) {
         let what = "cannot use '\(directory)' as a directory pool"
-        let parts = directory.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
-        guard directory.hasPrefix("/"), !parts.contains(where: { $0.isEmpty || $0 == "." || $0 == ".." }),
-            !directory.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f })
-        else {
-            throw Failure(
-                .usage, what, why: "it is not an absolute path without '.', '..' and control characters",
-                remedy: "give the full path of a directory")
+        if let why = Self.objection(toPath: directory) {
+            throw Failure(.usage, what, why: why, remedy: "give the full path of a directory")
         }
         var status = stat()
         guard lstat(directory, &status) == 0 else { throw Failure.system(what) }
@@ -35,6 +30,15 @@ public struct FilePool: Sendable {
             throw Failure(.refused, what, why: "everybody can write to it", remedy: "chmod o-w \(directory)")
         }
         self.directory = directory
+    }
+
+    /// Why `directory` cannot be the path of a pool, or nil. Nothing is looked at.
+    public static func objection(toPath directory: String) -> String? {
+        let parts = directory.split(separator: "/", omittingEmptySubsequences: false).dropFirst()
+        guard directory.hasPrefix("/"), !parts.contains(where: { $0.isEmpty || $0 == "." || $0 == ".." }),
+            !directory.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f })
+        else { return "it is not an absolute path without '.', '..' and control characters" }
+        return directory.utf8.count > 1024 ? "it is longer than 1024 bytes" : nil
     }
 
     /// Where the file of a volume is or would be.

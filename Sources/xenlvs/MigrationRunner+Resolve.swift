@@ -12,7 +12,7 @@ extension MigrationRunner {
         try FencedHost.requirePeer(fenced, of: spec, role)
         let lock = try RunLock(id, host)
         // Once begun it is finished, whoever answers by then.
-        let hasBegun = try CoordinatorJournal.history(id, in: host.database).declaresDead
+        let hasBegun = try CoordinatorJournal.history(id, in: host.database).declaresDead(fenced)
         guard try host.database.migration(id.text).isOpen else {
             guard hasBegun else { throw ended(id) }
             Console.result(ReportOutput.text(try MigrationReports(host: host).report(id)))

@@ -134,7 +134,7 @@ struct RunLock: ~Copyable {
 
     /// One run of a migration; throws `.busy` where there is another.
     init(_ id: MigrationID, _ host: HostContext) throws {
-        try Self.makeDirectory(host)
+        try PrivateDirectory.prepare(host.paths.run)
         lock = try FileLock(path: "\(host.paths.run)/migration-\(id).lock", purpose: "migration \(id)")
     }
 
@@ -142,19 +142,13 @@ struct RunLock: ~Copyable {
 
     /// One start of a migration; waits for the others.
     static func start(_ host: HostContext) async throws -> RunLock {
-        try makeDirectory(host)
+        try PrivateDirectory.prepare(host.paths.run)
         return RunLock(
             try await .waiting(
                 path: "\(host.paths.run)/start.lock", purpose: "the start of another migration", limit: .seconds(120)))
     }
 
     consuming func release() {}
-
-    private static func makeDirectory(_ host: HostContext) throws {
-        if mkdir(host.paths.run, 0o700) != 0, errno != EEXIST {
-            throw Failure(.failed, "cannot create \(host.paths.run)", why: String(cString: strerror(errno)))
-        }
-    }
 }
 
 /// Turns SIGINT and SIGTERM into a request.

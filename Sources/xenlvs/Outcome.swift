@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import HostModel
+import Reporting
 
 /// The exit codes of the command line; a contract, see the man page.
 enum ExitStatus: Int32 {
@@ -31,7 +32,9 @@ extension Failure.Code {
 
 /// Standard output is for results, standard error for everything else.
 enum Console {
-    static func say(_ text: String) { write(text + "\n", to: STDERR_FILENO) }
+    /// Other hosts, programs and guests have a part in what is said here: nothing of it may steer the terminal.
+    static func say(_ text: String) { write(DisplayText.sanitisedLines(text) + "\n", to: STDERR_FILENO) }
+
     static func result(_ text: String) { write(text.hasSuffix("\n") ? text : text + "\n", to: STDOUT_FILENO) }
 
     /// Writes all of `text`; a reader that has gone away is no reason to stop what is under way.

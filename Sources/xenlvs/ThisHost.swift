@@ -15,6 +15,7 @@ enum ThisHost {
                 state: root + paths.state, run: root + paths.run, links: root + paths.links,
                 configuration: root + paths.configuration)
         }
-        return try HostContext(paths: paths, trace: trace)
+        let crashPoints = try CrashPoint.inEnvironment(ProcessEnvironment.variables)
+        return try HostContext(paths: paths, crashPoints: crashPoints, trace: trace)
     }
 }

@@ -18,11 +18,12 @@ enum Product {
     }()
 
     /// Runs it as an operator would, with `root` before each of its own paths.
-    static func run(_ arguments: [String], root: Root) throws -> Run {
+    static func run(_ arguments: [String], root: Root, environment: [String: String] = [:]) throws -> Run {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: path)
         process.arguments = arguments
         process.environment = ["XENLVS_ROOT": root.path, "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "COLUMNS": "100"]
+            .merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         // Files, unlike pipes, never fill up.
         let (output, errors) = (root.path + "/stdout", root.path + "/stderr")

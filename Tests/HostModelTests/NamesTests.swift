@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 
 @testable import HostModel
@@ -48,6 +49,50 @@ struct ByteCountTests {
         #expect(ByteCount.mebibytes(256).description == "256 MiB")
         #expect(ByteCount.mebibytes(1536).description == "1.5 GiB")
         #expect(ByteCount(100).description == "100 B")
+    }
+}
+
+@Suite("Values from another host")
+struct HostileValueTests {
+    private func decode<Value: Decodable>(_ type: Value.Type, _ json: String) throws -> Value {
+        try JSONDecoder().decode(type, from: Data(json.utf8))
+    }
+
+    @Test("A size below zero or beyond all devices is none, and any size can be printed")
+    func sizes() throws {
+        for json in [
+            "-1", "9223372036854775807", "-9223372036854775808", "1152921504606846977", "1e30", "null", "\"1\"",
+        ] {
+            #expect(throws: (any Error).self) { try decode(ByteCount.self, json) }
+        }
+        #expect(try decode(ByteCount.self, "1152921504606846976") == .largestEncoded)
+        #expect(ByteCount(.max).description == "8388608 TiB")
+        #expect(ByteCount(.min).description == "-8388608 TiB")
+        #expect(ByteCount(parsing: "8388607T") == nil)
+    }
+
+    @Test("A failure's texts are cut")
+    func failure() throws {
+        let long = String(repeating: "x", count: 100_000)
+        let json = """
+            {"code": "failed", "what": "\(long)", "why": "\(long)", "causes": [{"code": "refused", "what": "\(long)", \
+            "causes": []}]}
+            """
+        let failure = try decode(Failure.self, json)
+        #expect(failure.what.count == 4096)
+        #expect(failure.why?.count == 4096)
+        #expect(failure.causes.first?.what.count == 4096)
+        let plain = Failure(.busy, "a", host: "h", why: "b", remedy: "c", causes: [Failure(.failed, "d")])
+        #expect(try JSONDecoder().decode(Failure.self, from: JSONEncoder().encode(plain)) == plain)
+    }
+
+    @Test(
+        "A name cannot come in unchecked", arguments: ["../x", "-x", "--config", "a b", "", "a/b", "a\\nb", "\\u0000"])
+    func names(_ text: String) {
+        #expect(throws: (any Error).self) { try decode(VolumeName.self, "\"\(text)\"") }
+        #expect(throws: (any Error).self) { try decode(DomainName.self, "\"\(text)\"") }
+        #expect(throws: (any Error).self) { try decode(HostName.self, "\"\(text)\"") }
+        #expect(throws: (any Error).self) { try decode(VolumeGroupName.self, "\"\(text)\"") }
     }
 }
 

@@ -1,4 +1,4 @@
-import FoundationEssentials
+import Foundation
 import HostModel
 import Testing
 
@@ -39,6 +39,18 @@ struct FilesAndFindingsTests {
             try FileManager.default.createSymbolicLink(atPath: path, withDestinationPath: directory + "/else")
             #expect(throws: Failure.self) { try ConfigurationFile.write("x", to: path, replacing: true) }
             #expect(!FileManager.default.fileExists(atPath: directory + "/else"))
+        }
+    }
+
+    @Test("The journal's files are 0600 while it is open")
+    func journal() throws {
+        let target = try TargetHost()
+        let directory = target.root + "/state"
+        let files = try FileManager.default.contentsOfDirectory(atPath: directory).filter { $0.hasPrefix("state.db") }
+        #expect(files.sorted() == ["state.db", "state.db-shm", "state.db-wal"])
+        for file in files {
+            let attributes = try FileManager.default.attributesOfItem(atPath: "\(directory)/\(file)")
+            #expect((attributes[.posixPermissions] as? NSNumber)?.intValue == 0o600)
         }
     }
 

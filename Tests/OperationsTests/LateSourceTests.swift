@@ -23,7 +23,9 @@ final class LateSourceTests {
             paths: Paths(
                 state: root + "/state", run: root + "/run", links: root + "/links", configuration: root + "/x.yaml"))
         worker = HostWorker(host: host, version: "test")
-        spec = try OutlineTests.facts().spec
+        var spec = try OutlineTests.facts().spec
+        spec.uuid = "6f1c0a52-7b1e-4f0e-9d39-0f4f6f6f2a11"
+        self.spec = spec
         let machine = try JSONText.encode(MigrationMachine(plan: spec.plan))
         try host.database.insert(
             MigrationRecord(
@@ -99,7 +101,7 @@ final class LateSourceTests {
         #expect(report.domainRunsOn == nil)
         #expect(report.notes.map(\.text) == ["nodea was declared dead by the operator"])
         #expect(try !host.database.migration(spec.id.text).isOpen)
-        #expect(try CoordinatorJournal.history(spec.id, in: host.database).declaresDead)
+        #expect(try CoordinatorJournal.history(spec.id, in: host.database).declaresDead(spec.source.name))
     }
 
     @Test("A decision is taken back only where no image can be restored any more")

@@ -1,5 +1,6 @@
 import Foundation
 import HostModel
+import Hosts
 import Migration
 import Testing
 
@@ -123,6 +124,75 @@ struct SavedImagesTests {
             #expect(read == "0123456789ABCDEABCDE")
             #expect(file.position == 20)
             #expect(throws: Failure.self) { try file.next(1) { _ in } }
+        }
+    }
+}
+
+@Suite("Left-over images")
+struct LeftOverImageTests {
+    /// Hours after a crash: images of an open migration, of one that has ended, of one that nobody knows, and something else.
+    @Test("Doctor names each with its path, size, migration and what to do, and none of an open migration")
+    func findings() throws {
+        let target = try TargetHost()
+        try target.begin(try TargetHost.spec())
+        try target.take(
+            try TargetHost.spec(domain: "web2", id: "web2-20261121-0002", volume: "web2", number: 8), .target,
+            isOpen: false)
+        let images = target.host.images
+        func make(_ id: String, _ purpose: SavedImages.Purpose) throws -> String {
+            let path = try images.create(try MigrationID(id), purpose)
+            try Data(repeating: 7, count: 2048).write(to: URL(fileURLWithPath: path))
+            return path
+        }
+        _ = try make("web1-20261121-0001", .received)
+        #expect(try Housekeeping(host: target.host).imageFindings().map(\.severity) == [.fine])
+        let ended = try make("web2-20261121-0002", .handOver)
+        // It begins as the open migration's files do.
+        let unknown = try make("web1-20261121-0001.1.x-20261121-0003", .base)
+        let old = images.directory + "/web2-20261121-0002.3.01234567.image"
+        try Data().write(to: URL(fileURLWithPath: old))
+        chmod(old, 0o644)
+        try Data().write(to: URL(fileURLWithPath: images.directory + "/core"))
+        chmod(images.directory + "/core", 0o600)
+        let findings = try Housekeeping(host: target.host).imageFindings()
+        #expect(findings.count == 5)
+        #expect(findings.allSatisfy { $0.severity == .warning && $0.host == "nodeb" })
+        func finding(_ path: String) throws -> Finding {
+            try #require(findings.first { $0.what.contains("\(path) (") })
+        }
+        #expect(try finding(ended).what.contains("(2 KiB) is left over"))
+        #expect(try finding(ended).why?.contains("web2-20261121-0002 of web2, which has ended") == true)
+        #expect(try finding(ended).remedy == "see with 'xl list' that the guest runs, then remove it: rm \(ended)")
+        #expect(try finding(unknown).why?.contains("of which this host has no record") == true)
+        #expect(try finding(old).remedy == "remove it: rm \(old)")
+        #expect(findings.last?.what == "others than root may read the saved image \(old)")
+    }
+
+    @Test("Of a migration whose name begins another's, only its own images go")
+    func prefix() throws {
+        let target = try TargetHost()
+        let images = target.host.images
+        let other = try images.create(try MigrationID("web.1.example-20261121-0001"), .handOver)
+        let own = try images.create(try MigrationID("web"), .handOver)
+        #expect(try images.removeAll(try MigrationID("web")).count == 1)
+        #expect(FileManager.default.fileExists(atPath: other))
+        #expect(!FileManager.default.fileExists(atPath: own))
+    }
+
+    @Test(
+        "A file name is taken apart from its end",
+        arguments: [
+            ("web1-20261121-0001.2.zst.01234567.image", SavedImages.Purpose.received, false),
+            ("a.1.b-20261121-0001.back.01234567.image.spent", .rollback, true),
+            ("web1-20261121-0001.1.01234567.image.spent.new", .substitution, true),
+        ])
+    func name(_ text: String, _ purpose: SavedImages.Purpose, _ isSpent: Bool) throws {
+        let name = try #require(ImageFileName(text))
+        #expect(name.purpose == purpose)
+        #expect(name.isSpent == isSpent)
+        #expect(name.migration.text.hasSuffix("-20261121-0001"))
+        for odd in ["", "x", text + "x", "." + text.dropFirst(text.count - 6), text.replacing(".01234567", with: "")] {
+            #expect(ImageFileName(odd) == nil)
         }
     }
 }

@@ -39,8 +39,9 @@ public final class AgentConnection: Sendable {
         let started = ContinuousClock.now
         let line = try await activity.during { try await send(request, limit: limit) }
         // The agent's own time counts as ours, wherever it was spent.
-        let own = max(0, line.totalMilliseconds - line.activeMilliseconds)
-        activity.subtract(.milliseconds(own), notMoreThan: started.duration(to: .now))
+        let own = line.totalMilliseconds.subtractingReportingOverflow(line.activeMilliseconds)
+        activity.subtract(
+            .milliseconds(own.overflow ? 0 : max(0, own.partialValue)), notMoreThan: started.duration(to: .now))
         if case .failed(let failure) = line.reply { throw failure.on(host.text) }
         return line.reply
     }

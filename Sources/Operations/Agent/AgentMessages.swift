@@ -97,6 +97,18 @@ public struct StepResult: Sendable, Codable {
         self.foundSaved = foundSaved
         self.imageSize = imageSize
     }
+
+    private enum CodingKeys: CodingKey { case notes, imageSize, freezeBegan, freezeEnded, foundSaved }
+
+    /// Reads what another host says. Notes go into the journal: more of them than a step has to say are left out.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        notes = try values.decode([String].self, forKey: .notes).prefix(256).map { String($0.prefix(4096)) }
+        imageSize = try values.decodeIfPresent(ByteCount.self, forKey: .imageSize)
+        freezeBegan = try values.decodeIfPresent(HostMoment.self, forKey: .freezeBegan)
+        freezeEnded = try values.decodeIfPresent(HostMoment.self, forKey: .freezeEnded)
+        foundSaved = try values.decode(Bool.self, forKey: .foundSaved)
+    }
 }
 
 /// A moment on the host that performs a step. It crosses the wire as the time that has passed since, because the hosts' clocks

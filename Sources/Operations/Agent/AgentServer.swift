@@ -5,20 +5,33 @@ import ImageStream
 /// The agent's side of a connection: requests from standard input, one at a time, replies to standard output.
 public struct AgentServer: Sendable {
     private let worker: HostWorker
-    private let input = BoundedIO(descriptor: 0, purpose: "the agent's input")
-    private let output = BoundedIO(descriptor: 1, purpose: "the agent's output")
+    private let input: BoundedIO
+    private let output: BoundedIO
 
-    public init(worker: HostWorker) { self.worker = worker }
+    /// - Parameters: the descriptors are for tests.
+    public init(worker: HostWorker, input: Int32 = 0, output: Int32 = 1) {
+        self.worker = worker
+        self.input = BoundedIO(descriptor: input, purpose: "the agent's input")
+        self.output = BoundedIO(descriptor: output, purpose: "the agent's output")
+    }
 
-    /// Serves until the input ends. A line that is no request ends the connection.
+    /// Serves until the input ends. A line that is no request is answered with what is wrong with it where it has a number,
+    /// and ends the connection.
     public func run() async throws {
         let lines = LineReader(input)
-        var greeted = false
+        var session = AgentSession(worker: worker)
         while let line = try await lines.next(longest: AgentProtocol.longestLine) {
-            let message = try JSONText.decode(RequestLine.self, from: line, what: "a request")
+            let message: RequestLine
+            do { message = try JSONText.decode(RequestLine.self, from: line, what: "a request") } catch {
+                let failure = Failure(error, doing: "cannot read a request").on(worker.host.name.text)
+                if let id = try? JSONText.decode(RequestNumber.self, from: line, what: "a request").id {
+                    try send(ReplyLine(id: id, reply: .failed(failure), totalMilliseconds: 0, activeMilliseconds: 0))
+                }
+                throw failure
+            }
             let started = ContinuousClock.now
             let before = worker.host.activity.total
-            let reply = await answer(message.request, greeted: &greeted)
+            let reply = await answer(message.request, &session)
             let active = worker.host.activity.total - before
             try send(
                 ReplyLine(
@@ -28,15 +41,8 @@ public struct AgentServer: Sendable {
         }
     }
 
-    private func answer(_ request: HostRequest, greeted: inout Bool) async -> HostReply {
-        do {
-            if case .hello = request {
-                greeted = true
-            } else if !greeted {
-                throw Failure(.refused, "the agent was not greeted first")
-            }
-            return try await worker.handle(request)
-        } catch {
+    private func answer(_ request: HostRequest, _ session: inout AgentSession) async -> HostReply {
+        do { return try await session.answer(request) } catch {
             return .failed(Failure(error, doing: "the agent failed").on(worker.host.name.text))
         }
     }
@@ -45,6 +51,9 @@ public struct AgentServer: Sendable {
         try output.write(Array((try JSONText.encode(reply) + "\n").utf8), limit: .seconds(30))
     }
 }
+
+/// The part of a request that tells which answer is whose.
+private struct RequestNumber: Decodable { var id: Int }
 
 extension Duration {
     /// Whole milliseconds.

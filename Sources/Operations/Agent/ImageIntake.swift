@@ -10,19 +10,24 @@ final class ImageIntake: Sendable {
         let decompressor: ZstandardDecompressor
         let decoder: DeltaDecoder
         var holder = TailHolder(size: SavedImage.heldBackTail)
+        var scrutiny: ImageScrutiny
         var size: Int64 = 0
+        var packed: Int64 = 0
         var isComplete = false
     }
 
     private let state: Mutex<State>
     private let file: BoundedIO
     private let restore: BoundedIO
+    private let longest: Int64
     private static let limit = Duration.seconds(120)
 
-    init(path: String, base: PageBase?, restore: BoundedIO) throws {
+    init(path: String, base: PageBase?, restore: BoundedIO, _ scrutiny: ImageScrutiny) throws {
         file = try BoundedIO(appendingTo: path, purpose: "the received image \(path)")
         self.restore = restore
-        state = Mutex(State(decompressor: try ZstandardDecompressor(), decoder: DeltaDecoder(base: base)))
+        longest = scrutiny.longest
+        state = Mutex(
+            State(decompressor: try ZstandardDecompressor(), decoder: DeltaDecoder(base: base), scrutiny: scrutiny))
     }
 
     deinit { file.close() }
@@ -36,13 +41,18 @@ final class ImageIntake: Sendable {
             switch frame {
             case .begin: throw Failure(.refused, "the image channel carries a second header")
             case .data(let bytes):
+                state.packed += Int64(bytes.count)
+                try checkLength(state.packed)
                 try file.write(bytes, limit: Self.limit)
                 let decoder = state.decoder
                 try bytes.withUnsafeBytes { packed in
                     try state.decompressor.decompress(packed) { list in
                         try decoder.decode(list) { plain in
                             state.size += Int64(plain.count)
-                            try state.holder.pass(plain) { try restore.write($0, limit: Self.limit) }
+                            try checkLength(state.size)
+                            try state.scrutiny.pass(plain) { seen in
+                                try state.holder.pass(seen) { try restore.write($0, limit: Self.limit) }
+                            }
                         }
                     }
                 }
@@ -59,6 +69,14 @@ final class ImageIntake: Sendable {
             case .keepAlive: break
             }
             return false
+        }
+    }
+
+    private func checkLength(_ length: Int64) throws(Failure) {
+        guard length <= longest else {
+            throw Failure(
+                .refused, "the image is longer than its guest's memory can make it",
+                why: "\(longest) bytes are expected")
         }
     }
 

@@ -40,17 +40,24 @@ public enum ReceiverEvent: Sendable, Codable, Equatable {
 public struct ImageReceiver: Sendable {
     private let worker: HostWorker
     private var host: HostContext { worker.host }
-    private let input = BoundedIO(descriptor: 0, purpose: "the image channel")
-    private let output = BoundedIO(descriptor: 1, purpose: "the image channel")
+    private let input: BoundedIO
+    private let output: BoundedIO
     /// The source sends a sign of life every few seconds.
     private static let silence = Duration.seconds(30)
 
-    public init(worker: HostWorker) { self.worker = worker }
+    /// - Parameters: the descriptors are for tests.
+    public init(worker: HostWorker, input: Int32 = 0, output: Int32 = 1) {
+        self.worker = worker
+        self.input = BoundedIO(descriptor: input, purpose: "the image channel")
+        self.output = BoundedIO(descriptor: output, purpose: "the image channel")
+    }
 
     /// Receives one image.
     public func run() async {
         do {
             let header = try await readHeader()
+            // Before anything is locked, and again when it is this one's turn.
+            _ = try check(header)
             // The receiver of a run that died ends when it notices.
             try await HostTurn.take(.image, of: header.id, on: host, limit: .seconds(45)) {
                 let spec = try await begin(header)
@@ -75,11 +82,26 @@ public struct ImageReceiver: Sendable {
     }
 
     private func begin(_ header: ImageHeader) async throws -> MigrationSpec {
-        let spec = try worker.checkedSpec(of: header.id, epoch: header.epoch, role: .target)
+        let spec = try check(header)
+        _ = try worker.checkedSpec(of: header.id, epoch: header.epoch, role: .target)
         guard try await worker.observe(spec) == .absent else {
             throw Failure(.refused, "cannot receive the image", why: "a domain \(spec.domain) exists here already")
         }
         return spec
+    }
+
+    /// Only into a migration that was taken in here, has its volumes, and is not decided: afterwards the image that is kept
+    /// may be the only one.
+    private func check(_ header: ImageHeader) throws -> MigrationSpec {
+        try RequestLimits.check(epoch: header.epoch)
+        let migration = try worker.recorded(header.id)
+        guard migration.role == .target else {
+            throw Failure(.refused, "this host is the \(migration.role.rawValue) of migration \(header.id)")
+        }
+        try worker.restriction?.check(migration.spec)
+        try worker.checkTiming(.finishRestore, migration)
+        try worker.requireOwnVolumes(migration)
+        return migration.spec
     }
 
     /// Stores an earlier image of the guest, from which the next one is put together.
@@ -123,7 +145,8 @@ public struct ImageReceiver: Sendable {
         let restore = try ChildChannel(
             XLCommands.restorePaused(from: .stream, deadline: deadline), purpose: "the restore of \(spec.domain)")
         do {
-            let intake = try ImageIntake(path: file, base: base, restore: restore.input)
+            let scrutiny = ImageScrutiny(spec, worker)
+            let intake = try ImageIntake(path: file, base: base, restore: restore.input, scrutiny)
             try await Blocking.run("image") { [input] in
                 while true {
                     guard let frame = try Frame.read(from: input, limit: Self.silence) else {

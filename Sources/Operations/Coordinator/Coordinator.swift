@@ -95,6 +95,7 @@ public final class Coordinator {
         if interruption.isRequested, let way = try interrupted() { return way }
         report(.stepBegan(step))
         journal.note(.stepBegan(step))
+        host.effects.enter(step)
         announceFreeze(before: step)
         let event: MigrationMachine.Event
         do {

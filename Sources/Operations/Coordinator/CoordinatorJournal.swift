@@ -39,7 +39,8 @@ public struct CoordinatorJournal {
         openFreeze = Self.openFreeze(history)
         hasFrozen = history.contains { $0.kind == .freezeBegan(.substitution) }
         hasAttachedAgain = history.contains { $0.kind == .attachedAgain }
-        hasDeclaredTargetDead = history.declaresDead
+        let spec = try JSONText.decode(MigrationSpec.self, from: record.spec, what: "migration \(id)")
+        hasDeclaredTargetDead = history.declaresDead(spec.target.name)
     }
 
     /// A migration's history as it was recorded.
@@ -107,10 +108,6 @@ public struct CoordinatorJournal {
 }
 
 extension [MigrationEvent] {
-    /// The operator has declared the other host dead.
-    public var declaresDead: Bool {
-        contains { event in
-            if case .declaredDead = event.kind { true } else { false }
-        }
-    }
+    /// The operator has declared this host dead.
+    public func declaresDead(_ host: HostName) -> Bool { contains { $0.kind == .declaredDead(host) } }
 }

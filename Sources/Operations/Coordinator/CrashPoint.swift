@@ -5,12 +5,16 @@ import Migration
     import Glibc
 #endif
 
-/// A place at which a run of the coordinator ends or stops on purpose, so that a test can show what follows.
+/// A place at which a process of xenlvs ends or stops on purpose, so that a test can show what follows.
 ///
 /// `XENLVS_CRASH_AT=STEP:before` or `STEP:after` kills the run, as a power cut would; `XENLVS_STOP_AT`, with the same words,
 /// stops it until it gets a SIGCONT, so that something can be done to the hosts meanwhile, and says so on standard error.
 /// Several places are separated by commas. STEP is the raw value of a `Step`. *Before* means that nothing of the step was
 /// done; *after*, that it was done and the journal does not know it.
+///
+/// `STEP.N:before` and `STEP.N:after` are the places around the Nth thing (from 1) that the step changes outside the process
+/// which performs it: a command that changes something, a link, an image's mark. On the other host it is the agent that
+/// ends there, if it is given the variable.
 public struct CrashPoint: Sendable, Equatable {
     public enum Moment: String, Sendable, CaseIterable { case before, after }
     public enum Act: String, Sendable, CaseIterable {
@@ -20,19 +24,26 @@ public struct CrashPoint: Sendable, Equatable {
 
     public let act: Act
     public let step: Step
+    /// Counted from 1; nil for the step itself.
+    public let effect: Int?
     public let moment: Moment
 
     /// Throws a `.usage` failure where `text` names no place.
     public init(_ act: Act, at text: String) throws(Failure) {
         let words = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
-        guard words.count == 2, let step = Step(rawValue: words[0]), let moment = Moment(rawValue: words[1]) else {
+        let name = (words.first ?? "").split(separator: ".", omittingEmptySubsequences: false).map(String.init)
+        let effect = name.count == 2 ? Int(name[1]) : nil
+        guard words.count == 2, let step = Step(rawValue: name[0]), let moment = Moment(rawValue: words[1]),
+            name.count == 1 || effect.map({ $0 > 0 }) == true
+        else {
             throw Failure(
                 .usage, "\(act.rawValue)='\(text.prefix(200))' names no place in a migration",
-                remedy: "give STEP:before or STEP:after; the steps are "
+                remedy: "give STEP:before, STEP:after, or STEP.NUMBER:before or after; the steps are "
                     + Step.allCases.map(\.rawValue).joined(separator: ", "))
         }
         self.act = act
         self.step = step
+        self.effect = effect
         self.moment = moment
     }
 
@@ -51,12 +62,13 @@ public struct CrashPoint: Sendable, Equatable {
     }
 
     /// Ends or stops this process if this is the place.
-    func pass(_ step: Step, _ moment: Moment) {
-        guard step == self.step, moment == self.moment else { return }
+    func pass(_ step: Step, effect: Int? = nil, _ moment: Moment) {
+        guard step == self.step, effect == self.effect, moment == self.moment else { return }
         switch act {
         case .crash: kill(getpid(), SIGKILL)
         case .stop:
-            let line = "stopped at \(step.rawValue):\(moment.rawValue)\n"
+            let number = effect.map { ".\($0)" } ?? ""
+            let line = "stopped at \(step.rawValue)\(number):\(moment.rawValue)\n"
             _ = line.withCString { write(2, $0, strlen($0)) }
             kill(getpid(), SIGSTOP)
         }

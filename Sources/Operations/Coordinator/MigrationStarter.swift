@@ -93,14 +93,17 @@ public struct MigrationStarter: Sendable {
         return Prospect(findings: findings, spec: spec)
     }
 
-    /// Takes the migration into this host's journal. Throws `.busy` where the domain has one already.
+    /// Takes the migration into this host's journal. Throws `.busy` where the domain has one already, `.usage` for one that
+    /// neither this host nor the target would read back.
     public func begin(_ spec: MigrationSpec) throws {
+        let text = try JSONText.encode(spec)
+        _ = try JSONText.decode(MigrationSpec.self, from: text, what: "the migration \(spec.id)")
         let now = HostContext.now()
         try host.images.prepare()
         try host.database.insert(
             MigrationRecord(
                 id: spec.id.text, domain: spec.domain.text, role: .source, epoch: 0,
-                spec: try JSONText.encode(spec), machine: try JSONText.encode(MigrationMachine(plan: spec.plan)),
+                spec: text, machine: try JSONText.encode(MigrationMachine(plan: spec.plan)),
                 decided: false, isOpen: true, created: now, updated: now),
             minors: spec.volumes.map(\.sourceMinor), ports: spec.volumes.map(\.port))
     }

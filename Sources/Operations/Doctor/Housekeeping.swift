@@ -1,4 +1,3 @@
-import FoundationEssentials
 import HostModel
 import Hosts
 import Migration
@@ -103,21 +102,38 @@ struct Housekeeping: Sendable {
     }
 
     /// Images hold guests' memory; those of migrations that have ended should be gone.
-    private func imageFindings() throws -> [Finding] {
-        let directory = host.images.directory
-        guard FileManager.default.fileExists(atPath: directory) else {
-            return [finding(.fine, "there are no saved images")]
-        }
-        let open = Set(try host.database.migrations(openOnly: true).map(\.id))
-        let left = try FileManager.default.contentsOfDirectory(atPath: directory).filter { file in
-            !open.contains { file.hasPrefix($0 + ".") }
-        }
-        if left.isEmpty { return [finding(.fine, "no saved image is left over")] }
-        return left.sorted().map { file in
+    func imageFindings() throws -> [Finding] {
+        let files = try host.images.files()
+        let migrations = try host.database.migrations()
+        let left = files.compactMap { file in leftOver(file, migrations) }
+        let exposed = files.filter { $0.mode & 0o077 != 0 }.map { file in
             finding(
-                .warning, "the saved image \(directory)/\(file) is left over",
-                why: "it holds a guest's memory, and no open migration needs it",
-                remedy: "when the guest runs, remove it: rm \(Command.quoted("\(directory)/\(file)"))")
+                .warning, "others than root may read the saved image \(file.path)",
+                why: "its mode is \(String(file.mode, radix: 8)), and it holds a guest's memory",
+                remedy: "chmod 600 \(Command.quoted(file.path))")
         }
+        let findings = left + exposed
+        return findings.isEmpty ? [finding(.fine, "no saved image is left over (\(files.count) in use)")] : findings
+    }
+
+    /// Nil for a file of a migration that is still open.
+    private func leftOver(_ file: ImageFile, _ migrations: [MigrationRecord]) -> Finding? {
+        let owner: String
+        if let name = file.name {
+            let record = migrations.first { $0.id == name.migration.text }
+            if record?.isOpen == true { return nil }
+            owner =
+                record.map { "migration \($0.id) of \($0.domain), which has ended, left it" }
+                ?? "migration \(name.migration), of which this host has no record, left it"
+        } else {
+            owner = "it has not the name of an image of xenlvs"
+        }
+        // An image from before a restart is never the present of a guest; one of this boot could be all that there is.
+        let condition =
+            file.isOfThisBoot && file.name?.isSpent == false ? "see with 'xl list' that the guest runs, then " : ""
+        return finding(
+            .warning, "the saved image \(file.path) (\(file.size)) is left over",
+            why: "\(owner); it may hold a guest's memory, and no open migration needs it",
+            remedy: "\(condition)remove it: rm \(Command.quoted(file.path))")
     }
 }

@@ -20,7 +20,7 @@ struct ResolutionJournal {
         let history = try CoordinatorJournal.history(spec.id, in: database)
         nextSequence = (history.last?.sequence ?? 0) + 1
         note(.runBegan(epoch: epoch, resumed: true))
-        if !history.declaresDead { note(.declaredDead(host)) }
+        if !history.declaresDead(host) { note(.declaredDead(host)) }
         // The word first: with it this can be gone on with whoever answers by then, without it the source would be locked out.
         try flush()
         try database.raiseEpoch(of: spec.id.text, to: epoch)
@@ -32,17 +32,20 @@ struct ResolutionJournal {
     }
 
     mutating func flush() throws {
-        try database.append(
-            try unwritten.map { ($0.sequence, try JSONText.encode($0)) }, to: spec.id.text)
-        unwritten = []
+        try write(machine: try database.migration(spec.id.text).machine, isOpen: true)
     }
 
     /// Closes the migration with its outcome, in one write, and gives its DRBD numbers back.
     mutating func finish(_ outcome: MigrationMachine.Outcome) throws {
         note(.finished(outcome))
+        let machine = MigrationMachine(plan: spec.plan, endedWith: outcome)
+        try write(machine: try JSONText.encode(machine), isOpen: false)
+    }
+
+    /// The decision is the steps' to make.
+    private mutating func write(machine: String, isOpen: Bool) throws {
         try database.update(
-            spec.id.text, machine: try JSONText.encode(MigrationMachine(plan: spec.plan, endedWith: outcome)),
-            decided: false, isOpen: false, at: HostContext.now(),
+            spec.id.text, machine: machine, decided: false, isOpen: isOpen, at: HostContext.now(),
             events: try unwritten.map { ($0.sequence, try JSONText.encode($0)) })
         unwritten = []
     }

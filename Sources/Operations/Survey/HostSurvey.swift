@@ -57,6 +57,25 @@ public struct GroupFacts: Sendable, Codable, Equatable {
     public var name: VolumeGroupName
     public var free: ByteCount
     public var extentSize: ByteCount
+
+    init(name: VolumeGroupName, free: ByteCount, extentSize: ByteCount) {
+        self.name = name
+        self.free = free
+        self.extentSize = extentSize
+    }
+
+    private enum CodingKeys: CodingKey { case name, free, extentSize }
+
+    /// Throws `.usage` for an extent size that LVM has not; volumes' sizes are divided by it.
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        name = try values.decode(VolumeGroupName.self, forKey: .name)
+        free = try values.decode(ByteCount.self, forKey: .free)
+        extentSize = try values.decode(ByteCount.self, forKey: .extentSize)
+        guard (1...1 << 44).contains(extentSize.bytes) else {
+            throw Failure(.usage, "the volume group \(name) cannot have extents of \(extentSize.bytes) bytes")
+        }
+    }
 }
 
 /// What a host has under a volume's name.

@@ -110,7 +110,8 @@ public struct Preflight: Sendable {
                     .warning, target.host, "xenlvs \(target.version) runs here, \(source.version) on \(source.host)",
                     remedy: "install the same version on both"))
         }
-        let apart = abs(source.clock - target.clock)
+        let difference = source.clock.subtractingReportingOverflow(target.clock)
+        let apart = difference.overflow ? .max : Int64(clamping: difference.partialValue.magnitude)
         if apart > 5_000 {
             findings.append(
                 Finding(

@@ -1,10 +1,6 @@
 import HostModel
 import Hosts
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// Keeps two commands from changing one volume at the same time. A killed command leaves no lock behind.
 enum VolumeLock {
     /// Runs `body` while the volume is locked. Throws `.busy` where another process has it and keeps it.
@@ -18,9 +14,7 @@ enum VolumeLock {
     }
 
     private static func take(_ name: VolumeName, _ directory: String, _ patience: Duration) async throws -> FileLock {
-        if mkdir(directory, 0o700) != 0, errno != EEXIST {
-            throw Failure(.failed, "cannot create \(directory)", why: String(cString: strerror(errno)))
-        }
+        try PrivateDirectory.prepare(directory)
         let deadline = ContinuousClock.now + patience
         while true {
             do {

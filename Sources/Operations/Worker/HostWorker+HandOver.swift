@@ -6,6 +6,9 @@ import Migration
 import Storage
 
 extension HostWorker {
+    /// Bytes of another host's history that are kept of one migration: a run has some hundred events of about 100 bytes.
+    private static let longestHistory = 16 << 20
+
     /// Takes a migration into the target's journal. A second time, after a lost answer, it finds itself there.
     func reserve(_ order: StepOrder) async throws -> StepResult {
         let spec = order.spec
@@ -24,6 +27,10 @@ extension HostWorker {
                 .refused, "the target has a domain '\(spec.domain)' already", host: host.name.text,
                 remedy: "rename or destroy it")
         }
+        // Two migrations that name the same volume must not pass the checks side by side.
+        let turn = try await HostTurn.start(on: host)
+        defer { withExtendedLifetime(turn) {} }
+        try checkReservable(spec)
         let now = HostContext.now()
         try host.database.insert(
             MigrationRecord(
@@ -37,19 +44,19 @@ extension HostWorker {
     /// The coordinator's journal, copied. A closed migration and a decision are never opened or taken back by a copy.
     func mirror(_ update: MirrorUpdate) throws {
         let known = try recorded(update.id)
+        guard known.role == .target else {
+            throw Failure(.refused, "this host keeps the journal of migration \(update.id) itself")
+        }
+        let events = try update.events.map { (sequence: $0.sequence, body: try JSONText.encode($0)) }
+        let length = try events.reduce(host.database.historyLength(of: update.id.text)) { $0 + $1.body.utf8.count }
+        guard length <= Self.longestHistory else {
+            throw Failure(.refused, "the history of migration \(update.id) is too long to be kept here")
+        }
         try requireNotResolved(known, epoch: update.epoch)
         try host.database.raiseEpoch(of: update.id.text, to: update.epoch)
-        if known.record.isOpen {
-            try host.database.update(
-                update.id.text, machine: try JSONText.encode(update.machine), decided: false, isOpen: true,
-                at: HostContext.now())
-        } else {
-            try host.database.update(
-                update.id.text, machine: try JSONText.encode(update.machine), decided: false, isOpen: false,
-                at: HostContext.now())
-        }
-        try host.database.append(
-            try update.events.map { ($0.sequence, try JSONText.encode($0)) }, to: update.id.text)
+        try host.database.update(
+            update.id.text, machine: try JSONText.encode(update.machine), decided: false, isOpen: known.record.isOpen,
+            at: HostContext.now(), events: events)
     }
 
     /// The domain must be there and paused before the decision may be made.
@@ -105,8 +112,11 @@ extension HostWorker {
         let restore = try ChildChannel(
             XLCommands.restorePaused(from: .stream, deadline: deadline), purpose: "the restore of \(spec.domain)")
         do {
+            let scrutiny = ImageScrutiny(spec, self)
             let base = host.images.exists(spec.id, .base) ? try PageBase(path: host.images.path(spec.id, .base)) : nil
-            try await Blocking.run("kept image") { try KeptImage.unpack(path, base: base, into: restore.input) }
+            try await Blocking.run("kept image") {
+                try KeptImage.unpack(path, base: base, into: restore.input, scrutiny)
+            }
             restore.closeInput()
             guard await restore.exitCode(limit: deadline) == 0 else {
                 throw Failure(

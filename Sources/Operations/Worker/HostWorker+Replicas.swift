@@ -209,7 +209,10 @@ extension HostWorker {
 
     /// Secondary, disconnected, detached and gone, with the metadata left in their place. Nothing happens where DRBD has none.
     func takeDownReplicas(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
+        let migration = try recorded(spec.id)
         for (volume, replica) in zip(spec.volumes, try await replicas(of: spec)) where replica.status != nil {
+            // A target that is told to undo what it has not done yet may have another volume's replica of that name.
+            guard try role == .source || isOwn(volume, migration) else { continue }
             let control = try await control(volume, spec, role)
             try await control.run(control.commands.down(control.device), doing: "take \(control.device.resource) down")
             guard try await control.status() == nil else {

@@ -114,7 +114,7 @@ extension HostWorker {
         guard let known = try recordedVolume(volume.name), known.state == .incoming(migration: spec.id.text) else {
             return
         }
-        try host.links.remove(volume.name)
+        try host.effects.around { _ = try host.links.remove(volume.name) }
         let madeNow = try LogicalVolumeTag.migration(spec.id.text).text
         if let found = try await store.find(volume.name, .data, at: volume.targetPlace), found.uuid != nil,
             !found.tags.contains(madeNow)
@@ -145,7 +145,7 @@ extension HostWorker {
         var notes: [String] = []
         for volume in spec.volumes {
             try await removeMetadata(volume, spec, .source)
-            try host.links.remove(volume.name)
+            try host.effects.around { _ = try host.links.remove(volume.name) }
             if spec.removesSource {
                 try await store.remove(volume.name, .data, at: volume.sourcePlace)
                 try host.database.removeVolume(volume.name)

@@ -14,6 +14,7 @@ extension HostWorker {
     func makeVolumes(_ spec: MigrationSpec) async throws -> StepResult {
         var notes: [String] = []
         for volume in spec.volumes {
+            try requireAvailable(volume, spec)
             if let found = try await store.find(volume.name, .data, at: volume.targetPlace) {
                 try await checkReusable(volume, found, spec)
                 notes.append("\(volume.name): the volume that is there already is used again")
@@ -42,13 +43,6 @@ extension HostWorker {
             throw Failure(
                 .refused, what, host: host.name.text, why: "xenlvs has no record of it as a copy of its own",
                 remedy: remedy)
-        }
-        switch known.state {
-        case .retired, .incoming(migration: spec.id.text): break
-        case .active:
-            throw Failure(.refused, what, host: host.name.text, why: "it is in use as a guest's disk", remedy: remedy)
-        case .incoming(let other):
-            throw Failure(.refused, what, host: host.name.text, why: "migration \(other) fills it")
         }
         guard found.size == volume.size else {
             throw Failure(
@@ -88,7 +82,8 @@ extension HostWorker {
 
     func linkToReplicas(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
         for volume in spec.volumes {
-            try host.links.set(volume.name, to: replicaPath(volume, role))
+            let path = replicaPath(volume, role)
+            try host.effects.around { try host.links.set(volume.name, to: path) }
         }
         try await checkSizes(spec, role)
         return StepResult()
@@ -96,8 +91,8 @@ extension HostWorker {
 
     func linkToVolumes(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
         for volume in spec.volumes {
-            try host.links.set(
-                volume.name, to: try await store.device(volume.name, .data, at: volume.place(role)))
+            let device = try await store.device(volume.name, .data, at: volume.place(role))
+            try host.effects.around { try host.links.set(volume.name, to: device) }
         }
         try await checkSizes(spec, role)
         return StepResult()

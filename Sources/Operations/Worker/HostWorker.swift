@@ -10,12 +10,15 @@ public struct HostWorker: Sendable {
     public let host: HostContext
     /// xenlvs's version, told to the other side.
     public let version: String
+    /// What the key of the host that is served here allows; nil for everything.
+    public let restriction: AgentRestriction?
     /// What one step has found out for the next; only ever a shortcut, a new process does without.
     let memory = WorkerMemory()
 
-    public init(host: HostContext, version: String) {
+    public init(host: HostContext, version: String, restriction: AgentRestriction? = nil) {
         self.host = host
         self.version = version
+        self.restriction = restriction
     }
 
     /// Answers one request. Throws what becomes a `.failed` reply.
@@ -34,6 +37,9 @@ public struct HostWorker: Sendable {
                     machine: try MachineIdentity.read()))
         case .survey(let query): return .survey(try await survey(query))
         case .perform(let order):
+            // Before anything is locked: what is not known here leaves no lock behind either.
+            if order.step != .reserveTarget, try isNothingToUndo(order) { return .performed(StepResult()) }
+            if order.step != .reserveTarget { _ = try recorded(order.spec.id) }
             let result = try await HostTurn.take(.step, of: order.spec.id, on: host, limit: .seconds(120)) {
                 try await perform(order)
             }
@@ -58,6 +64,10 @@ public struct HostWorker: Sendable {
     /// Performs one step on this side of the migration.
     public func perform(_ order: StepOrder) async throws -> StepResult {
         let (spec, role) = (order.spec, order.role)
+        guard order.step.side == (role == .source ? .source : .target) else {
+            throw Failure(.refused, "the step '\(order.step.rawValue)' is not one of the \(role.rawValue)'s")
+        }
+        host.effects.enter(order.step)
         if order.step == .reserveTarget { return try await reserve(order) }
         if try isNothingToUndo(order) { return StepResult() }
         // What the journal took in at the beginning counts, not what an order says now.
@@ -65,6 +75,7 @@ public struct HostWorker: Sendable {
         guard known == spec else {
             throw Failure(.refused, "an order for migration \(spec.id) differs from what was agreed on")
         }
+        try checkTurn(order.step, try recorded(spec.id))
         switch order.step {
         case .reserveTarget: return try await reserve(order)
         case .makeTargetVolumes: return try await makeVolumes(spec)

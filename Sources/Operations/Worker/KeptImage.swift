@@ -8,8 +8,12 @@ import ImageStream
 /// The compressed image that a target keeps of what it received.
 enum KeptImage {
     /// Unpacks the file at `path` into `output`. A damaged or truncated file is a failure.
-    /// - Parameter base: the earlier image that it was put together from.
-    static func unpack(_ path: String, base: PageBase?, into output: BoundedIO) throws {
+    /// - Parameters:
+    ///   - base: the earlier image that it was put together from.
+    ///   - scrutiny: for an image that another host has sent.
+    static func unpack(
+        _ path: String, base: PageBase?, into output: BoundedIO, _ scrutiny: consuming ImageScrutiny
+    ) throws {
         let file = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW)
         guard file >= 0 else { throw Failure(.failed, "cannot open \(path)", why: String(cString: strerror(errno))) }
         defer { close(file) }
@@ -25,7 +29,9 @@ enum KeptImage {
             if count > 0 {
                 try buffer[..<count].withUnsafeBytes { packed in
                     try decompressor.decompress(packed) { list in
-                        try decoder.decode(list) { try output.write($0, limit: .seconds(120)) }
+                        try decoder.decode(list) { plain in
+                            try scrutiny.pass(plain) { try output.write($0, limit: .seconds(120)) }
+                        }
                     }
                 }
             }

@@ -1,6 +1,7 @@
 import Domains
 import FoundationEssentials
 import HostModel
+import Hosts
 import Migration
 
 #if canImport(Glibc)
@@ -51,8 +52,7 @@ public struct SavedImages: Sendable {
 
     /// Makes the directory, 0700.
     public func prepare() throws {
-        if mkdir(directory, 0o700) != 0, errno != EEXIST { throw system("cannot create \(directory)") }
-        guard chmod(directory, 0o700) == 0 else { throw system("cannot protect \(directory)") }
+        try PrivateDirectory.prepare(directory)
     }
 
     /// Makes an empty file, 0600, for a program that would create it with a wider mode. One that is there is emptied and stays
@@ -62,7 +62,9 @@ public struct SavedImages: Sendable {
         let path = path(id, purpose)
         let file = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
         guard file >= 0 else { throw system("cannot create \(path)") }
-        close(file)
+        defer { close(file) }
+        // The mode of one that was there already, or that the umask has changed.
+        guard fchmod(file, 0o600) == 0 else { throw system("cannot protect \(path)") }
         // A bracket that failed and is taken again has spent an image already. It is empty by now, so the mark may go.
         guard unlink(spentPath(id, purpose)) == 0 || errno == ENOENT else { throw system("cannot reuse \(path)") }
         return path
@@ -169,8 +171,21 @@ public struct SavedImages: Sendable {
     }
 
     private func names(of id: MigrationID) throws -> [String] {
-        try FileManager.default.contentsOfDirectory(atPath: directory).filter { name in
-            name.hasPrefix("\(id).") && Purpose.allCases.contains { name.hasPrefix("\(id).\($0.rawValue).") }
+        try FileManager.default.contentsOfDirectory(atPath: directory).filter { ImageFileName($0)?.migration == id }
+    }
+
+    /// Every file that is there, whosever it is, by name.
+    func files() throws -> [ImageFile] {
+        guard access(directory, F_OK) == 0 else { return [] }
+        return try FileManager.default.contentsOfDirectory(atPath: directory).sorted().compactMap { name in
+            var status = stat()
+            guard lstat("\(directory)/\(name)", &status) == 0 else {
+                if errno == ENOENT { return nil }
+                throw system("cannot look at \(directory)/\(name)")
+            }
+            return ImageFile(
+                path: "\(directory)/\(name)", name: ImageFileName(name), size: ByteCount(Int64(status.st_size)),
+                mode: status.st_mode & 0o7777, isOfThisBoot: name.contains(".\(boot).image"))
         }
     }
 

@@ -82,7 +82,7 @@ public struct LabNode: Sendable {
     }
 
     /// Waits until the node has booted since it was last switched on: Xen's daemons run, the volume group is active,
-    /// and the product's boot hook, if installed, has ended.
+    /// and the product's recovery, if it has any state, has ended.
     public func waitUntilReady(within limit: Duration = .seconds(300)) async throws {
         let record = try readRecord()
         guard let process = record.process else { throw LabError.unusable("\(name) is switched off") }

@@ -36,6 +36,15 @@ extension LabNode {
         for network in LabNetwork.allCases { try await restoreLink(network) }
         try await run(
             """
+            for tool in /lab/real/*.away; do
+                [ -L $tool -o -e $tool ] || continue
+                name=${tool##*/} place=/usr/sbin
+                [ $name != xenlvs.away ] || place=/usr/bin
+                mv -f $tool $place/${name%.away}
+            done
+            rm -rf /lab/real
+            [ ! -e /lab/lvm.conf ] || mv /lab/lvm.conf /etc/lvm/lvm.conf
+            rm -f /lab/filler*
             nft delete table inet xenlvs_lab 2>/dev/null
             for card in /sys/class/net/cluster-* /sys/class/net/storage-*; do
                 tc qdisc delete dev ${card##*/} root 2>/dev/null
@@ -48,12 +57,6 @@ extension LabNode {
             umount /dev/xenlvs/* 2>/dev/null
             losetup -D
             for volume in $(lvs --noheadings -o lv_full_name); do lvremove -qq -f $volume; done
-            for tool in /lab/real/*.away; do
-                [ ! -L $tool -a ! -e $tool ] || { name=${tool##*/}; mv -f $tool /usr/sbin/${name%.away}; }
-            done
-            rm -rf /lab/real
-            [ ! -e /lab/lvm.conf ] || mv /lab/lvm.conf /etc/lvm/lvm.conf
-            rm -f /lab/filler*
             rm -rf /dev/xenlvs /var/lib/xenlvs /run/xenlvs /etc/xenlvs \(Hosts.pool) /lab/fault
             rm -f /etc/xen/*.cfg /var/log/xen/console/guest-*.log
             mkdir -p -m 0755 \(Hosts.pool)

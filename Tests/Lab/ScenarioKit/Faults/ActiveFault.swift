@@ -24,6 +24,8 @@ struct ActiveFault: Sendable {
         case .coordinatorKilled:
             try await run.signal("KILL")
             return
+        // The process ends itself; see `FaultDriver.follow`.
+        case .effectKilled: break
         case .coordinatorPaused: try await Task.sleep(for: .seconds(60))
         case .agentKilled: hasMet = try await target.run("pkill -KILL -x xenlvs", check: false).exit == 0
         case .sourceOff:
@@ -59,7 +61,7 @@ struct ActiveFault: Sendable {
     func mend() async throws -> Bool {
         var hasMet = hasMet ?? false
         switch fault {
-        case .coordinatorKilled, .coordinatorPaused, .agentKilled, .linkInterrupted: break
+        case .coordinatorKilled, .coordinatorPaused, .agentKilled, .effectKilled, .linkInterrupted: break
         case .sourceOff, .targetOff, .bothOff: try await hosts.switchOn()
         case .linkCut: try await source.restoreLink(.cluster, to: target)
         case .linkDelayed, .linkLossy:

@@ -1,6 +1,6 @@
 /// What goes wrong, as a person, a machine or a network would bring it about.
 package enum Fault: String, Sendable, CaseIterable {
-    case coordinatorKilled, coordinatorPaused, agentKilled
+    case coordinatorKilled, coordinatorPaused, agentKilled, effectKilled
     case sourceOff, targetOff, bothOff
     case linkCut, linkInterrupted, linkDelayed, linkLossy, sshHangs
     case xlFails, xlHangs, drbdFails, drbdHangs, lvmFails, lvmHangs
@@ -13,6 +13,7 @@ package enum Fault: String, Sendable, CaseIterable {
         case .coordinatorKilled: "the coordinator is killed"
         case .coordinatorPaused: "the coordinator stands still for a minute"
         case .agentKilled: "the target's agent is killed"
+        case .effectKilled: "whatever performs a step is killed around one of its effects"
         case .sourceOff: "the source loses power"
         case .targetOff: "the target loses power"
         case .bothOff: "both hosts lose power"
@@ -38,7 +39,8 @@ package enum Fault: String, Sendable, CaseIterable {
         switch self {
         case .coordinatorPaused, .sourceOff, .targetOff, .bothOff, .linkCut, .sshHangs, .xlHangs, .drbdHangs, .lvmHangs:
             true
-        case .coordinatorKilled, .agentKilled, .linkInterrupted, .linkDelayed, .linkLossy, .xlFails, .drbdFails,
+        case .coordinatorKilled, .agentKilled, .effectKilled, .linkInterrupted, .linkDelayed, .linkLossy, .xlFails,
+            .drbdFails,
             .lvmFails, .stateFull, .imagesFull, .clockBack:
             false
         }

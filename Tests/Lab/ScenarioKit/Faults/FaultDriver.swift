@@ -102,7 +102,9 @@ package struct FaultDriver {
 
     /// Runs a command through as many places as it comes by.
     private mutating func follow(_ command: Typed) async throws -> RunEnd {
-        let places = left.map(\.place.description).joined(separator: ",")
+        let places = left.filter { $0.place.effect == nil }.map(\.place.description).joined(separator: ",")
+        let crash = left.first { $0.place.effect != nil }
+        for node in hosts.all { try await TamperedTool.setCrash(at: crash?.place, on: node) }
         let began = ContinuousClock.now
         log("  \(command.node.name)# \(command.text)")
         if command.isRecovery, let last = results.indices.last { results[last].commands += 1 }
@@ -115,6 +117,17 @@ package struct FaultDriver {
             try await strike(at: stop, run)
         }
         let result = try await run.wait(timeout: .seconds(30))
+        for node in hosts.all { try await takeCrashAway(node) }
+        if let crash, current == nil, result.exit != 0 {
+            left.removeAll { $0 == crash }
+            log("  \(crash): exit \(result.exit)")
+            current = (FaultResult(fault: crash, outcome: .wentOn, hasMet: true), nil)
+            lastFault = crash.fault
+        } else if let crash, result.exit == 0 {
+            // The step has fewer effects than that.
+            left.removeAll { $0 == crash }
+            results.append(FaultResult(fault: crash, outcome: .notReached, hasMet: false))
+        }
         if command.isRecovery, stops == 0 { noteRecovery(since: began) }
         return RunEnd(exit: result.exit, text: result.stderr + result.stdout)
     }
@@ -151,6 +164,10 @@ package struct FaultDriver {
     private mutating func noteRecovery(since began: ContinuousClock.Instant) {
         guard let last = results.indices.last else { return }
         results[last].recoverySeconds = (results[last].recoverySeconds ?? 0) + began.duration(to: .now) / .seconds(1)
+    }
+
+    private func takeCrashAway(_ node: LabNode) async throws {
+        if node.isPoweredOn { try await TamperedTool.setCrash(at: nil, on: node) }
     }
 
     /// Mends the fault of the current case.

@@ -1,17 +1,21 @@
-/// A place in a migration: just before or just after one of its steps, by the names in docs/migration.md.
+/// A place in a migration: just before or just after one of its steps, by the names in docs/migration.md, or one of the
+/// things that the step changes.
 package struct FaultPlace: Sendable, Hashable, CustomStringConvertible {
     package enum Moment: String, Sendable, CaseIterable { case before, after }
 
     package let step: String
+    /// Which of the things that the step changes, counted from 1; nil for the step itself.
+    package let effect: Int?
     package let moment: Moment
 
-    package init(_ step: String, _ moment: Moment) {
+    package init(_ step: String, effect: Int? = nil, _ moment: Moment) {
         self.step = step
+        self.effect = effect
         self.moment = moment
     }
 
     /// As the product's own variables take it.
-    package var description: String { "\(step):\(moment.rawValue)" }
+    package var description: String { "\(step)\(effect.map { ".\($0)" } ?? ""):\(moment.rawValue)" }
 }
 
 /// A way through a migration on which faults are met.
@@ -100,13 +104,25 @@ package struct FaultCase: Sendable, Hashable, CustomStringConvertible {
     package init?(_ text: String) {
         let words = text.split(whereSeparator: { "@/:".contains($0) }).map(String.init)
         guard words.count == 4, let fault = Fault(rawValue: words[0]), let track = FaultTrack(rawValue: words[1]),
-            track.steps.contains(words[2]), let moment = FaultPlace.Moment(rawValue: words[3])
+            let moment = FaultPlace.Moment(rawValue: words[3])
         else { return nil }
-        self.init(fault, track, FaultPlace(words[2], moment))
+        let name = words[2].split(separator: ".").map(String.init)
+        let effect = name.count == 2 ? Int(name[1]) : nil
+        guard let step = name.first, track.steps.contains(step), (effect != nil) == (fault == .effectKilled) else {
+            return nil
+        }
+        self.init(fault, track, FaultPlace(step, effect: effect, moment))
     }
 
     /// As `make fault-matrix ONLY=` takes it.
     package var description: String { "\(fault.rawValue)@\(track.rawValue)/\(place)" }
+
+    /// The steps that change nothing but journals.
+    private static let withoutEffects: Set = [
+        "reserveTarget", "synchronise", "verifyCopies", "compareCopies", "finishRestore", "decide",
+        "acknowledgeDecision",
+        "closeTarget", "closeTargetAfterRollback",
+    ]
 
     /// Whether the fault has a meaning there.
     var isPossible: Bool {
@@ -115,6 +131,7 @@ package struct FaultCase: Sendable, Hashable, CustomStringConvertible {
         case .bothOff: place.step == "synchronise" || place.step == "verifyCopies"
         // An agent that is not there yet cannot be killed.
         case .agentKilled: place != FaultPlace("reserveTarget", .before)
+        case .effectKilled: place.effect != nil && !Self.withoutEffects.contains(place.step)
         default: true
         }
     }

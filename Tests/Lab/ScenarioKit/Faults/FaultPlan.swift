@@ -33,8 +33,12 @@ package enum FaultPlan {
                 track.ownSteps.flatMap { step in
                     // Of the other faults one moment is enough: what they do lasts through the step.
                     let moments: [FaultPlace.Moment] =
-                        [.coordinatorKilled, .sourceOff, .targetOff].contains(fault) ? [.before, .after] : [.before]
-                    return moments.map { FaultCase(fault, track, FaultPlace(step, $0)) }.filter(\.isPossible)
+                        [.coordinatorKilled, .effectKilled, .sourceOff, .targetOff].contains(fault)
+                        ? [.before, .after] : [.before]
+                    let effects: [Int?] = fault == .effectKilled ? [1, 2, 3] : [nil]
+                    return effects.flatMap { effect in
+                        moments.map { FaultCase(fault, track, FaultPlace(step, effect: effect, $0)) }
+                    }.filter(\.isPossible)
                 }
             }
         }
@@ -55,17 +59,23 @@ package enum FaultPlan {
         /// The fault at one of the places that are left.
         func place(_ fault: Fault) {
             let moment = FaultPlace.Moment.allCases.randomElement(using: &numbers) ?? .before
+            // The first effect is there wherever there is one.
+            let effect = fault == .effectKilled ? 1 : nil
             let possible = places.firstIndex { track, step in
-                FaultCase(fault, track, FaultPlace(step, moment)).isPossible && (track != .rescue || !fault.isCostly)
+                FaultCase(fault, track, FaultPlace(step, effect: effect, moment)).isPossible
+                    && (track != .rescue || !fault.isCostly)
             }
             guard let index = possible else { return }
             let (track, step) = places.remove(at: index)
-            cases.append(FaultCase(fault, track, FaultPlace(step, moment)))
+            cases.append(FaultCase(fault, track, FaultPlace(step, effect: effect, moment)))
         }
-        // The one with the fewest places comes first.
+        // Those with the fewest places come first.
         place(.bothOff)
-        for fault in Fault.allCases.shuffled(using: &numbers) where fault != .bothOff { place(fault) }
-        let cheap = Fault.allCases.filter { !$0.isCostly }
+        place(.effectKilled)
+        for fault in Fault.allCases.shuffled(using: &numbers) where ![.bothOff, .effectKilled].contains(fault) {
+            place(fault)
+        }
+        let cheap = Fault.allCases.filter { !$0.isCostly && $0 != .effectKilled }
         while !places.isEmpty { place(cheap.randomElement(using: &numbers) ?? .coordinatorKilled) }
         return cases
     }
@@ -88,8 +98,11 @@ package enum FaultPlan {
         return chains
     }
 
-    private static func position(_ one: FaultCase) -> Int {
+    /// Where on its track a case is met.
+    static func position(_ one: FaultCase) -> Int {
         let step = one.track.steps.firstIndex(of: one.place.step) ?? 0
-        return 2 * step + (one.place.moment == .after ? 1 : 0)
+        // What a step changes lies between its two ends.
+        let within = one.place.effect.map { 2 * $0 - 1 } ?? (one.place.moment == .after ? 98 : 0)
+        return 100 * step + within + (one.place.moment == .after ? 1 : 0)
     }
 }

@@ -14,6 +14,7 @@ package enum TamperedTool: String, Sendable {
 
     /// Puts a stand-in in the place of the programs, which passes everything on until it is told to fail.
     static func install(on node: LabNode) async throws {
+        try await installCrashes(on: node)
         for (tool, verbs) in [
             ("xl", "save|restore|unpause|pause|destroy"),
             (
@@ -26,8 +27,11 @@ package enum TamperedTool: String, Sendable {
                 """
                 set -e; mkdir -p /lab/real \(directory)
                 [ ! -e /lab/real/\(tool) ] || exit 0
-                ln -s "$(readlink -f /usr/sbin/\(tool))" /lab/real/\(tool)
+                real=$(readlink -f /usr/sbin/\(tool))
                 mv /usr/sbin/\(tool) /lab/real/\(tool).away
+                # Some are links themselves, and these are relative.
+                [ -e "$real" ] || real=/lab/real/\(tool).away
+                ln -s "$real" /lab/real/\(tool)
                 cat >/usr/sbin/\(tool) <<'END'
                 #!/bin/dash
                 case $1 in
@@ -46,6 +50,28 @@ package enum TamperedTool: String, Sendable {
                 chmod 755 /usr/sbin/\(tool)
                 """)
         }
+    }
+
+    /// A stand-in for the product that hands a place to crash at to whatever process of it is started.
+    private static func installCrashes(on node: LabNode) async throws {
+        try await node.run(
+            """
+            set -e; mkdir -p /lab/real \(directory)
+            [ ! -e /lab/real/xenlvs ] || exit 0
+            mv \(ProductUnderTest.path) /lab/real/xenlvs.away; ln -s /lab/real/xenlvs.away /lab/real/xenlvs
+            cat >\(ProductUnderTest.path) <<'END'
+            #!/bin/dash
+            [ ! -e \(directory)/crash ] || export XENLVS_CRASH_AT="$(cat \(directory)/crash)"
+            exec /lab/real/xenlvs "$@"
+            END
+            chmod 755 \(ProductUnderTest.path)
+            """)
+    }
+
+    /// Has the product's processes crash at a place from now on; nowhere for nil.
+    static func setCrash(at place: FaultPlace?, on node: LabNode) async throws {
+        let script = place.map { "mkdir -p \(directory); echo \($0) >\(directory)/crash" } ?? "rm -f \(directory)/crash"
+        try await node.run(script)
     }
 
     func arm(_ way: Way, on node: LabNode) async throws {

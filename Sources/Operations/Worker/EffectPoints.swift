@@ -1,0 +1,56 @@
+import HostModel
+import Migration
+import Synchronization
+
+/// Counts what each step changes outside this process, and ends the process there where a test asks for it; see
+/// ``CrashPoint``.
+public final class EffectPoints: Sendable {
+    private let points: [CrashPoint]
+    private let position = Mutex<(step: Step?, number: Int)>((nil, 0))
+
+    public init(_ points: [CrashPoint] = []) { self.points = points.filter { $0.effect != nil } }
+
+    /// A step begins: its effects are counted anew.
+    func enter(_ step: Step) { position.withLock { $0 = (step, 0) } }
+
+    /// Something is changed by `body`. What runs beside it is counted in the order in which it begins.
+    func around<Result>(_ body: () throws -> Result) rethrows -> Result {
+        let place = begin()
+        let result = try body()
+        pass(place, .after)
+        return result
+    }
+
+    /// Notes that an effect begins; `pass` with what this returns tells that it is there.
+    func begin() -> (step: Step?, number: Int) {
+        let place = position.withLock { position in
+            position.number += 1
+            return position
+        }
+        pass(place, .before)
+        return place
+    }
+
+    func pass(_ place: (step: Step?, number: Int), _ moment: CrashPoint.Moment) {
+        guard let step = place.step else { return }
+        for point in points { point.pass(step, effect: place.number, moment) }
+    }
+}
+
+/// A runner whose mutations are effects of the step that is being performed.
+struct EffectRunner: CommandRunner {
+    let runner: any CommandRunner
+    let effects: EffectPoints
+
+    @discardableResult
+    func run(_ command: Command) async throws -> CommandResult {
+        switch command.effect {
+        case .query: return try await runner.run(command)
+        case .mutation:
+            let place = effects.begin()
+            let result = try await runner.run(command)
+            effects.pass(place, .after)
+            return result
+        }
+    }
+}

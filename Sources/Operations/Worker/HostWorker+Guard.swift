@@ -1,0 +1,147 @@
+import HostModel
+import Hosts
+import Migration
+import Replication
+import Storage
+
+/// On which side of the decision a target takes a step.
+enum DecisionTiming: Sendable { case before, after, either }
+
+extension Step {
+    /// When the target takes this step; nil for the source's steps and those of both.
+    ///
+    /// The coordinator never leaves this order. It is checked all the same: a step of the settlement before the decision would
+    /// let a guest run on two hosts, one of the preparation after it would copy old data over the guest's disk.
+    var targetTiming: DecisionTiming? {
+        switch self {
+        case .reserveTarget, .makeTargetVolumes, .makeTargetReplica, .connectTarget, .linkTargetToReplica,
+            .linkTargetToVolumeEarly, .promoteTarget, .releaseTargetVolume, .finishRestore, .discardOnTarget,
+            .cleanTargetAfterRollback, .closeTargetAfterRollback:
+            .before
+        case .acknowledgeDecision, .claimTarget, .retireTargetCopies: .either
+        case .startOnTarget, .saveForVolume, .takeDownTargetReplica, .linkTargetToVolume, .restoreOnVolume,
+            .continueOnVolume, .cleanTarget, .closeTarget, .restoreAsLinked, .continueAsLinked:
+            .after
+        case .makeSourceReplica, .saveForReplica, .promoteSource, .linkSourceToReplica, .restoreOnReplica,
+            .continueOnReplica, .connectSource, .synchronise, .verifyCopies, .transferImage, .demoteSource,
+            .compareCopies, .decide, .cleanSource, .saveForRollback, .takeDownSourceReplica, .linkSourceToVolume,
+            .restoreOnSource, .continueOnSource, .cleanSourceAfterRollback, .reclaimSource, .linkReclaimed:
+            nil
+        }
+    }
+
+    /// Whether the target touches the volumes in this step, which must then be there and be the migration's own. The steps
+    /// that undo look for themselves.
+    fileprivate var needsOwnVolumes: Bool {
+        switch self {
+        case .reserveTarget, .makeTargetVolumes, .discardOnTarget, .cleanTargetAfterRollback,
+            .closeTargetAfterRollback, .closeTarget, .retireTargetCopies:
+            false
+        default: targetTiming != nil
+        }
+    }
+}
+
+extension HostWorker {
+    /// Checks that the target may take a step now. Throws `.refused`.
+    func checkTurn(_ step: Step, _ migration: RecordedMigration) throws {
+        guard migration.role == .target else { return }
+        try checkTiming(step, migration)
+        if step.needsOwnVolumes { try requireOwnVolumes(migration) }
+    }
+
+    func checkTiming(_ step: Step, _ migration: RecordedMigration) throws {
+        let why: String
+        switch (step.targetTiming, migration.record.decided) {
+        case (.before, false), (.after, true), (.either, _): return
+        case (.before, true): why = "the domain belongs to the target already"
+        case (.after, false): why = "no decision is recorded here"
+        case (nil, _): why = "it is not a step of the target"
+        }
+        throw Failure(
+            .refused, "the step '\(step.rawValue)' of migration \(migration.spec.id) is out of order",
+            host: host.name.text, why: why)
+    }
+
+    /// Throws `.refused` where a volume of the migration is not one that the migration made or took over here.
+    func requireOwnVolumes(_ migration: RecordedMigration) throws {
+        for volume in migration.spec.volumes where try !isOwn(volume, migration) {
+            throw Failure(
+                .refused, "the volume \(volume.name) is not migration \(migration.spec.id)'s", host: host.name.text,
+                why: "the journal has it as something else, or not at all",
+                remedy: "see 'xenlvs volume show \(volume.name)'")
+        }
+    }
+
+    /// Whether the target's volume is the one that this migration fills, or has filled.
+    func isOwn(_ volume: VolumeSpec, _ migration: RecordedMigration) throws -> Bool {
+        guard let known = try recordedVolume(volume.name), known.place == volume.targetPlace else { return false }
+        switch known.state {
+        case .incoming(migration.spec.id.text): return true
+        case .active: return migration.record.decided
+        case .incoming, .retired: return false
+        }
+    }
+
+    /// Checks that the target can take the migration in: nothing that exists here may come to harm by its names and numbers.
+    func checkReservable(_ spec: MigrationSpec) throws {
+        for volume in spec.volumes {
+            for end in [spec.source, spec.target] { _ = try ReplicaAddress(host: end.address, port: volume.port) }
+            if restriction != nil { try checkNumbers(volume) }
+            try requireAvailable(volume, spec)
+        }
+    }
+
+    /// A host chooses the numbers for both; one with a restricted key keeps to what this host sets aside for it.
+    private func checkNumbers(_ volume: VolumeSpec) throws(Failure) {
+        let configuration = host.configuration
+        guard configuration.ports.contains(volume.port), configuration.minors.contains(volume.targetMinor) else {
+            throw Failure(
+                .refused, "the DRBD numbers of \(volume.name) are not this host's to give", host: host.name.text,
+                why:
+                    "port \(volume.port) or minor \(volume.targetMinor) lies outside 'ports' or 'minors' of xenlvs.yaml",
+                remedy: "set the same ranges on both hosts")
+        }
+    }
+
+    /// Throws where the name belongs to a volume, a link or a migration that this one has nothing to do with.
+    func requireAvailable(_ volume: VolumeSpec, _ spec: MigrationSpec) throws {
+        let what = "there is a volume \(volume.name) already"
+        let remedy = "remove or rename it; see 'xenlvs volume show \(volume.name)'"
+        func refusal(_ why: String) -> Failure {
+            Failure(.refused, what, host: host.name.text, why: why, remedy: remedy)
+        }
+        if let other = try OpenMigration.all(in: host.database).first(where: {
+            $0.id != spec.id && $0.volume(volume.name) != nil
+        }) {
+            throw Failure(
+                .busy, "the volume \(volume.name) is being migrated", host: host.name.text,
+                why: "migration \(other.id) is not finished",
+                remedy: "see 'xenlvs migration status \(other.id)'; resume or abort it first")
+        }
+        switch try recordedVolume(volume.name)?.state {
+        case nil:
+            guard case .absent = try host.links.read(volume.name) else {
+                throw Failure(
+                    .refused, "there is a link \(host.links.path(of: volume.name)) already", host: host.name.text,
+                    why: "xenlvs did not make it", remedy: "remove it")
+            }
+        case .incoming(spec.id.text): break
+        case .retired(let earlier):
+            guard try migratedDomain(earlier) == spec.domain.text else {
+                throw refusal("it is the old copy of another domain's, which migration \(earlier) left behind")
+            }
+        case .active: throw refusal("it is in use as a guest's disk")
+        case .incoming(let other): throw refusal("migration \(other) fills it")
+        }
+    }
+
+    /// The domain of a migration in this host's journal; nil where there is none of that name.
+    private func migratedDomain(_ id: String) throws -> String? {
+        do { return try host.database.migration(id).domain } catch let failure as Failure
+            where failure.code == .notFound
+        {
+            return nil
+        }
+    }
+}
