@@ -22,6 +22,8 @@ public struct Failure: Error, Sendable, Hashable, Codable, CustomStringConvertib
         case inconsistent
         /// An undo failed: the object is blocked until it is put right by hand.
         case needsRecovery
+        /// The other host has ended the migration by itself, after its operator had declared this one dead.
+        case takenOver
         /// The operator interrupted the run.
         case interrupted
     }

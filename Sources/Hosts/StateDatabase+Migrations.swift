@@ -85,7 +85,7 @@ extension StateDatabase {
             sql: "INSERT INTO allocation (kind, number, owner) VALUES (?, ?, ?)", arguments: [kind, number, owner])
     }
 
-    /// Writes the machine's state, the decision (once made it is never taken back) and events, in one transaction.
+    /// Writes the machine's state, the decision (once made it is not taken back by this) and events, in one transaction.
     public func update(
         _ id: String, machine: String, decided: Bool, isOpen: Bool, at time: Int64,
         events: [(sequence: Int, body: String)] = []
@@ -101,6 +101,11 @@ extension StateDatabase {
                 try database.execute(sql: "DELETE FROM allocation WHERE owner = ?", arguments: [id])
             }
         }
+    }
+
+    /// Takes a decision back: the host that the domain belonged to is lost for good.
+    public func takeDecisionBack(_ id: String) throws {
+        try write { try $0.execute(sql: "UPDATE migration SET decided = 0 WHERE id = ?", arguments: [id]) }
     }
 
     /// Raises the epoch to `epoch`. Throws `.refused` where the journal has seen a later run already.

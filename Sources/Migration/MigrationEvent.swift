@@ -22,6 +22,8 @@ public struct MigrationEvent: Sendable, Codable, Equatable {
         /// SHA-256 of both copies while nothing wrote to them.
         case compared(volume: VolumeName, source: String, target: String)
         case note(String)
+        /// The operator has declared this host dead; from here on it is not asked any more.
+        case declaredDead(HostName)
         case suspended(Failure, needsRecovery: Bool)
         case finished(MigrationMachine.Outcome)
         /// What the whole run took, and how much of it was xenlvs's own time, outside commands and waits.
@@ -76,7 +78,7 @@ extension MigrationEvent.Kind {
                 volume: volume, source: String(source.prefix(Self.longestText)),
                 target: String(target.prefix(Self.longestText)))
         case .runBegan, .stepBegan, .stepEnded, .stepFailed, .freezeBegan, .freezeEnded, .verified, .attachedAgain,
-            .suspended, .finished:
+            .suspended, .finished, .declaredDead:
             break
         }
         return self

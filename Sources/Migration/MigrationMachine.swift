@@ -11,6 +11,7 @@ import HostModel
 /// - The way back does not wait for a target that cannot be reached: a target never starts a domain without the
 ///   decision, so the guest is put back first and the target is tidied up when it answers again.
 /// - An outcome that is not known is never treated as a failure of a step that could have let the domain run.
+/// - What follows once a host is declared dead is in `MigrationMachine+Fenced.swift`.
 public struct MigrationMachine: Sendable, Codable, Hashable {
     public enum State: Sendable, Codable, Hashable {
         /// Performing, or about to perform, a step of the plan.
@@ -19,6 +20,9 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         case rollingBack(left: [Step], because: Failure)
         /// Putting a guest back that a failed settlement left saved on the target.
         case rescuing(Step, from: Step, because: Failure)
+        /// Making the source's copies plain volumes again: the target, to which the guest belonged, is dead for good. `left` as
+        /// above.
+        case reclaiming(left: [Step], because: Failure)
         /// Stopped where it can be resumed; the guest is as `Suspension` says.
         case suspended(Suspension)
         case finished(Outcome)
@@ -26,7 +30,7 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
 
     /// A stop that waits for the operator.
     public struct Suspension: Sendable, Codable, Hashable {
-        /// Where `.resumed` goes on: a forward step, or the rest of a way back.
+        /// Where `.resumed` goes on: a forward step, or the rest of a way back or of a reclamation.
         public var resumesAt: ResumePoint
         public var reason: Failure
         /// An undo failed: exit code 4, and nothing but resume or abort may touch the volumes.
@@ -36,6 +40,7 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
     public enum ResumePoint: Sendable, Codable, Hashable {
         case forward(Step)
         case rollback(left: [Step], because: Failure)
+        case reclaim(left: [Step], because: Failure)
     }
 
     public enum Outcome: Sendable, Codable, Hashable {
@@ -43,6 +48,8 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         case migrated
         /// The domain runs on the source as before; nothing is left to do.
         case rolledBack(because: Failure)
+        /// The domain went with a host that was declared dead, and runs nowhere; notes say what is left of its disks.
+        case lost(because: Failure)
     }
 
     /// What the driver reports.
@@ -57,6 +64,10 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         case resumed
         /// The operator wants the domain back on the source.
         case abortRequested
+        /// The operator knows that the target is dead for good.
+        case peerFenced(Failure)
+        /// The target has decided by itself that the domain is its own: its operator had declared this host dead.
+        case takenOver(Failure)
     }
 
     /// What the driver does next.
@@ -69,12 +80,18 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
     }
 
     public let plan: MigrationPlan
-    public private(set) var state: State
+    public internal(set) var state: State
 
     /// A migration that has not begun: its first action performs the plan's first step.
     public init(plan: MigrationPlan) {
         self.plan = plan
         state = .forward(plan.steps[0])
+    }
+
+    /// A migration that was brought to its end without this machine, on a target whose source is dead.
+    public init(plan: MigrationPlan, endedWith outcome: Outcome) {
+        self.plan = plan
+        state = .finished(outcome)
     }
 
     /// The action that the state calls for.
@@ -83,6 +100,7 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         case .forward(let step): .perform(step)
         case .rollingBack(let left, let cause): left.first.map(Action.perform) ?? .finish(.rolledBack(because: cause))
         case .rescuing(let step, _, _): .perform(step)
+        case .reclaiming(let left, let cause): left.first.map(Action.perform) ?? .finish(.lost(because: cause))
         case .suspended(let suspension): .stop(suspension)
         case .finished(let outcome): .finish(outcome)
         }
@@ -92,12 +110,12 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
     public var isCommitted: Bool {
         switch state {
         case .forward(let step): plan.isCommitted(at: step)
-        case .rollingBack: false
+        case .rollingBack, .reclaiming: false
         case .rescuing: true
         case .suspended(let suspension):
             switch suspension.resumesAt {
             case .forward(let step): plan.isCommitted(at: step)
-            case .rollback: false
+            case .rollback, .reclaim: false
             }
         case .finished(let outcome): outcome == .migrated
         }
@@ -109,6 +127,7 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         case .forward(let step): forward(step, event)
         case .rollingBack(let left, let cause): rollingBack(left, cause, event)
         case .rescuing(let step, let origin, let cause): rescuing(step, origin, cause, event)
+        case .reclaiming(let left, let cause): reclaiming(left, cause, event)
         case .suspended(let suspension): suspended(suspension, event)
         case .finished(let outcome): finished(outcome, event)
         }
@@ -123,6 +142,8 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         case .unknown(let failure): return failed(step, failure, isUnknown: true)
         case .resumed: return enter(.forward(plan.resumption(of: step)))
         case .abortRequested: return abort(at: step)
+        case .peerFenced(let failure): return fenced(at: step, failure)
+        case .takenOver(let failure): return takenOver(at: step, failure)
         }
     }
 
@@ -177,6 +198,8 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
             return suspend(
                 at: .rollback(left: left, because: cause), failure, needsRecovery: step.side == .source)
         case .resumed, .abortRequested: return action
+        case .peerFenced(let failure): return fenced(left, cause, failure)
+        case .takenOver(let failure): return handedOver(failure)
         }
     }
 
@@ -191,6 +214,8 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
             return suspend(at: .forward(origin), undo, needsRecovery: true)
         case .resumed: return action
         case .abortRequested: return .refuse(Self.pastDecision)
+        case .peerFenced(let failure): return fenced(at: origin, failure)
+        case .takenOver(let failure): return takenOver(at: origin, failure)
         }
     }
 
@@ -200,25 +225,33 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         case (.resumed, .rollback(let left, let cause)), (.abortRequested, .rollback(let left, let cause)):
             enter(.rollingBack(left: left, because: cause))
         case (.abortRequested, .forward(let step)): abort(at: step)
+        case (.peerFenced(let failure), .forward(let step)): fenced(at: step, failure)
+        case (.peerFenced(let failure), .rollback(let left, let cause)): fenced(left, cause, failure)
+        case (.resumed, .reclaim(let left, let cause)), (.abortRequested, .reclaim(let left, let cause)),
+            (.peerFenced, .reclaim(let left, let cause)):
+            enter(.reclaiming(left: left, because: cause))
+        case (.takenOver(let failure), .forward(let step)): takenOver(at: step, failure)
+        case (.takenOver(let failure), .rollback): handedOver(failure)
+        case (.takenOver(let failure), .reclaim): suspend(at: suspension.resumesAt, failure, needsRecovery: true)
         case (.done, _), (.failed, _), (.unknown, _): .refuse(Self.nothingUnderWay)
         }
     }
 
     private mutating func finished(_ outcome: Outcome, _ event: Event) -> Action {
         switch (event, outcome) {
-        case (.resumed, _), (.abortRequested, .rolledBack): .finish(outcome)
+        case (.resumed, _), (.peerFenced, _), (.abortRequested, .rolledBack), (.abortRequested, .lost): .finish(outcome)
         case (.abortRequested, .migrated): .refuse(Self.pastDecision)
-        case (.done, _), (.failed, _), (.unknown, _): .refuse(Self.nothingUnderWay)
+        case (.done, _), (.failed, _), (.unknown, _), (.takenOver, _): .refuse(Self.nothingUnderWay)
         }
     }
 
-    private mutating func suspend(
+    mutating func suspend(
         at point: ResumePoint, _ reason: Failure, needsRecovery: Bool = false
     ) -> Action {
         enter(.suspended(Suspension(resumesAt: point, reason: reason, needsRecovery: needsRecovery)))
     }
 
-    private mutating func enter(_ next: State) -> Action {
+    mutating func enter(_ next: State) -> Action {
         state = next
         return action
     }

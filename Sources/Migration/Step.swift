@@ -85,6 +85,16 @@ public enum Step: String, Sendable, Codable, CaseIterable {
     case restoreAsLinked
     case continueAsLinked
 
+    // One host alone, the other one being dead for good.
+    /// Source: no saved image of the migration can be restored any more, and the decision is taken back here.
+    case reclaimSource
+    /// Source: the copies are the guest's disks again, with links to them; incomplete ones are kept without.
+    case linkReclaimed
+    /// Target: no image can be restored any more, and the volumes are the guest's disks.
+    case claimTarget
+    /// Target: copies that are not complete are kept, without links.
+    case retireTargetCopies
+
     /// The host whose state the step changes.
     public enum Side: String, Sendable, Codable { case source, target, both }
 
@@ -97,13 +107,13 @@ public enum Step: String, Sendable, Codable, CaseIterable {
         case .makeSourceReplica, .saveForReplica, .promoteSource, .linkSourceToReplica, .restoreOnReplica,
             .continueOnReplica, .connectSource, .demoteSource, .decide, .cleanSource, .saveForRollback,
             .takeDownSourceReplica, .linkSourceToVolume, .restoreOnSource, .continueOnSource,
-            .cleanSourceAfterRollback:
+            .cleanSourceAfterRollback, .reclaimSource, .linkReclaimed:
             .source
         case .reserveTarget, .makeTargetVolumes, .makeTargetReplica, .connectTarget, .linkTargetToReplica,
             .linkTargetToVolumeEarly, .promoteTarget, .releaseTargetVolume, .finishRestore, .acknowledgeDecision,
             .startOnTarget, .saveForVolume, .takeDownTargetReplica, .linkTargetToVolume, .restoreOnVolume,
             .continueOnVolume, .cleanTarget, .closeTarget, .discardOnTarget, .cleanTargetAfterRollback,
-            .closeTargetAfterRollback, .restoreAsLinked, .continueAsLinked:
+            .closeTargetAfterRollback, .restoreAsLinked, .continueAsLinked, .claimTarget, .retireTargetCopies:
             .target
         case .synchronise, .verifyCopies, .transferImage, .compareCopies:
             .both
@@ -123,7 +133,8 @@ public enum Step: String, Sendable, Codable, CaseIterable {
         case .discardOnTarget, .saveForRollback, .takeDownSourceReplica, .linkSourceToVolume, .restoreOnSource,
             .continueOnSource, .cleanSourceAfterRollback, .cleanTargetAfterRollback, .closeTargetAfterRollback:
             .rollBack
-        case .restoreAsLinked, .continueAsLinked: .rescue
+        case .restoreAsLinked, .continueAsLinked, .reclaimSource, .linkReclaimed, .claimTarget, .retireTargetCopies:
+            .rescue
         }
     }
 
@@ -173,6 +184,10 @@ public enum Step: String, Sendable, Codable, CaseIterable {
         case .closeTargetAfterRollback: "close the target's journal"
         case .restoreAsLinked: "restore the domain as its links stand"
         case .continueAsLinked: "let the domain run as its links stand"
+        case .reclaimSource: "take the source's copies back"
+        case .linkReclaimed: "turn the source's links back to its copies"
+        case .claimTarget: "take the target's copies as the domain's disks"
+        case .retireTargetCopies: "keep the target's incomplete copies without links"
         }
     }
 }

@@ -66,6 +66,8 @@ public struct DataGeneration: Sendable, Equatable {
     public let current: UInt64
     public let bitmap: UInt64
     public let history: [UInt64]
+    /// The data were complete and current when DRBD last had the disk. (The flags Consistent and WasUpToDate.)
+    public let wasUpToDate: Bool
 
     /// Reads the first line of `drbdsetup get-gi` or `drbdmeta get-gi`: four numbers of 16 hexadecimal digits (current,
     /// bitmap, two of history), then flags, all separated by colons. Nil where there are no metadata.
@@ -77,6 +79,7 @@ public struct DataGeneration: Sendable, Equatable {
         current = numbers[0]
         bitmap = numbers[1]
         history = Array(numbers.dropFirst(2))
+        wasUpToDate = fields.count > 5 && fields[4] == "1" && fields[5] == "1"
     }
 
     /// Whether the metadata were made by `create-md` and have never described any data (`UUID_JUST_CREATED`, drbd.h).

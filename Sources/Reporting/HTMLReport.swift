@@ -48,6 +48,7 @@ public struct HTMLReport {
         case .migrated: verdict = ("migrated", "good")
         case .rolledBack: verdict = ("rolled back", "warn")
         case .suspended: verdict = ("stopped", "warn")
+        case .lost: verdict = ("lost", "bad")
         case .needsRecovery: verdict = ("needs recovery", "bad")
         case .running: verdict = ("under way", "warn")
         }

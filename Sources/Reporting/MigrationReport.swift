@@ -15,7 +15,7 @@ public struct MigrationReport: Sendable, Codable, Equatable {
     public var outcome: Outcome
     /// Whether the domain belongs to the target: the commit decision was taken.
     public var isCommitted: Bool
-    /// The host that the domain runs on; absent while it is frozen.
+    /// The host that the domain runs on; absent while it is frozen, and where it was lost.
     public var domainRunsOn: HostName?
     public var beginMilliseconds: Int64
     /// When it was finished; absent while it can go on.
@@ -35,16 +35,27 @@ public struct MigrationReport: Sendable, Codable, Equatable {
     public var failures: [StepFailure]
     public var notes: [Note]
     public var ownTime: OwnTime?
+    /// The host that the operator has declared dead; absent where none was.
+    public var declaredDead: HostName?
 
     public struct Outcome: Sendable, Codable, Equatable {
         public enum State: String, Sendable, Codable, CaseIterable {
             /// Under way, or left by a coordinator that died without a word.
             case running
             case suspended, needsRecovery, migrated, rolledBack
+            /// The domain went with a host that was declared dead; the notes say what is left of its disks.
+            case lost
+
+            var isFinal: Bool {
+                switch self {
+                case .running, .suspended, .needsRecovery: false
+                case .migrated, .rolledBack, .lost: true
+                }
+            }
         }
 
         public var state: State
-        /// Why it was suspended or rolled back.
+        /// Why it was suspended, rolled back or given up.
         public var reason: Failure?
     }
 

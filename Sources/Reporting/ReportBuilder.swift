@@ -31,6 +31,7 @@ struct ReportBuilder {
     private var own: (own: Int64, total: Int64)?
     private var outcome = MigrationReport.Outcome(state: .running)
     private var isCommitted = false
+    private var declaredDead: HostName?
     private var last: Int64
 
     init(spec: MigrationSpec, events: [MigrationEvent], now: Int64?) {
@@ -55,7 +56,7 @@ struct ReportBuilder {
         }
         if outcome.state == .running, let now { last = max(last, now) }
         let freezes = freezes.map(measured)
-        let isFinished = outcome.state == .migrated || outcome.state == .rolledBack
+        let isFinished = outcome.state.isFinal
         return MigrationReport(
             id: spec.id, domain: spec.domain, source: spec.source.name, target: spec.target.name,
             settlement: spec.plan.settlement, memoryBytes: spec.memory.bytes, outcome: outcome,
@@ -68,11 +69,11 @@ struct ReportBuilder {
                 MigrationReport.OwnTime(
                     ownMilliseconds: own, accountedMilliseconds: total,
                     share: total > 0 ? Double(own) / Double(total) : nil)
-            })
+            }, declaredDead: declaredDead)
     }
 
     private var domainRunsOn: HostName? {
-        if freezes.contains(where: \.isOpen) { return nil }
+        if outcome.state == .lost || freezes.contains(where: \.isOpen) { return nil }
         return isCommitted ? spec.target.name : spec.source.name
     }
 
@@ -82,7 +83,12 @@ struct ReportBuilder {
         case .stepBegan(let step): beginStep(step, time)
         case .stepEnded(let step):
             if openStep == step { openStep = nil }
-            if step == .decide { isCommitted = true }
+            switch step {
+            // The target's own history need not have the step by which the source decided.
+            case .decide, .acknowledgeDecision, .claimTarget: isCommitted = true
+            case .reclaimSource: isCommitted = false
+            default: break
+            }
         case .stepFailed(let step, let failure):
             failures.append(MigrationReport.StepFailure(atMilliseconds: time, step: step, failure: failure))
             openStep = nil
@@ -111,9 +117,13 @@ struct ReportBuilder {
             let text = "the target's replicas had to be attached again: every block is compared before the hand-over"
             notes.append(MigrationReport.Note(atMilliseconds: time, text: text))
         case .note(let text): notes.append(MigrationReport.Note(atMilliseconds: time, text: text))
+        case .declaredDead(let host):
+            declaredDead = host
+            notes.append(MigrationReport.Note(atMilliseconds: time, text: "\(host) was declared dead by the operator"))
         case .suspended(let reason, let needsRecovery):
             endPhase(at: time)
             endRun(.suspended, reason, time)
+            if reason.code == .takenOver { isCommitted = true }
             outcome = MigrationReport.Outcome(state: needsRecovery ? .needsRecovery : .suspended, reason: reason)
         case .finished(let result): finish(result, time)
         case .accounted(let total, let own):
@@ -129,6 +139,9 @@ struct ReportBuilder {
             isCommitted = true
             outcome = MigrationReport.Outcome(state: .migrated)
         case .rolledBack(let cause): outcome = MigrationReport.Outcome(state: .rolledBack, reason: cause)
+        case .lost(let cause):
+            outcome = MigrationReport.Outcome(state: .lost, reason: cause)
+            for index in freezes.indices where freezes[index].isOpen { freezes[index].endMilliseconds = time }
         }
     }
 

@@ -11,6 +11,7 @@ struct ReportSentences {
         switch report.outcome.state {
         case .migrated: return "\(domain) runs on \(report.target)."
         case .rolledBack: return "\(domain) runs on \(report.source), as before: the migration was rolled back."
+        case .lost: return "\(domain) runs on no host any more: it was lost with the host that was declared dead."
         case .suspended: return "The migration of \(domain) stopped and can be resumed; \(whereabouts)."
         case .needsRecovery: return "The migration of \(domain) stopped and needs recovery; \(whereabouts)."
         case .running: return "The migration of \(domain) to \(report.target) is under way; \(whereabouts)."
@@ -30,6 +31,7 @@ struct ReportSentences {
         switch report.outcome.state {
         case .migrated: return "It moved from \(report.source) in \(total); \(frozen)."
         case .rolledBack: return "Moving it to \(report.target) was given up after \(total); \(frozen)."
+        case .lost: return "Moving it from \(report.source) to \(report.target) ended after \(total); \(frozen)."
         case .suspended, .needsRecovery, .running: return "Begun \(total) before the last news; \(frozen)."
         }
     }
@@ -46,12 +48,15 @@ struct ReportSentences {
 
     /// What the operator can type next, where something is left to do.
     var next: [String] {
-        switch report.outcome.state {
+        if let host = report.declaredDead, !report.outcome.state.isFinal {
+            return ["xenlvs migration resolve \(report.id) --fenced \(host)"]
+        }
+        return switch report.outcome.state {
         case .suspended, .needsRecovery:
-            report.isCommitted
+            report.isCommitted || report.outcome.reason?.code == .takenOver
                 ? ["xenlvs migration resume \(report.id)"]
                 : ["xenlvs migration resume \(report.id)", "xenlvs migration abort \(report.id)"]
-        case .running, .migrated, .rolledBack: []
+        case .running, .migrated, .rolledBack, .lost: []
         }
     }
 

@@ -36,7 +36,7 @@ public struct TextReport {
         case .migrated: mark = style.paint(style.check, .green)
         case .rolledBack: mark = style.paint(style.cross, .yellow)
         case .suspended, .running: mark = style.paint(style.stopped, .yellow)
-        case .needsRecovery: mark = style.paint(style.cross, .red)
+        case .needsRecovery, .lost: mark = style.paint(style.cross, .red)
         }
         let headline = DisplayText.wrapped(sentences.headline, to: width - 2)
         var lines = headline.enumerated().map { ($0.offset == 0 ? mark + " " : "  ") + style.paint($0.element, .bold) }

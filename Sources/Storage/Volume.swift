@@ -30,8 +30,6 @@ public enum VolumeState: Hashable, Sendable, Codable {
     case incoming(migration: String)
     /// The source copy, kept after a migration away from this host. It must not be written.
     case retired(migration: String)
-    /// An undo failed: nothing may change the volume before it has been put right by hand.
-    case needsRecovery(reason: String)
 }
 
 /// Named block storage of one guest disk on one host.

@@ -1,5 +1,4 @@
 import ArgumentParser
-import Glibc
 import HostModel
 import Operations
 
@@ -47,8 +46,6 @@ struct AgentCommand: AsyncParsableCommand {
     }
 
     func run() async throws {
-        // A peer or an 'xl restore' that ends early is a failure to be told, not the end of this process.
-        signal(SIGPIPE, SIG_IGN)
         try await reporting {
             guard restrict else { return try await serve(receive ? .receiver : .agent, nil) }
             let restriction = try AgentRestriction(sources: sources, groups: groups, directories: directories)

@@ -11,6 +11,8 @@ enum Entry {
         if words.count >= 3, words[1] == "lvm-worker", words[2] == "--" {
             exit(LVMHost.run(arguments: Array(words.dropFirst(3))))
         }
+        // A peer, an ssh or an 'xl restore' that ends early is a failure to be told, not the end of this process.
+        signal(SIGPIPE, SIG_IGN)
         await XenlvsCommand.main(nil)
     }
 }

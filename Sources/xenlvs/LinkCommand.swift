@@ -74,8 +74,7 @@ struct LinkCommand: AsyncParsableCommand {
                 let keeper = LinkKeeper(host: try ThisHost.open())
                 let rows = if let name { [try await keeper.repair(name)] } else { try await keeper.repairAll() }
                 try output.show(rows)
-                if rows.contains(where: \.needsOperator) { return .needsRecovery }
-                return rows.contains { $0.result == .busy } ? .busy : .done
+                return LinkRepairRow.exitStatus(of: rows)
             }
         }
     }

@@ -8,9 +8,9 @@ import Reporting
 
 /// Runs migrations in the foreground: lock, signals, progress, report.
 struct MigrationRunner {
-    private let host: HostContext
-    private let worker: HostWorker
-    private let crashPoints: [CrashPoint]
+    let host: HostContext
+    let worker: HostWorker
+    let crashPoints: [CrashPoint]
 
     /// - Parameter tellsCommands: whether every command is told on stderr as it ends.
     init(tellsCommands: Bool = false) throws {
@@ -60,11 +60,26 @@ struct MigrationRunner {
         return try await drive(spec, event: event, lock)
     }
 
-    private func drive(
+    func drive(
         _ spec: MigrationSpec, event: MigrationMachine.Event?, _ lock: borrowing RunLock
     ) async throws -> ExitStatus {
         let interruption = Interruption()
         let signals = SignalWatch { interruption.request() }
+        let journal = try CoordinatorJournal(takingOver: spec.id, in: host.database)
+        let end = try await showingProgress { report in
+            let coordinator = Coordinator(
+                worker: worker, spec: spec, journal: journal, interruption: interruption,
+                crashPoints: crashPoints, report: report)
+            return try await coordinator.run(event)
+        }
+        signals.stop()
+        return try conclude(end, spec, interruption)
+    }
+
+    /// Runs `body` with a display on standard error.
+    func showingProgress<End>(
+        _ body: (@escaping @Sendable (ProgressUpdate) -> Void) async throws -> End
+    ) async throws -> End {
         let terminal = Terminal.errors.isTerminal
         let reporter = ProgressReporter.onStandardError(environment: ProcessEnvironment.variables)
         let ticker = Task {
@@ -73,20 +88,11 @@ struct MigrationRunner {
                 reporter.tick()
             }
         }
-        let journal = try CoordinatorJournal(takingOver: spec.id, in: host.database)
-        let coordinator = Coordinator(
-            worker: worker, spec: spec, journal: journal, interruption: interruption,
-            crashPoints: crashPoints, report: { reporter.update($0) })
-        let end: Coordinator.End
-        do { end = try await coordinator.run(event) } catch {
+        defer {
             ticker.cancel()
             reporter.finish()
-            throw error
         }
-        ticker.cancel()
-        reporter.finish()
-        signals.stop()
-        return try conclude(end, spec, interruption)
+        return try await body { reporter.update($0) }
     }
 
     private func conclude(
@@ -96,17 +102,29 @@ struct MigrationRunner {
         Console.result(ReportOutput.text(report))
         switch end {
         case .migrated: return .done
+        case .lost: return .done
         case .rolledBack(let failure):
             Console.say("xenlvs: rolled back: " + failure.detailedDescription)
             return interruption.wasRequested ? .interrupted : .rolledBack
         case .suspended(let suspension):
             Console.say("xenlvs: stopped: " + suspension.reason.detailedDescription)
-            Console.say("  go on with: xenlvs migration resume \(spec.id)")
-            if !report.isCommitted {
-                Console.say("  or go back: xenlvs migration abort \(spec.id)")
-            }
+            sayWhatNext(suspension, report, spec)
             return suspension.needsRecovery ? .needsRecovery : .partlyDone
         }
+    }
+}
+
+extension MigrationRunner {
+    private func sayWhatNext(
+        _ suspension: MigrationMachine.Suspension, _ report: MigrationReport, _ spec: MigrationSpec
+    ) {
+        // A target that has decided by itself is to be looked at first, as the reason says.
+        if suspension.reason.code == .takenOver { return }
+        if let dead = report.declaredDead {
+            return Console.say("  go on with: xenlvs migration resolve \(spec.id) --fenced \(dead)")
+        }
+        Console.say("  go on with: xenlvs migration resume \(spec.id)")
+        if !report.isCommitted { Console.say("  or go back: xenlvs migration abort \(spec.id)") }
     }
 }
 
@@ -139,7 +157,6 @@ final class SignalWatch {
 
     init(_ handler: @escaping @Sendable () -> Void) {
         let queue = DispatchQueue(label: "signals")
-        signal(SIGPIPE, SIG_IGN)
         sources = [SIGINT, SIGTERM, SIGHUP].map { number in
             signal(number, SIG_IGN)
             let source = DispatchSource.makeSignalSource(signal: number, queue: queue)

@@ -24,7 +24,7 @@ extension Failure.Code {
         case .refused, .failed, .unreachable: .failed
         case .busy: .busy
         case .outcomeUnknown: .partlyDone
-        case .inconsistent, .needsRecovery: .needsRecovery
+        case .inconsistent, .needsRecovery, .takenOver: .needsRecovery
         case .interrupted: .interrupted
         }
     }

@@ -53,6 +53,7 @@ struct BadInputTests {
             ["volume", "snapshot", "nosuch", "s1", "--size", "1G"], ["link", "show", "nosuch"],
             ["link", "repair", "nosuch"], ["replica", "status", "nosuch"], ["migration", "status", "nosuch"],
             ["migration", "report", "nosuch"], ["migration", "resume", "nosuch"], ["migration", "abort", "nosuch"],
+            ["migration", "resolve", "nosuch", "--fenced", "nodeb"],
             ["volume", "create", "web1", "--size", "1M", "--directory", "/nosuch/pool"],
             [
                 "domain", "define", "web1", "--memory", "64M", "--disk", "nosuch", "--kernel", "/vmlinuz", "--output",
@@ -75,6 +76,8 @@ struct BadInputTests {
             ["volume", "create", "web1", "--size", "1M", "--directory", "/pool/../etc"],
             ["volume", "create", "web1", "--size", "1M", "--vg", "a/b"], ["link", "repair", "web1", "--all"],
             ["doctor", "web1"], ["volume", "list", "--format", "xml"], ["migration", "status", "a/b"],
+            ["migration", "resolve", "web1-20261121-0001"],
+            ["migration", "resolve", "x", "--fenced", "-oProxyCommand=x"],
             ["migrate", "web1", "--to", "-oProxyCommand=x"], ["migrate", "web1", "--to", "a b"],
             ["migrate", "web1", "--to", "nodeb", "--settle", "never"],
             ["domain", "define", "web1", "--memory", "64M", "--kernel", "/vmlinuz"],

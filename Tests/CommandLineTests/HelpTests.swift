@@ -13,7 +13,8 @@ struct HelpTests {
 
     static let commands: [[String]] = [
         ["migrate"], ["migration", "list"], ["migration", "status"], ["migration", "resume"], ["migration", "abort"],
-        ["migration", "report"], ["volume", "create"], ["volume", "list"], ["volume", "show"], ["volume", "resize"],
+        ["migration", "resolve"], ["migration", "report"], ["recover"], ["volume", "create"], ["volume", "list"],
+        ["volume", "show"], ["volume", "resize"],
         ["volume", "remove"], ["volume", "snapshot"], ["link", "show"], ["link", "set"], ["link", "repair"],
         ["domain", "list"], ["domain", "define"], ["replica", "status"], ["doctor"], ["agent"],
     ]
@@ -27,7 +28,9 @@ struct HelpTests {
         #expect(help.output.contains("USAGE: xenlvs \(words.joined(separator: " "))"))
     }
 
-    @Test("Each listing takes --format", arguments: commands.filter { ["list", "show", "status"].contains($0.last) })
+    @Test(
+        "Each listing takes --format",
+        arguments: commands.filter { ["list", "show", "status", "recover"].contains($0.last) })
     func formats(_ words: [String]) throws {
         let help = try Product.run(words + ["--help"], root: try Root())
         #expect(help.output.contains("--format"))

@@ -20,6 +20,7 @@ struct JournalTests {
         arguments: [
             ["volume", "list"], ["volume", "create", "web1", "--size", "1M", "--vg", "vg0"],
             ["volume", "remove", "web1"], ["link", "show"], ["link", "repair"], ["migration", "list"],
+            ["recover"], ["migration", "resolve", "web1-20261121-0001", "--fenced", "nodeb"],
             ["migration", "resume", "web1-20261121-0001"], ["migrate", "web1", "--to", "nodeb"],
             ["migrate", "web1", "--to", "nodeb", "--dry-run"], ["replica", "status"],
         ])

@@ -15,6 +15,8 @@ struct SimulatedHost: Hashable {
     var isReserved = false
     var hasVolume = false
     var isCurrent = false
+    /// DRBD says UpToDate of the host's own copy.
+    var isComplete = false
     var replica = Replica.down
     var connects = false
     var link = Link.none
@@ -24,6 +26,8 @@ struct SimulatedHost: Hashable {
     /// The guest has not written since the image was taken.
     var imageMatches = false
     var knowsDecision = false
+    /// The guest has run here.
+    var hasRun = false
     /// `xl restore` runs and waits for the tail of the stream.
     var restorePending = false
 }
@@ -34,6 +38,12 @@ struct SimulatedWorld: Hashable {
     var target = SimulatedHost()
     /// DRBD reports UpToDate on both sides.
     var isSynchronised = false
+    /// The target is lost for good, with everything it had.
+    var isTargetDead = false
+    /// The source has lost what it had in memory; its disk is as it left it.
+    var isSourceRestarted = false
+    /// The decision stood once: from then on the guest may have run on the target.
+    var wasDecided = false
     var violation: String?
 
     static let beginning: SimulatedWorld = {
@@ -77,6 +87,7 @@ struct SimulatedWorld: Hashable {
         try require(self[keyPath: host].domain == .paused)
         self[keyPath: host].image = .spent
         self[keyPath: host].domain = .running
+        self[keyPath: host].hasRun = true
     }
 
     mutating func save(_ host: WritableKeyPath<SimulatedWorld, SimulatedHost>) throws {
@@ -94,6 +105,45 @@ struct SimulatedWorld: Hashable {
         self[keyPath: host].replica = .down
         self[keyPath: host].connects = false
     }
+
+    mutating func targetDies() {
+        target = SimulatedHost()
+        isTargetDead = true
+    }
+
+    /// The source falls silent for good, as far as its target's operator knows: it has lost its power, or only its network.
+    mutating func sourceIsLost(restarting: Bool, isCommitted: Bool) {
+        coordinatorDies()
+        source.connects = false
+        isSynchronised = false
+        // There is no newer copy left.
+        if target.isComplete { target.isCurrent = true }
+        guard restarting else { return }
+        isSourceRestarted = true
+        source.domain = .none
+        source.domainUses = .none
+        source.image = .none
+        source.replica = .down
+        source.link = isCommitted || !source.hasVolume ? .none : .volume
+    }
+
+    /// What the target's operator finds.
+    var targetFacts: TargetFacts {
+        let guest: TargetFacts.Guest =
+            switch (target.domain, target.image == .whole, target.hasRun) {
+            case (.running, _, _): .running
+            case (.paused, true, true): .pausedInSettlement
+            case (.paused, _, _): .paused
+            case (.none, true, true): .saved
+            case (.none, true, false): .received
+            case (.none, false, _): .absent
+            }
+        let copies: TargetFacts.Copies = target.isComplete ? .upToDate : target.hasVolume ? .incomplete : .unknown
+        return TargetFacts(isDecided: target.knowsDecision, guest: guest, copies: copies)
+    }
+
+    /// Whether somebody could restore memory on a disk that may be newer: a command of ours, or `xl restore` typed by hand.
+    var offersOldMemory: Bool { wasDecided && source.link == .volume && source.image == .whole }
 
     /// Time passes: a running guest writes.
     mutating func tick() {

@@ -6,8 +6,11 @@ extension SimulatedWorld {
     /// The stream of an image and the restore that it feeds die with the run that held them.
     mutating func coordinatorDies() { target.restorePending = false }
 
+    private var isGuestLostOnSource: Bool { isSourceRestarted && source.domain == .none }
+
     /// Performs one step completely, or throws without having done anything.
     mutating func perform(_ step: Step, plan: MigrationPlan) throws {
+        if isTargetDead { try require(step.side == .source) }
         switch step {
         case .reserveTarget: target.isReserved = true
         case .makeTargetVolumes: target.hasVolume = true
@@ -28,6 +31,7 @@ extension SimulatedWorld {
             try require(isConnected)
             isSynchronised = true
             target.isCurrent = source.isCurrent
+            target.isComplete = true
         case .verifyCopies: try require(isConnected && isSynchronised)
         case .linkTargetToReplica: target.link = .replica
         case .linkTargetToVolumeEarly: target.link = .volume
@@ -47,6 +51,8 @@ extension SimulatedWorld {
         case .acknowledgeDecision: target.knowsDecision = true
         case .startOnTarget:
             try require(target.knowsDecision)
+            // The image that was kept brings a guest back that never ran.
+            if target.domain == .none, target.image == .whole { try open(\.target) }
             try self.continue(\.target)
         case .saveForVolume:
             if target.domain == .running, target.domainUses == .volume { return }
@@ -56,20 +62,32 @@ extension SimulatedWorld {
         case .restoreOnVolume: try restore(\.target)
         case .continueOnVolume: try self.continue(\.target)
         case .cleanSource:
+            // Restored on a way back and never let run: the target has decided meanwhile.
+            if source.domain == .paused, source.image == .whole {
+                (source.domain, source.domainUses) = (.none, .none)
+            }
+            try require(source.domain == .none)
             try takeDown(\.source)
             source.link = .none
             source.image = .none
-        case .cleanTarget: target.image = .none
+        case .cleanTarget:
+            try takeDown(\.target)
+            target.image = .none
         case .closeTarget, .closeTargetAfterRollback: target.isReserved = false
         case .discardOnTarget: try discardOnTarget()
         case .saveForRollback:
+            if isGuestLostOnSource { return }
             if source.domain == .running, source.domainUses == .volume { return }
             if source.domain == .paused { return }
             try save(\.source)
         case .takeDownSourceReplica: try takeDownForRollback()
         case .linkSourceToVolume: source.link = .volume
-        case .restoreOnSource: try restore(\.source)
-        case .continueOnSource: try self.continue(\.source)
+        case .restoreOnSource:
+            if isGuestLostOnSource { return }
+            try restore(\.source)
+        case .continueOnSource:
+            if isGuestLostOnSource { return }
+            try self.continue(\.source)
         case .cleanSourceAfterRollback:
             try takeDown(\.source)
             source.image = .none
@@ -77,9 +95,23 @@ extension SimulatedWorld {
             target.link = .none
             target.hasVolume = false
             target.isCurrent = false
+            target.isComplete = false
             target.image = .none
         case .restoreAsLinked: try restoreAsLinked()
         case .continueAsLinked: try self.continue(\.target)
+        case .reclaimSource:
+            try require(source.domain == .none)
+            if source.image == .whole { source.image = .spent }
+        case .linkReclaimed:
+            try require(source.replica == .down)
+            source.link = .volume
+        case .claimTarget:
+            if target.image == .whole { target.image = .spent }
+            target.knowsDecision = true
+        case .retireTargetCopies:
+            try takeDown(\.target)
+            target.link = .none
+            target.image = .none
         }
     }
 
@@ -91,9 +123,14 @@ extension SimulatedWorld {
 
     private mutating func connect(_ host: WritableKeyPath<SimulatedWorld, SimulatedHost>) throws {
         // The target's replica may have been taken down, by a reboot or to settle early: it is attached again.
-        if host == \.target, target.replica == .down { target.replica = .secondary }
+        if host == \.target, target.replica == .down {
+            target.replica = .secondary
+            if target.domain == .paused { (target.domain, target.domainUses) = (.none, .none) }
+        }
         try require(self[keyPath: host].replica != .down)
         self[keyPath: host].connects = true
+        // What has changed since is copied, and until it is the copy is not whole.
+        if isConnected, !isSynchronised { target.isComplete = false }
     }
 
     private mutating func transferImage() throws {

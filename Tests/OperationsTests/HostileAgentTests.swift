@@ -93,6 +93,8 @@ struct HostileAgentTests {
         let spec = try TargetHost.spec()
         try target.begin(spec)
         let session = try await target.session()
+        // That the target's copies are the guest's disks is for its own operator to say.
+        #expect(try await refusal(target, session, TargetHost.order(.claimTarget, spec)).code == .refused)
         for step in Step.allCases where step.side != .target {
             #expect(try await refusal(target, session, TargetHost.order(step, spec)).code == .refused)
             await #expect(throws: Failure.self) {
@@ -206,10 +208,8 @@ struct HostileAgentTests {
         try FileManager.default.createSymbolicLink(
             atPath: target.root + "/links/hand", withDestinationPath: "/dev/null")
         try target.begin(try TargetHost.spec(domain: "mail", id: "mail-20261121-0001", volume: "mail", number: 9))
-        try target.record(Sample.volume("broken", .needsRecovery(reason: "test")))
         for (volume, why) in [
             ("db", "in use"), ("old", "another domain's"), ("hand", "did not make it"), ("mail", "not finished"),
-            ("broken", "needs recovery"),
         ] {
             // In another group there is nothing of that name; the name is the host's all the same.
             for group in ["vg0", "vg1"] {

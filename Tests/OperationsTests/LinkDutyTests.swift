@@ -62,13 +62,6 @@ struct LinkDutyTests {
         #expect(LinkDuty(try Sample.volume("web2"), [try Sample.migration(.source, decided: true)]) == .volume)
     }
 
-    @Test("A volume that needs recovery is nobody's but the operator's")
-    func recovery() throws {
-        let duty = LinkDuty(try Sample.volume("web1", .needsRecovery(reason: "x")), [])
-        #expect(LinkVerdict(.absent, duty, plain: nil) == .recovery)
-        #expect(!LinkVerdict.recovery.isFine)
-    }
-
     @Test("A link is judged by the device that it leads to")
     func byDevice() {
         #expect(LinkVerdict(Sample.link("/dev/mapper/vg0-web1"), .volume, plain: Sample.lower) == .right)

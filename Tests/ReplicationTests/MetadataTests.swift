@@ -101,6 +101,18 @@ struct MetadataTests {
         #expect(DataGeneration("Device is unconfigured\n") == nil)
         #expect(DataGeneration("") == nil)
     }
+
+    // As the real drbdmeta prints them, also of metadata that a power cut has left unclean.
+    @Test(
+        "A copy was complete only if it was consistent and up to date when DRBD last had it",
+        arguments: [
+            ("1:1:0:1:0:0:0", true), ("1:0:0:1:0:0:0", false), ("0:0:0:1:0:0:0", false), ("0:1:0:0:0:0:0", false),
+        ]
+    )
+    func wasUpToDate(_ flags: String, _ isComplete: Bool) {
+        let line = "ABCDEF0123456788:0000000000000000:0000000000000000:0000000000000000:" + flags
+        #expect(DataGeneration(line)?.wasUpToDate == isComplete)
+    }
 }
 
 /// Lets the real `drbdmeta` lay out metadata inside a device, on a sparse file behind a loop device: there, other than

@@ -142,3 +142,49 @@ import Testing
         #expect(text.contains("\"settlement\" : \"late\""))
     }
 }
+
+@Suite("A migration whose other host was declared dead")
+struct LostHostReportTests {
+    private static let dead = HostName(unchecked: "nodeb")
+
+    private func report(_ kinds: [MigrationEvent.Kind]) throws -> MigrationReport {
+        var writer = Histories.Writer()
+        writer.prepare()
+        writer.steps([.finishRestore, .decide], 100)
+        writer.add(.freezeBegan(.handOver))
+        writer.add(.runBegan(epoch: 2, resumed: true))
+        writer.add(.declaredDead(Self.dead))
+        for kind in kinds { writer.add(kind, after: 10) }
+        return MigrationReport(spec: try Histories.spec(), events: writer.events)
+    }
+
+    @Test("A guest that was lost runs nowhere, and nothing is left to type")
+    func lost() throws {
+        let report = try report([.stepEnded(.reclaimSource), .finished(.lost(because: Histories.restoreFailed))])
+        #expect(report.outcome.state == .lost)
+        #expect(report.domainRunsOn == nil && !report.isCommitted && report.endMilliseconds != nil)
+        #expect(report.freezes.allSatisfy { !$0.isOpen })
+        let text = TextReport.render(report, width: 80, color: false)
+        #expect(text.contains("web1 runs on no host any more"))
+        #expect(text.contains("nodeb was declared dead by the operator"))
+        #expect(!text.contains("next:"))
+    }
+
+    @Test("One that has stopped on the way is gone on with in the same way")
+    func stopped() throws {
+        let report = try report([.suspended(Histories.restoreFailed, needsRecovery: true)])
+        let text = TextReport.render(report, width: 80, color: false)
+        #expect(text.contains("next: xenlvs migration resolve \(report.id) --fenced nodeb"))
+        #expect(!text.contains("abort"))
+    }
+
+    @Test("A source that was told of the target's decision says where the guest is")
+    func takenOver() throws {
+        var writer = Histories.Writer()
+        writer.prepare()
+        writer.add(.suspended(Failure(.takenOver, "the domain belongs to nodeb for good"), needsRecovery: true))
+        let report = MigrationReport(spec: try Histories.spec(), events: writer.events)
+        #expect(report.isCommitted && report.domainRunsOn == Self.dead)
+        #expect(!TextReport.render(report, width: 80, color: false).contains("abort"))
+    }
+}

@@ -44,7 +44,8 @@ struct AgentSession {
         switch request {
         case .hello, .survey: break
         case .perform(let order):
-            guard order.role == .target, order.step.side == .target else {
+            // What a target does without its source is its own operator's word.
+            guard order.role == .target, order.step.side == .target, order.step != .claimTarget else {
                 throw Failure(
                     .refused, "the step '\(order.step.rawValue)' is not for another host to order",
                     why: "an agent performs the steps of a migration's target alone")

@@ -12,6 +12,7 @@ public final class Coordinator {
     public enum End: Sendable, Equatable {
         case migrated
         case rolledBack(because: Failure)
+        case lost(because: Failure)
         case suspended(MigrationMachine.Suspension)
     }
 
@@ -32,6 +33,8 @@ public final class Coordinator {
     var connectionSecret: SharedSecret?
     private var openFreeze: (freeze: Freeze, since: Int64)?
     private var hasFrozen: Bool
+    /// Declared dead in an earlier run, it has answered in this one.
+    var targetIsBack = false
     private let crashPoints: [CrashPoint]
 
     var host: HostContext { worker.host }
@@ -56,15 +59,15 @@ public final class Coordinator {
         attachedAgain = journal.hasAttachedAgain
     }
 
-    /// Runs until the migration has ended or must stop. `event` is nil for a new migration, `.resumed` or
-    /// `.abortRequested` for one that was begun before. Throws only where the event is refused or nothing could be recorded.
+    /// Runs until the migration has ended or must stop. `event` is nil for a new migration; `.resumed`, `.abortRequested` or
+    /// `.peerFenced` for one that was begun before. Throws only where the event is refused or nothing could be recorded.
     public func run(_ event: MigrationMachine.Event?) async throws -> End {
         let started = ContinuousClock.now
         let activeBefore = host.activity.total
         // Recorded at once: a run that dies in its first step has been one, too.
         journal.note(.runBegan(epoch: epoch, resumed: event != nil))
         if event == nil { try journal.flush() }
-        var action = try event.map { try journal.advance($0, []) } ?? journal.machine.action
+        var action = try await begin(event)
         defer {
             baseSender?.stop()
             target.close()
@@ -81,6 +84,7 @@ public final class Coordinator {
                 switch outcome {
                 case .migrated: return .migrated
                 case .rolledBack(let failure): return .rolledBack(because: failure)
+                case .lost(let failure): return .lost(because: failure)
                 }
             }
         }
@@ -106,7 +110,9 @@ public final class Coordinator {
             if failure.code == .interrupted, interruption.isRequested, let way = try interrupted() { return way }
             journal.note(.stepFailed(step, failure))
             report(.stepFailed(step, failure))
-            event = failure.leavesOutcomeOpen ? .unknown(failure) : .failed(failure)
+            event =
+                failure.code == .takenOver
+                ? .takenOver(failure) : failure.leavesOutcomeOpen ? .unknown(failure) : .failed(failure)
             if step.phase == .handOver { await giveImageUp() }
         }
         let action = try advance(event)
@@ -132,7 +138,10 @@ public final class Coordinator {
     /// Ctrl-C: back to the source while that is possible; otherwise the run says so and goes on. Nil where it goes on.
     private func interrupted() throws -> MigrationMachine.Action? {
         interruption.acknowledge()
-        if case .rollingBack = journal.machine.state { return nil }
+        switch journal.machine.state {
+        case .rollingBack, .reclaiming: return nil
+        case .forward, .rescuing, .suspended, .finished: break
+        }
         if journal.machine.isCommitted {
             report(.note("interrupted, but the domain belongs to \(spec.target.name) already: finishing"))
             return nil
@@ -190,11 +199,15 @@ public final class Coordinator {
 
     /// A target that cannot be told now is told at the next phase; its copy is for the operator, nothing depends on it.
     private func mirror() async {
-        let update = MirrorUpdate(
-            id: spec.id, epoch: epoch, machine: journal.machine, events: journal.takeUnmirrored())
+        if journal.hasDeclaredTargetDead, !targetIsBack { return }
+        let update = mirrorUpdate()
         do { _ = try await target.ask(.mirror(update), limit: .seconds(15)) } catch {
             journal.returnUnmirrored(update.events)
         }
+    }
+
+    func mirrorUpdate() -> MirrorUpdate {
+        MirrorUpdate(id: spec.id, epoch: epoch, machine: journal.machine, events: journal.takeUnmirrored())
     }
 }
 
@@ -225,7 +238,7 @@ extension Failure {
     var leavesOutcomeOpen: Bool {
         switch code {
         case .outcomeUnknown, .unreachable: true
-        case .usage, .notFound, .refused, .busy, .failed, .inconsistent, .needsRecovery, .interrupted: false
+        case .usage, .notFound, .refused, .busy, .failed, .inconsistent, .needsRecovery, .takenOver, .interrupted: false
         }
     }
 }

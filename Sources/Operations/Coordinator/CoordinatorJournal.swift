@@ -19,6 +19,8 @@ public struct CoordinatorJournal {
     let hasFrozen: Bool
     /// An earlier run has attached the target's replicas a second time.
     let hasAttachedAgain: Bool
+    /// The operator has declared the target dead: it is asked nothing any more.
+    private(set) var hasDeclaredTargetDead: Bool
     /// When an earlier run last wrote here; milliseconds since 1970.
     let lastTime: Int64
 
@@ -37,6 +39,8 @@ public struct CoordinatorJournal {
         openFreeze = Self.openFreeze(history)
         hasFrozen = history.contains { $0.kind == .freezeBegan(.substitution) }
         hasAttachedAgain = history.contains { $0.kind == .attachedAgain }
+        let spec = try JSONText.decode(MigrationSpec.self, from: record.spec, what: "migration \(id)")
+        hasDeclaredTargetDead = history.declaresDead(spec.target.name)
     }
 
     /// A migration's history as it was recorded.
@@ -60,6 +64,7 @@ public struct CoordinatorJournal {
     mutating func note(_ kind: MigrationEvent.Kind, at time: Int64 = HostContext.now()) {
         let event = MigrationEvent(sequence: nextSequence, time: time, kind: kind)
         nextSequence += 1
+        if case .declaredDead = kind { hasDeclaredTargetDead = true }
         unwritten.append(event)
         unmirrored.append(event)
     }
@@ -100,4 +105,9 @@ public struct CoordinatorJournal {
     }
 
     mutating func returnUnmirrored(_ events: [MigrationEvent]) { unmirrored = events + unmirrored }
+}
+
+extension [MigrationEvent] {
+    /// The operator has declared this host dead.
+    public func declaresDead(_ host: HostName) -> Bool { contains { $0.kind == .declaredDead(host) } }
 }

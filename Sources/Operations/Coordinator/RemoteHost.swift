@@ -17,7 +17,7 @@ public final class RemoteHost: Sendable {
 
     /// Asks the agent. `.unreachable` or `.outcomeUnknown` leave open whether the request took effect.
     public func ask(_ request: HostRequest, limit: Duration) async throws -> HostReply {
-        let connection = try await connected()
+        let connection = try await connected(within: min(limit, .seconds(60)))
         do {
             return try await connection.ask(request, limit: limit)
         } catch let failure as Failure where failure.code == .unreachable {
@@ -69,12 +69,13 @@ public final class RemoteHost: Sendable {
         old?.close()
     }
 
-    private func connected() async throws -> AgentConnection {
+    /// - Parameter limit: for the greeting of a new connection; who asks for little does not wait long for that either.
+    private func connected(within limit: Duration) async throws -> AgentConnection {
         if let open = connection.withLock({ $0 }) { return open }
         let fresh = try AgentConnection(to: name, activity: local.activity)
         do {
             let reply = try await fresh.ask(
-                .hello(protocolVersion: AgentProtocol.version, host: local.name.text), limit: .seconds(60))
+                .hello(protocolVersion: AgentProtocol.version, host: local.name.text), limit: limit)
             guard case .hello(let hello) = reply else { throw outOfTurn() }
             guard hello.protocolVersion == AgentProtocol.version else {
                 throw Failure(

@@ -47,12 +47,6 @@ struct Housekeeping: Sendable {
         let volumes = try await VolumeCatalog(host: host).all()
         var findings = volumes.flatMap { volume -> [Finding] in
             let show = "see 'xenlvs volume show \(volume.name)'"
-            if volume.state == VolumeState.needsRecovery(reason: "").word {
-                return [
-                    finding(
-                        .blocking, "the volume \(volume.name) needs recovery", why: volume.stateDetail, remedy: show)
-                ]
-            }
             if let problem = volume.problem {
                 return [
                     finding(

@@ -23,7 +23,7 @@ extension OutlineBuilder {
         case .cleanSource, .cleanTarget, .closeTarget: try tidyUp(step)
         case .discardOnTarget, .saveForRollback, .takeDownSourceReplica, .linkSourceToVolume, .restoreOnSource,
             .continueOnSource, .cleanSourceAfterRollback, .cleanTargetAfterRollback, .closeTargetAfterRollback,
-            .restoreAsLinked, .continueAsLinked:
+            .restoreAsLinked, .continueAsLinked, .reclaimSource, .linkReclaimed, .claimTarget, .retireTargetCopies:
             // Ways back are no part of a plan.
             []
         }

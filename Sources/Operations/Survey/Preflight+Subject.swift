@@ -135,9 +135,6 @@ extension Preflight {
                     remedy: "put it right with 'xenlvs link repair', or record it with 'xenlvs link set'")
             ]
         }
-        if case .needsRecovery(let reason) = record.state {
-            return [Finding(.blocking, source.host, "the volume \(volume.name) needs recovery", why: reason)]
-        }
         return [Finding(.fine, source.host, "\(link) leads to \(shown)")]
     }
 
@@ -159,7 +156,7 @@ extension Preflight {
         switch there.record?.state {
         case .retired where there.record?.size == here.size && there.record?.place == place:
             findings.append(Finding(.fine, target.host, "the copy of \(here.name) at \(place) is used again"))
-        case .retired, .incoming, .active, .needsRecovery, nil:
+        case .retired, .incoming, .active, nil:
             findings.append(
                 Finding(
                     .blocking, target.host, "there is a volume \(here.name) at \(place) already",

@@ -15,13 +15,10 @@ enum LinkDuty: Sendable, Equatable {
     case handedOver(OpenMigration, minor: Int)
     /// There must be none, for this reason.
     case none(String)
-    /// An undo failed; nobody but the operator may touch it.
-    case recovery(String)
 
     /// - Parameter migrations: the open ones of this host that name the volume.
     init(_ volume: Volume, _ migrations: [OpenMigration]) {
         switch volume.state {
-        case .needsRecovery(let reason): self = .recovery(reason)
         case .retired(let id): self = .none("it is the old copy that migration \(id) left behind")
         case .incoming(let id):
             self =
@@ -66,14 +63,12 @@ public enum LinkVerdict: String, Sendable, Codable, CaseIterable {
     case notRecorded = "not-recorded"
     /// There is one, and there must be none.
     case mustNotBe = "must-not-be"
-    /// The volume needs recovery.
-    case recovery = "needs-recovery"
 
     /// Whether all is well.
     public var isFine: Bool {
         switch self {
         case .right, .onReplica, .migration, .rightlyAbsent: true
-        case .missing, .dangling, .replacedByHand, .notALink, .notRecorded, .mustNotBe, .recovery: false
+        case .missing, .dangling, .replacedByHand, .notALink, .notRecorded, .mustNotBe: false
         }
     }
 
@@ -81,7 +76,6 @@ public enum LinkVerdict: String, Sendable, Codable, CaseIterable {
     /// - Parameter plain: the volume's own device; nil where it has none now.
     init(_ state: LinkState, _ duty: LinkDuty, plain: BlockDeviceNumber?) {
         switch (duty, state) {
-        case (.recovery, _): self = .recovery
         case (_, .notALink): self = .notALink
         case (.migration, _): self = .migration
         case (.none, .absent), (.handedOver, .absent): self = .rightlyAbsent

@@ -85,7 +85,7 @@ extension LinkKeeper {
         switch facts.verdict {
         case .right: return row(.wasRight)
         case .onReplica, .migration, .rightlyAbsent: return row(.leftAlone, reason(duty))
-        case .notALink, .mustNotBe, .recovery, .notRecorded: return row(.refused, facts.why, facts.remedy)
+        case .notALink, .mustNotBe, .notRecorded: return row(.refused, facts.why, facts.remedy)
         case .missing, .dangling:
             try await pointToVolume(volume, duty)
             return facts.target.map { row(.replaced, "it led to \($0), which is not there") } ?? row(.made)

@@ -104,7 +104,6 @@ public struct LinkKeeper: Sendable {
             return ("something is in its place", "move it away by hand")
         case .notRecorded: return ("there is no volume of that name", nil)
         case .mustNotBe: return (reason(duty), "remove the link by hand, once nothing uses it: rm \(facts.path)")
-        case .recovery: return (reason(duty), "see 'xenlvs volume show \(facts.name)'")
         }
     }
 
@@ -116,7 +115,6 @@ public struct LinkKeeper: Sendable {
         case .handedOver(let migration, _):
             "its domain belongs to \(migration.target) since migration \(migration.id)"
         case .none(let why): why
-        case .recovery(let reason): "it needs recovery: \(reason)"
         }
     }
 }

@@ -15,9 +15,9 @@ public struct VolumeSummary: Sendable, Encodable {
     /// Its own device, where it has one now: `/dev/vg0/web1`, `/dev/loop0`.
     public var device: String?
     public var logicalVolumeUUID: String?
-    /// `active`, `incoming`, `retired` or `needs-recovery`.
+    /// `active`, `incoming` or `retired`.
     public var state: String
-    /// The migration or the reason that goes with the state.
+    /// The migration that goes with the state.
     public var stateDetail: String?
     public var link: LinkFacts
     public var uses: [VolumeUse]
@@ -91,7 +91,6 @@ extension VolumeState {
         case .active: "active"
         case .incoming: "incoming"
         case .retired: "retired"
-        case .needsRecovery: "needs-recovery"
         }
     }
 
@@ -99,7 +98,6 @@ extension VolumeState {
         switch self {
         case .active: nil
         case .incoming(let migration), .retired(let migration): migration
-        case .needsRecovery(let reason): reason
         }
     }
 }

@@ -82,8 +82,8 @@ extension VolumeManager {
         }
         if let objection = volume.state.objection {
             throw Failure(
-                volume.state.isRecovery ? .needsRecovery : .refused, "cannot \(verb) '\(name)'", why: "it \(objection)",
-                remedy: "see 'xenlvs volume show \(name)'")
+                .refused, "cannot \(verb) '\(name)'", why: "it \(objection)", remedy: "see 'xenlvs volume show \(name)'"
+            )
         }
         return volume
     }
@@ -168,11 +168,5 @@ extension VolumeManager {
         guard !isTaken else {
             throw Failure(.refused, "there is something named '\(name)' already", remedy: "choose another name")
         }
-    }
-}
-
-extension VolumeState {
-    var isRecovery: Bool {
-        if case .needsRecovery = self { true } else { false }
     }
 }

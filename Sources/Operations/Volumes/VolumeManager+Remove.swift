@@ -10,7 +10,7 @@ extension VolumeManager {
     /// - Parameter force: also a copy that a migration began to fill and does not know any more, and the record of a volume
     ///   whose data are not there. Never anything that is in use or that somebody may still need.
     /// - Returns: what was removed, one line each.
-    /// - Throws: `.notFound`, `.busy` with who uses it, `.needsRecovery`, `.inconsistent` where the LV is another one than
+    /// - Throws: `.notFound`, `.busy` with who uses it, `.inconsistent` where the LV is another one than
     ///   the recorded.
     public func remove(_ name: VolumeName, force: Bool) async throws -> [String] {
         try await VolumeLock.holding(name, of: host) {
@@ -38,8 +38,6 @@ extension VolumeManager {
                         ? "see 'xenlvs migration status \(id)'; resume or abort it first"
                         : "nobody knows that migration any more: remove the volume with --force")
             }
-        case .needsRecovery(let reason):
-            throw Failure(.needsRecovery, what, why: "it needs recovery: \(reason)")
         }
     }
 
@@ -65,7 +63,7 @@ extension VolumeManager {
         }
         switch facts.verdict {
         case .notALink, .replacedByHand: throw Failure(.refused, what, why: facts.why, remedy: facts.remedy)
-        case .right, .onReplica, .migration, .rightlyAbsent, .missing, .dangling, .notRecorded, .mustNotBe, .recovery:
+        case .right, .onReplica, .migration, .rightlyAbsent, .missing, .dangling, .notRecorded, .mustNotBe:
             break
         }
     }

@@ -200,7 +200,6 @@ extension VolumeState {
         case .active: nil
         case .incoming(let id): "is a copy that migration \(id) fills"
         case .retired(let id): "is the old copy that migration \(id) left behind"
-        case .needsRecovery(let reason): "needs recovery: \(reason)"
         }
     }
 }

@@ -18,14 +18,14 @@ extension Step {
             .linkTargetToVolumeEarly, .promoteTarget, .releaseTargetVolume, .finishRestore, .discardOnTarget,
             .cleanTargetAfterRollback, .closeTargetAfterRollback:
             .before
-        case .acknowledgeDecision: .either
+        case .acknowledgeDecision, .claimTarget, .retireTargetCopies: .either
         case .startOnTarget, .saveForVolume, .takeDownTargetReplica, .linkTargetToVolume, .restoreOnVolume,
             .continueOnVolume, .cleanTarget, .closeTarget, .restoreAsLinked, .continueAsLinked:
             .after
         case .makeSourceReplica, .saveForReplica, .promoteSource, .linkSourceToReplica, .restoreOnReplica,
             .continueOnReplica, .connectSource, .synchronise, .verifyCopies, .transferImage, .demoteSource,
             .compareCopies, .decide, .cleanSource, .saveForRollback, .takeDownSourceReplica, .linkSourceToVolume,
-            .restoreOnSource, .continueOnSource, .cleanSourceAfterRollback:
+            .restoreOnSource, .continueOnSource, .cleanSourceAfterRollback, .reclaimSource, .linkReclaimed:
             nil
         }
     }
@@ -35,7 +35,7 @@ extension Step {
     fileprivate var needsOwnVolumes: Bool {
         switch self {
         case .reserveTarget, .makeTargetVolumes, .discardOnTarget, .cleanTargetAfterRollback,
-            .closeTargetAfterRollback, .closeTarget:
+            .closeTargetAfterRollback, .closeTarget, .retireTargetCopies:
             false
         default: targetTiming != nil
         }
@@ -79,7 +79,7 @@ extension HostWorker {
         switch known.state {
         case .incoming(migration.spec.id.text): return true
         case .active: return migration.record.decided
-        case .incoming, .retired, .needsRecovery: return false
+        case .incoming, .retired: return false
         }
     }
 
@@ -133,9 +133,6 @@ extension HostWorker {
             }
         case .active: throw refusal("it is in use as a guest's disk")
         case .incoming(let other): throw refusal("migration \(other) fills it")
-        case .needsRecovery(let reason):
-            throw Failure(
-                .needsRecovery, what, host: host.name.text, why: "it needs recovery: \(reason)", remedy: remedy)
         }
     }
 

@@ -52,6 +52,7 @@ extension HostWorker {
         guard length <= Self.longestHistory else {
             throw Failure(.refused, "the history of migration \(update.id) is too long to be kept here")
         }
+        try requireNotResolved(known, epoch: update.epoch)
         try host.database.raiseEpoch(of: update.id.text, to: update.epoch)
         try host.database.update(
             update.id.text, machine: try JSONText.encode(update.machine), decided: false, isOpen: known.record.isOpen,

@@ -55,7 +55,7 @@ extension HostWorker {
     }
 
     /// Throws `.refused` where the metadata are not of this migration's making.
-    private func checkMetadata(
+    func checkMetadata(
         _ found: VolumeStore.Found, _ volume: VolumeSpec, _ spec: MigrationSpec, _ role: Role
     ) async throws {
         // An LV says itself whose it is, from the moment it is there; a file only when its metadata are marked.

@@ -130,8 +130,16 @@ extension HostWorker {
 
     /// Source, after the domain has run from its own copy on the target.
     func cleanSource(_ spec: MigrationSpec) async throws -> StepResult {
-        guard try await observe(spec) == .absent else {
-            throw Failure(.inconsistent, "the domain \(spec.domain) is on the source again", host: host.name.text)
+        switch try await observe(spec) {
+        case .absent: break
+        case .present(let id, .paused) where (try? newestImage(spec)) != nil:
+            // Restored on a way back and never let run, before the target was heard to have decided by itself.
+            try await host.runner.run(XLCommands.destroy(id))
+        case .present(_, let state):
+            throw Failure(
+                .inconsistent, "the domain \(spec.domain) is on the source again", host: host.name.text,
+                why: "it is \(state.rawValue), and belongs to \(spec.target.name)",
+                remedy: "if it runs there as well, destroy this one at once; otherwise find out who started it")
         }
         _ = try await takeDownReplicas(spec, .source)
         var notes: [String] = []

@@ -109,6 +109,10 @@ public struct HostWorker: Sendable {
         case .closeTarget, .closeTargetAfterRollback: return try close(spec)
         case .restoreAsLinked: return try await restoreAsLinked(spec, role)
         case .continueAsLinked: return try await letRun(spec, .settlement)
+        case .reclaimSource: return try await reclaim(spec)
+        case .linkReclaimed: return try await linkReclaimed(spec)
+        case .claimTarget: return try await claim(spec)
+        case .retireTargetCopies: return try await retireCopies(spec)
         case .synchronise, .verifyCopies, .transferImage, .compareCopies, .decide:
             throw Failure(.refused, "the step '\(order.step.rawValue)' is not performed by one host")
         }
@@ -126,13 +130,39 @@ extension HostWorker {
     /// Whether a step finds its migration closed here already, as after a lost answer, or not even begun.
     private func isNothingToUndo(_ order: StepOrder) throws -> Bool {
         switch order.step {
-        case .closeTarget: return try !recorded(order.spec.id).record.isOpen
-        case .discardOnTarget, .cleanTargetAfterRollback, .closeTargetAfterRollback:
-            do { return try !recorded(order.spec.id).record.isOpen } catch let failure as Failure {
+        case .closeTarget, .cleanTarget: return try isClosed(order)
+        case .discardOnTarget, .retireTargetCopies, .cleanTargetAfterRollback, .closeTargetAfterRollback:
+            do { return try isClosed(order) } catch let failure as Failure {
                 guard failure.code == .notFound else { throw failure }
                 return true
             }
         default: return false
+        }
+    }
+
+    private func isClosed(_ order: StepOrder) throws -> Bool {
+        let migration = try recorded(order.spec.id)
+        try requireNotResolved(migration, epoch: order.epoch)
+        return !migration.record.isOpen
+    }
+
+    /// Refuses what a source orders that was declared dead here and has come back. Where nothing here was worth keeping the
+    /// source may have its guest back: it finds the migration closed.
+    func requireNotResolved(_ migration: RecordedMigration, epoch: Int64) throws {
+        let (record, spec) = (migration.record, migration.spec)
+        guard ResolutionEpoch.isOne(record.epoch), !ResolutionEpoch.isOne(epoch) else { return }
+        if record.decided {
+            throw Failure(
+                .takenOver, "the domain \(spec.domain) belongs to \(host.name) for good", host: host.name.text,
+                why: "\(spec.source.name) was declared dead there, and migration \(spec.id) was ended without it",
+                remedy: "start the domain nowhere else; when 'xenlvs migration status \(spec.id)' on \(host.name) says "
+                    + "that it has ended, tidy \(spec.source.name) up with 'xenlvs migration resume \(spec.id)'")
+        }
+        if record.isOpen {
+            throw Failure(
+                .busy, "migration \(spec.id) is being ended on \(host.name)", host: host.name.text,
+                why: "\(spec.source.name) was declared dead there",
+                remedy: "type there once more: xenlvs migration resolve \(spec.id) --fenced \(spec.source.name)")
         }
     }
 
@@ -150,8 +180,11 @@ extension HostWorker {
         guard migration.role == role else {
             throw Failure(.refused, "this host is the \(migration.role.rawValue) of migration \(id)")
         }
+        try requireNotResolved(migration, epoch: epoch)
         guard migration.record.isOpen else {
-            throw Failure(.refused, "migration \(id) has ended on this host already")
+            throw Failure(
+                .refused, "migration \(id) has ended on this host already", host: host.name.text,
+                remedy: "see 'xenlvs migration status \(id)' there; where the domain was not kept, abort it here")
         }
         try host.database.raiseEpoch(of: id.text, to: epoch)
         return migration.spec

@@ -107,6 +107,16 @@ public struct SavedImages: Sendable {
         try syncDirectory()
     }
 
+    /// Marks every image of a migration as spent, durably, those of earlier boots included.
+    public func spendAll(_ id: MigrationID) throws {
+        guard access(directory, F_OK) == 0 else { return }
+        for name in try names(of: id) where !name.hasSuffix(".spent") {
+            let path = "\(directory)/\(name)"
+            guard rename(path, path + ".spent") == 0 else { throw system("cannot mark \(path) as spent") }
+        }
+        try syncDirectory()
+    }
+
     /// Gives a spent image's space back: the next freeze needs room for an image of its own. That of the first freeze stays
     /// as the base of what the second one sends, where there is room for both.
     public func retireSpent(_ id: MigrationID, _ purpose: Purpose) throws {
@@ -150,6 +160,14 @@ public struct SavedImages: Sendable {
         let names = try names(of: id)
         return !names.isEmpty
             && !names.contains { $0.hasSuffix(".\(boot).image") || $0.hasSuffix(".\(boot).image.spent") }
+    }
+
+    /// The paths of all images that were made in earlier boots and are not spent.
+    public func ofEarlierBoots() throws -> [String] {
+        guard access(directory, F_OK) == 0 else { return [] }
+        return try FileManager.default.contentsOfDirectory(atPath: directory).filter {
+            $0.hasSuffix(".image") && !$0.hasSuffix(".\(boot).image")
+        }.sorted().map { "\(directory)/\($0)" }
     }
 
     private func names(of id: MigrationID) throws -> [String] {

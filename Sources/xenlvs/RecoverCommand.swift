@@ -1,0 +1,43 @@
+import ArgumentParser
+import HostModel
+import Operations
+import Reporting
+
+struct RecoverCommand: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "recover", abstract: "Put this host's links back after a boot, and say what is left to do.",
+        discussion: """
+            Run by xenlvs-recover.service before guests are started. Links are put back as by 'xenlvs link repair'; for each \
+            open migration one line tells where it stands and what to type; saved images of earlier boots, which are never \
+            restored, are named. No domain is started, unpaused or destroyed, and no replica is attached: 'xenlvs migration \
+            resume' does that, together with the other host.
+
+            Exit codes: 0 all links are right; 1 failed; 4 something is left for the operator, or the journal cannot be \
+            read; 5 all is right but for volumes that another command has; 64 usage.
+            """)
+    @OptionGroup var output: FormatOption
+
+    func run() async throws {
+        try await reporting {
+            let report = try await BootRecovery(host: try ThisHost.open()).run()
+            switch output.format {
+            case .json: Console.result(try PrettyJSON.encode(report))
+            case .table:
+                try output.show(report.links)
+                for migration in report.migrations { Console.result(migration.line) }
+                for path in report.earlierImages {
+                    Console.result("saved image of an earlier boot, never to be restored: \(path)")
+                }
+            }
+            return LinkRepairRow.exitStatus(of: report.links)
+        }
+    }
+}
+
+extension LinkRepairRow {
+    /// How a command ends that has repaired these links.
+    static func exitStatus(of rows: [LinkRepairRow]) -> ExitStatus {
+        if rows.contains(where: \.needsOperator) { return .needsRecovery }
+        return rows.contains { $0.result == .busy } ? .busy : .done
+    }
+}
