@@ -10,9 +10,9 @@ VERSION := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/xenlvs/Version.swif
 RELEASED := $(shell sed -n 's/^\#\# $(VERSION) - //p' CHANGELOG.md)
 
 # --- What has to be installed -----------------------------------------------------------------------------------------
-BUILD_PACKAGES := liblvm2-dev libsqlite3-dev libzstd-dev
+BUILD_PACKAGES := libaio-dev liblvm2-dev libsqlite3-dev libzstd-dev
 # The programs that unit tests hold our commands against, and that make loop devices and volume groups for them.
-UNIT_PACKAGES := drbd-utils lvm2 mount udev
+UNIT_PACKAGES := drbd-utils e2fsprogs iproute2 lvm2 mount udev
 LINT_PACKAGES := shellcheck
 LAB_PACKAGES := $(shell cat Tests/Lab/image/packages)
 DEB_PACKAGES := dpkg-dev

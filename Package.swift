@@ -33,6 +33,11 @@ let package = Package(
         .testTarget(name: "ImageStreamTests", dependencies: ["ImageStream", "HostModel"], swiftSettings: settings),
         .systemLibrary(name: "CLVM", providers: [.apt(["liblvm2-dev"])]),
         .target(name: "LVMHost", dependencies: ["HostModel", "CLVM"], swiftSettings: settings),
+        .systemLibrary(name: "CAIO", providers: [.apt(["libaio-dev"])]),
+        .systemLibrary(name: "CLinux"),
+        .target(name: "BlockServer", dependencies: ["HostModel", "CAIO", "CLinux"], swiftSettings: settings),
+        .testTarget(
+            name: "BlockServerTests", dependencies: ["BlockServer", "HostModel"], swiftSettings: settings),
         .target(name: "Storage", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Replication", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Domains", dependencies: ["HostModel"], swiftSettings: settings),
