@@ -38,6 +38,10 @@ let package = Package(
         .target(name: "BlockServer", dependencies: ["HostModel", "CAIO", "CLinux"], swiftSettings: settings),
         .testTarget(
             name: "BlockServerTests", dependencies: ["BlockServer", "HostModel"], swiftSettings: settings),
+        .target(name: "AoE", dependencies: ["HostModel", "BlockServer", "CLinux"], swiftSettings: settings),
+        .testTarget(
+            name: "AoETests", dependencies: ["AoE", "BlockServer", "HostModel", "CLinux", "xenlvs"],
+            swiftSettings: settings),
         .target(name: "Storage", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Replication", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Domains", dependencies: ["HostModel"], swiftSettings: settings),
@@ -45,7 +49,8 @@ let package = Package(
         .executableTarget(
             name: "xenlvs",
             dependencies: [
-                "HostModel", "Hosts", "LVMHost", "Migration", "Operations", "Reporting", "Storage",
+                "AoE", "BlockServer", "HostModel", "Hosts", "LVMHost", "Migration", "Operations", "Reporting",
+                "Storage",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
         .target(

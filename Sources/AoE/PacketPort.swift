@@ -1,0 +1,160 @@
+import CLinux
+import Glibc
+import HostModel
+
+/// An interface's AoE frames: a packet socket with a receive ring (Documentation/networking/packet_mmap.rst, TPACKET_V2).
+///
+/// The kernel fills the ring's frames in order and this process gives them back in order, a batch at a time, after the
+/// batch's requests have started. A full ring is the bound of what waits: the kernel drops what comes then, and
+/// initiators send it again.
+///
+/// There is no transmit ring. The kernel takes a frame of such a ring for sent as soon as another socket on the same
+/// host, or a virtual device, has taken it over, and still reads its bytes later: replies would carry the bytes of
+/// others. `sendmmsg` copies.
+///
+/// Raw memory, because the ring is shared with the kernel.
+struct PacketPort: ~Copyable {
+    let descriptor: Int32
+    private let ring: UnsafeMutableRawPointer
+    private let ringSize: Int
+    private let frameCount: Int
+    /// The next frame to look at, and the first that has not been given back.
+    private var head = 0
+    private var tail = 0
+
+    /// What a frame of 9000 bytes payload takes with its headers; longer ones are cut off and so, for an ATA command,
+    /// refused.
+    private static let frameSize = 9216
+    private static let blockSize = 64 << 10
+    private static let framesPerBlock = blockSize / frameSize
+
+    /// - Parameter frames: how many frames can wait at least.
+    init(frames: Int) throws(Failure) {
+        let what = "cannot receive frames"
+        let descriptor = socket(AF_PACKET, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
+        guard descriptor >= 0 else {
+            throw Failure(
+                .failed, what, why: String(cString: strerror(errno)), remedy: "run it as root or with CAP_NET_RAW")
+        }
+        var isComplete = false
+        defer { if !isComplete { close(descriptor) } }
+        let blocks = (frames + Self.framesPerBlock - 1) / Self.framesPerBlock
+        try Self.set(descriptor, SOL_PACKET, PACKET_VERSION, Int32(TPACKET_V2.rawValue), what)
+        let request = tpacket_req(
+            tp_block_size: UInt32(Self.blockSize), tp_block_nr: UInt32(blocks), tp_frame_size: UInt32(Self.frameSize),
+            tp_frame_nr: UInt32(blocks * Self.framesPerBlock))
+        try Self.set(descriptor, SOL_PACKET, PACKET_RX_RING, request, what)
+        try Self.filter(descriptor, what)
+        // What this host sends itself comes from no initiator.
+        try Self.set(descriptor, SOL_PACKET, PACKET_IGNORE_OUTGOING, Int32(1), what)
+        // Replies of a whole batch; without the right to do so there is less room, and the sender waits.
+        _ = try? Self.set(descriptor, SOL_SOCKET, SO_SNDBUFFORCE, Int32(8 << 20), what)
+        let size = blocks * Self.blockSize
+        guard let ring = mmap(nil, size, PROT_READ | PROT_WRITE, MAP_SHARED, descriptor, 0), ring != MAP_FAILED else {
+            throw Failure(.failed, what, why: "the ring: \(String(cString: strerror(errno)))")
+        }
+        self.descriptor = descriptor
+        self.ring = ring
+        ringSize = size
+        frameCount = blocks * Self.framesPerBlock
+        isComplete = true
+    }
+
+    deinit {
+        munmap(ring, ringSize)
+        close(descriptor)
+    }
+
+    /// Receives from, and sends to, the interface from now on.
+    borrowing func bind(to interface: NetworkInterface) throws(Failure) {
+        var address = sockaddr_ll()
+        address.sll_family = UInt16(AF_PACKET)
+        address.sll_protocol = Wire.etherType.bigEndian
+        address.sll_ifindex = interface.index
+        let status = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_ll>.size))
+            }
+        }
+        guard status == 0 else {
+            throw Failure(
+                .failed, "cannot serve on the interface \(interface.name)", why: String(cString: strerror(errno)))
+        }
+    }
+
+    /// Whether a frame waits.
+    var hasFrame: Bool { load(head) & UInt32(TP_STATUS_USER) != 0 && head - tail < frameCount }
+
+    /// The next frame; nil for one that is not for this interface but for a VLAN on it. Only where `hasFrame`.
+    mutating func next() -> FrameView? {
+        let header = self.header(head).pointee
+        head += 1
+        let isTagged = header.tp_status & UInt32(TP_STATUS_VLAN_VALID) != 0 && header.tp_vlan_tci & 0x0fff != 0
+        if isTagged { return nil }
+        return FrameView(
+            UnsafeRawPointer(self.header(head - 1)) + Int(header.tp_mac), length: Int(header.tp_snaplen))
+    }
+
+    /// Gives the frames that `next` has returned back to the kernel.
+    mutating func giveBack() {
+        while tail < head {
+            xenlvs_store_release(status(tail), UInt32(TP_STATUS_KERNEL))
+            tail += 1
+        }
+        if tail >= frameCount {
+            head -= frameCount
+            tail -= frameCount
+        }
+    }
+
+    /// Takes an error that the socket keeps.
+    borrowing func clearError() {
+        var error: Int32 = 0
+        var length = socklen_t(MemoryLayout<Int32>.size)
+        getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length)
+    }
+
+    private func header(_ position: Int) -> UnsafeMutablePointer<tpacket2_hdr> {
+        let frame = position % frameCount
+        let offset = frame / Self.framesPerBlock * Self.blockSize + frame % Self.framesPerBlock * Self.frameSize
+        return (ring + offset).assumingMemoryBound(to: tpacket2_hdr.self)
+    }
+
+    private func status(_ position: Int) -> UnsafeMutablePointer<UInt32> {
+        // The first member of the header.
+        UnsafeMutableRawPointer(header(position)).assumingMemoryBound(to: UInt32.self)
+    }
+
+    private func load(_ position: Int) -> UInt32 { xenlvs_load_acquire(status(position)) }
+
+    /// Lets only requests through, so that the replies of other targets do not wake this process.
+    private static func filter(_ descriptor: Int32, _ what: String) throws(Failure) {
+        let (load, compare, mask, end) = (UInt16(0x28), UInt16(0x15), UInt16(0x45), UInt16(0x06))
+        var program = [
+            sock_filter(code: load, jt: 0, jf: 0, k: UInt32(Wire.Offset.type)),
+            sock_filter(code: compare, jt: 0, jf: 3, k: UInt32(Wire.etherType)),
+            sock_filter(code: 0x30, jt: 0, jf: 0, k: UInt32(Wire.Offset.versionAndFlags)),
+            sock_filter(code: mask, jt: 1, jf: 0, k: UInt32(Wire.Flag.response)),
+            sock_filter(code: end, jt: 0, jf: 0, k: UInt32(frameSize)),
+            sock_filter(code: end, jt: 0, jf: 0, k: 0),
+        ]
+        let count = UInt16(program.count)
+        let failure = program.withUnsafeMutableBufferPointer { program -> Failure? in
+            do throws(Failure) {
+                let value = sock_fprog(len: count, filter: program.baseAddress)
+                try set(descriptor, SOL_SOCKET, SO_ATTACH_FILTER, value, what)
+                return nil
+            } catch { return error }
+        }
+        if let failure { throw failure }
+    }
+
+    private static func set<Value: BitwiseCopyable>(
+        _ descriptor: Int32, _ level: Int32, _ option: Int32, _ value: Value, _ what: String
+    ) throws(Failure) {
+        var value = value
+        guard setsockopt(descriptor, level, option, &value, socklen_t(MemoryLayout<Value>.size)) == 0 else {
+            throw Failure(.failed, what, why: "socket option \(option): \(String(cString: strerror(errno)))")
+        }
+    }
+}
