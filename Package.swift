@@ -69,6 +69,8 @@ let package = Package(
         .testTarget(
             name: "ReportingTests", dependencies: ["Reporting", "Migration", "Storage", "HostModel"],
             swiftSettings: settings),
+        .executableTarget(
+            name: "bench-aoe", dependencies: ["CLinux"], path: "Tests/BenchAoE", swiftSettings: settings),
         .target(name: "LabKit", path: "Tests/Lab/LabKit", swiftSettings: settings),
         .executableTarget(
             name: "xenlvs-lab",

@@ -133,6 +133,8 @@ struct Export: ~Copyable {
         }
     }
 
+    /// Rare, and kept out of the path of a request.
+    @inline(never)
     private mutating func save() -> Bool {
         do { try store.save(machine.proposed) } catch {
             report(error.description)

@@ -33,8 +33,7 @@ struct NetworkInterface: Equatable {
         guard xenlvs_interface_hardware(&request) == ARPHRD_ETHER else {
             throw Failure(.refused, what, why: "it is not an Ethernet interface")
         }
-        let bytes = UnsafeBufferPointer(start: xenlvs_interface_address(&request), count: 6)
-        address = MACAddress(value: bytes.reduce(0) { $0 << 8 | UInt64($1) })
+        address = MACAddress(value: xenlvs_interface_address(&request))
         try ask(SIOCGIFMTU)
         mtu = Int(xenlvs_interface_mtu(&request))
         try ask(SIOCGIFFLAGS)

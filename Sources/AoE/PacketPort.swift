@@ -18,9 +18,12 @@ struct PacketPort: ~Copyable {
     private let ring: UnsafeMutableRawPointer
     private let ringSize: Int
     private let frameCount: Int
-    /// The next frame to look at, and the first that has not been given back.
+    /// Where the ring's frames are, in its order.
+    private let frames: UnsafeMutablePointer<UnsafeMutablePointer<tpacket2_hdr>>
+    /// The next frame to look at.
     private var head = 0
-    private var tail = 0
+    /// Frames before it that have not been given back.
+    private var taken = 0
 
     /// What a frame of 9000 bytes payload takes with its headers; longer ones are cut off and so, for an ATA command,
     /// refused.
@@ -57,11 +60,18 @@ struct PacketPort: ~Copyable {
         self.ring = ring
         ringSize = size
         frameCount = blocks * Self.framesPerBlock
+        self.frames = .allocate(capacity: frameCount)
+        for position in 0..<frameCount {
+            let (block, frame) = position.quotientAndRemainder(dividingBy: Self.framesPerBlock)
+            self.frames[position] = (ring + block * Self.blockSize + frame * Self.frameSize)
+                .assumingMemoryBound(to: tpacket2_hdr.self)
+        }
         isComplete = true
     }
 
     deinit {
         munmap(ring, ringSize)
+        frames.deallocate()
         close(descriptor)
     }
 
@@ -83,27 +93,29 @@ struct PacketPort: ~Copyable {
     }
 
     /// Whether a frame waits.
-    var hasFrame: Bool { load(head) & UInt32(TP_STATUS_USER) != 0 && head - tail < frameCount }
+    var hasFrame: Bool {
+        taken < frameCount && xenlvs_load_acquire(status(head)) & UInt32(TP_STATUS_USER) != 0
+    }
 
     /// The next frame; nil for one that is not for this interface but for a VLAN on it. Only where `hasFrame`.
     mutating func next() -> FrameView? {
-        let header = self.header(head).pointee
-        head += 1
-        let isTagged = header.tp_status & UInt32(TP_STATUS_VLAN_VALID) != 0 && header.tp_vlan_tci & 0x0fff != 0
+        let header = frames[head]
+        head = head + 1 == frameCount ? 0 : head + 1
+        taken += 1
+        let facts = header.pointee
+        let isTagged = facts.tp_status & UInt32(TP_STATUS_VLAN_VALID) != 0 && facts.tp_vlan_tci & 0x0fff != 0
         if isTagged { return nil }
-        return FrameView(
-            UnsafeRawPointer(self.header(head - 1)) + Int(header.tp_mac), length: Int(header.tp_snaplen))
+        return FrameView(UnsafeRawPointer(header) + Int(facts.tp_mac), length: Int(facts.tp_snaplen))
     }
 
     /// Gives the frames that `next` has returned back to the kernel.
     mutating func giveBack() {
-        while tail < head {
-            xenlvs_store_release(status(tail), UInt32(TP_STATUS_KERNEL))
-            tail += 1
-        }
-        if tail >= frameCount {
-            head -= frameCount
-            tail -= frameCount
+        var position = head - taken
+        if position < 0 { position += frameCount }
+        while taken > 0 {
+            xenlvs_store_release(status(position), UInt32(TP_STATUS_KERNEL))
+            position = position + 1 == frameCount ? 0 : position + 1
+            taken -= 1
         }
     }
 
@@ -114,18 +126,10 @@ struct PacketPort: ~Copyable {
         getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length)
     }
 
-    private func header(_ position: Int) -> UnsafeMutablePointer<tpacket2_hdr> {
-        let frame = position % frameCount
-        let offset = frame / Self.framesPerBlock * Self.blockSize + frame % Self.framesPerBlock * Self.frameSize
-        return (ring + offset).assumingMemoryBound(to: tpacket2_hdr.self)
-    }
-
     private func status(_ position: Int) -> UnsafeMutablePointer<UInt32> {
         // The first member of the header.
-        UnsafeMutableRawPointer(header(position)).assumingMemoryBound(to: UInt32.self)
+        UnsafeMutableRawPointer(frames[position]).assumingMemoryBound(to: UInt32.self)
     }
-
-    private func load(_ position: Int) -> UInt32 { xenlvs_load_acquire(status(position)) }
 
     /// Lets only requests through, so that the replies of other targets do not wake this process.
     private static func filter(_ descriptor: Int32, _ what: String) throws(Failure) {

@@ -130,25 +130,27 @@ struct ReplayWindow: ~Copyable {
         return mixed ^ mixed >> 33
     }
 
-    /// A hash over whole sectors: four lanes, so that the processor multiplies several at a time.
+    /// A hash over whole sectors: four lanes, so that the processor multiplies several at a time, each of two words folded
+    /// into one.
     private static func hash(_ bytes: UnsafeRawPointer, count: Int, seed: UInt64) -> UInt64 {
-        let prime: UInt64 = 0x9fb2_1c65_1e98_df25
-        var (first, second, third, fourth) = (seed, seed ^ prime, ~seed, seed &+ prime)
+        var (first, second, third, fourth) = (seed, ~seed, mix(seed), mix(~seed))
         var offset = 0
         while offset < count {
-            first = step(first, bytes, offset, prime)
-            second = step(second, bytes, offset + 8, prime)
-            third = step(third, bytes, offset + 16, prime)
-            fourth = step(fourth, bytes, offset + 24, prime)
-            offset += 32
+            first = fold(first, bytes, offset, seed)
+            second = fold(second, bytes, offset + 16, seed)
+            third = fold(third, bytes, offset + 32, seed)
+            fourth = fold(fourth, bytes, offset + 48, seed)
+            offset += 64
         }
         return mix(first ^ mix(second ^ mix(third ^ mix(fourth))))
     }
 
-    @inline(__always) private static func step(
-        _ lane: UInt64, _ bytes: UnsafeRawPointer, _ offset: Int, _ prime: UInt64
+    @inline(__always) private static func fold(
+        _ lane: UInt64, _ bytes: UnsafeRawPointer, _ offset: Int, _ secret: UInt64
     ) -> UInt64 {
-        let mixed = (lane ^ bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)) &* prime
-        return mixed << 29 | mixed >> 35
+        let low = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+        let high = bytes.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self)
+        let product = (low ^ secret).multipliedFullWidth(by: high ^ lane)
+        return product.high ^ product.low &+ lane
     }
 }

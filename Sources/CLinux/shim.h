@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/un.h>
+#include <time.h>
 
 // Declared by the C library only with _GNU_SOURCE, under which fd_set is another one than Glibc's module has.
 static const int xenlvs_o_direct = __O_DIRECT;
@@ -29,6 +30,8 @@ struct xenlvs_message {
 };
 extern int xenlvs_sendmmsg(int descriptor, struct xenlvs_message *messages, unsigned int count, int flags)
     __asm__("sendmmsg");
+extern int xenlvs_recvmmsg(int descriptor, struct xenlvs_message *messages, unsigned int count, int flags,
+                           struct timespec *limit) __asm__("recvmmsg");
 
 // A function-like macro with a cast and sizeof.
 static inline size_t xenlvs_tpacket2_header_length(void) { return TPACKET2_HDRLEN; }
@@ -47,8 +50,11 @@ static inline int xenlvs_interface_index(const struct ifreq *facts) { return fac
 static inline int xenlvs_interface_mtu(const struct ifreq *facts) { return facts->ifr_mtu; }
 static inline unsigned int xenlvs_interface_flags(const struct ifreq *facts) { return (unsigned short)facts->ifr_flags; }
 static inline unsigned int xenlvs_interface_hardware(const struct ifreq *facts) { return facts->ifr_hwaddr.sa_family; }
-static inline const unsigned char *xenlvs_interface_address(const struct ifreq *facts) {
-    return (const unsigned char *)facts->ifr_hwaddr.sa_data;
+// The six bytes as one number, the first byte highest.
+static inline uint64_t xenlvs_interface_address(const struct ifreq *facts) {
+    uint64_t address = 0;
+    for (int byte = 0; byte < 6; byte++) address = address << 8 | (unsigned char)facts->ifr_hwaddr.sa_data[byte];
+    return address;
 }
 
 #endif

@@ -60,6 +60,8 @@ private final class BareTarget {
 /// What a disk must hold after a frame, by rules of its own: written from the protocol, and not from the target's code.
 private struct Model {
     var disk: [UInt8]
+    /// A frame was answered well that nobody can have understood.
+    private(set) var isBroken = false
 
     /// Follows a frame that the target has answered with success; anything else must leave the disk as it is.
     mutating func follow(_ frame: [UInt8], answeredWell: Bool) {
@@ -81,6 +83,10 @@ private struct Model {
 
     private mutating func put(_ frame: [UInt8], _ lba: Int) {
         let count = Int(frame[26]) * 512
+        guard frame.count >= 36 + count, lba * 512 + count <= disk.count else {
+            isBroken = true
+            return
+        }
         disk.replaceSubrange(lba * 512..<lba * 512 + count, with: frame[36..<36 + count])
     }
 }
@@ -113,6 +119,7 @@ struct FuzzTests {
                 let isGood = reply[14] & 4 == 0 && reply[19] == 0 && reply[27] == 0x40
                 if isGood { good += 1 }
                 model.follow(frame, answeredWell: isGood)
+                try #require(!model.isBroken, "seed \(seed), frame \(number)")
             }
             if number % 1000 == 999 {
                 try #require(try file.sectors(0..<sectors) == model.disk, "seed \(seed), before frame \(number)")
