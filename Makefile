@@ -17,7 +17,7 @@ LINT_PACKAGES := shellcheck
 LAB_PACKAGES := $(shell cat Tests/Lab/image/packages)
 DEB_PACKAGES := dpkg-dev
 # Namespaces and a wire between them, a processor for each end, and the target that ours is measured against.
-BENCH_PACKAGES := iproute2 util-linux vblade
+BENCH_PACKAGES := binutils iproute2 util-linux vblade
 
 # --- What is built ----------------------------------------------------------------------------------------------------
 # Objects for the static runtime and for the shared one do not mix: each has a scratch directory of its own.
@@ -85,6 +85,7 @@ bench-migration: image debug build ## measure xenlvs against the procedure typed
 
 bench-aoe: deps-bench build ## measure the AoE target against vblade; as root
 	swift build --configuration release --static-swift-stdlib --product bench-aoe --scratch-path $(RELEASE_SCRATCH)
+	.ci/hot-path $(BINARY)
 	XENLVS_BINARY=$(abspath $(BINARY)) $(RELEASE_SCRATCH)/release/bench-aoe
 
 lab-up: image debug node-binary ## start two Xen hosts and put xenlvs on them; NODES="a b c" for three

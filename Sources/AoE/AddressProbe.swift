@@ -102,9 +102,11 @@ private struct PacketSocket: ~Copyable {
 
 /// The time since the host's start.
 enum Clock {
-    static func milliseconds() -> Int64 {
+    static func nanoseconds() -> Int64 {
         var now = timespec()
         clock_gettime(CLOCK_MONOTONIC, &now)
-        return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
+        return Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec)
     }
+
+    static func milliseconds() -> Int64 { nanoseconds() / 1_000_000 }
 }

@@ -45,9 +45,14 @@ public struct AoEServer: ~Copyable {
     private let events: EventPoll
     private let report: @Sendable (String) -> Void
     private var isBound = true
+    /// How often in a row, at most `hopeLimit`, looking out for a frame was worth it.
+    private var hope = 0
+    private var idleMoments = 0
 
     /// Frames that are looked at before answers are sent.
     private static let batch = 64
+    private static let hopeLimit = 8
+    private static let lookoutNanoseconds: Int64 = 25_000
     private static let drainLimitMilliseconds: Int64 = 30_000
     private static let sendLimitMilliseconds: Int64 = 1_000
 
@@ -112,7 +117,7 @@ public struct AoEServer: ~Copyable {
             let isBusy = round()
             rounds &+= 1
             // While frames keep coming the others are looked at now and then.
-            if isBusy, rounds & 63 != 0 { continue }
+            if isBusy || awaitsNext(), rounds & 63 != 0 { continue }
             let ready = events.wait(milliseconds: isBusy ? 0 : export.engine.isStalled ? 1 : 1000)
             if ready.contains(stop) { break }
             if ready.contains(links.descriptor) { interfaceChanged() }
@@ -120,6 +125,23 @@ public struct AoEServer: ~Copyable {
             if ready.contains(port.descriptor), !port.hasFrame { port.clearError() }
         }
         try drain()
+    }
+
+    /// Looks out for a next frame for a moment, where the last ones came soon after their answers: an initiator with one
+    /// request at a time then does not wait for this thread to wake up. Costs no more than going to sleep does.
+    private mutating func awaitsNext() -> Bool {
+        idleMoments &+= 1
+        // Now and then it is tried without hope, to find out whether it pays again.
+        guard export.engine.isIdle, hope > 0 || idleMoments & 31 == 0 else { return false }
+        let end = Clock.nanoseconds() + Self.lookoutNanoseconds
+        repeat {
+            for _ in 0..<32 where port.hasFrame {
+                hope = min(hope + 1, Self.hopeLimit)
+                return true
+            }
+        } while Clock.nanoseconds() < end
+        hope = max(hope - 1, 0)
+        return false
     }
 
     /// One batch. Returns whether there is more to do at once.

@@ -8,9 +8,8 @@ import HostModel
 /// batch's requests have started. A full ring is the bound of what waits: the kernel drops what comes then, and
 /// initiators send it again.
 ///
-/// There is no transmit ring. The kernel takes a frame of such a ring for sent as soon as another socket on the same
-/// host, or a virtual device, has taken it over, and still reads its bytes later: replies would carry the bytes of
-/// others. `sendmmsg` copies.
+/// There is no transmit ring: `sendmmsg` copies a reply's sectors once, from where they were read or from the page cache
+/// itself, and into a ring they would have to be copied as well.
 ///
 /// Raw memory, because the ring is shared with the kernel.
 struct PacketPort: ~Copyable {
