@@ -89,7 +89,7 @@ public struct AoEServer: ~Copyable {
             address: configuration.address, facts: facts, queueDepth: configuration.queueDepth,
             allowed: configuration.allowed, state: state, ownAddress: interface.address,
             maximumSectors: maximumSectors)
-        let port = try PacketPort(frames: 2 * configuration.queueDepth)
+        var port = try PacketPort(frames: 2 * configuration.queueDepth)
         let links = try LinkMonitor()
         let events = try EventPoll()
         try events.add(port.descriptor)

@@ -19,6 +19,7 @@ struct PacketPort: ~Copyable {
     private let frameCount: Int
     /// Where the ring's frames are, in its order.
     private let frames: UnsafeMutablePointer<UnsafeMutablePointer<tpacket2_hdr>>
+    private var interfaceIndex: Int32 = 0
     /// The next frame to look at.
     private var head = 0
     /// Frames before it that have not been given back.
@@ -28,6 +29,8 @@ struct PacketPort: ~Copyable {
     /// refused.
     private static let frameSize = 9216
     private static let blockSize = 64 << 10
+    /// Behind the ring's header of a frame the kernel puts where it came from.
+    private static let senderOffset = xenlvs_tpacket2_header_length() - MemoryLayout<sockaddr_ll>.size
     private static let framesPerBlock = blockSize / frameSize
 
     /// - Parameter frames: how many frames can wait at least.
@@ -75,7 +78,7 @@ struct PacketPort: ~Copyable {
     }
 
     /// Receives from, and sends to, the interface from now on.
-    borrowing func bind(to interface: NetworkInterface) throws(Failure) {
+    mutating func bind(to interface: NetworkInterface) throws(Failure) {
         var address = sockaddr_ll()
         address.sll_family = UInt16(AF_PACKET)
         address.sll_protocol = Wire.etherType.bigEndian
@@ -89,6 +92,7 @@ struct PacketPort: ~Copyable {
             throw Failure(
                 .failed, "cannot serve on the interface \(interface.name)", why: String(cString: strerror(errno)))
         }
+        interfaceIndex = interface.index
     }
 
     /// Whether a frame waits.
@@ -96,14 +100,16 @@ struct PacketPort: ~Copyable {
         taken < frameCount && xenlvs_load_acquire(status(head)) & UInt32(TP_STATUS_USER) != 0
     }
 
-    /// The next frame; nil for one that is not for this interface but for a VLAN on it. Only where `hasFrame`.
+    /// The next frame; nil for one that is not for this interface. Only where `hasFrame`.
     mutating func next() -> FrameView? {
         let header = frames[head]
         head = head + 1 == frameCount ? 0 : head + 1
         taken += 1
+        let sender = UnsafeRawPointer(header).load(fromByteOffset: Self.senderOffset, as: sockaddr_ll.self)
+        // Frames for other hosts come where the interface is promiscuous, as under a bridge. Those of VLANs come too,
+        // without their tags: as another interface's where the VLAN has one, else as another host's (net/core/dev.c).
+        guard sender.sll_ifindex == interfaceIndex, sender.sll_pkttype != UInt8(PACKET_OTHERHOST) else { return nil }
         let facts = header.pointee
-        let isTagged = facts.tp_status & UInt32(TP_STATUS_VLAN_VALID) != 0 && facts.tp_vlan_tci & 0x0fff != 0
-        if isTagged { return nil }
         return FrameView(UnsafeRawPointer(header) + Int(facts.tp_mac), length: Int(facts.tp_snaplen))
     }
 

@@ -57,6 +57,23 @@ struct AddressingCases {
         #expect(reply.bytes.count == 60)
     }
 
+    @Test("Frames for another host, and frames of a VLAN, are not answered")
+    func foreignFrames() throws {
+        let wire = try Wire()
+        var other = Request.configuration(0)
+        other.destination = [2, 0, 0, 0, 0, 0x77]
+        #expect(try wire.isSilent(other))
+        var tagged = Request.configuration(0)
+        tagged.vlan = [0x81, 0, 0, 5]
+        #expect(try wire.isSilent(tagged))
+        // Priority without a VLAN.
+        tagged.vlan = [0x81, 0, 0xe0, 0]
+        #expect(try wire.ask(tagged).address == [0, 1, 2])
+        var own = Request.configuration(0)
+        own.destination = try wire.ask(own).source
+        #expect(try wire.ask(own).address == [0, 1, 2])
+    }
+
     @Test("Frames that are too short for their command are passed over")
     func short() throws {
         let wire = try Wire()

@@ -3,6 +3,8 @@ struct Request: CustomStringConvertible {
     var destination: [UInt8] = [0xff, 0xff, 0xff, 0xff, 0xff, 0xff]
     /// Another sender than the one on the wire.
     var source: [UInt8]?
+    /// A VLAN tag.
+    var vlan: [UInt8] = []
     var versionAndFlags: UInt8 = 0x10
     var shelf: UInt16 = 1
     var slot: UInt8 = 2
@@ -12,7 +14,7 @@ struct Request: CustomStringConvertible {
     var tag: UInt32 = 0
 
     func bytes(from address: [UInt8]) -> [UInt8] {
-        destination + (source ?? address) + [0x88, 0xa2, versionAndFlags, 0] + big(shelf) + [slot, command] + big(tag)
+        destination + (source ?? address) + vlan + [0x88, 0xa2, versionAndFlags, 0] + big(shelf) + [slot, command] + big(tag)
             + argument
     }
 
@@ -52,6 +54,7 @@ struct Request: CustomStringConvertible {
 struct Reply {
     var bytes: [UInt8]
 
+    var source: [UInt8] { Array(bytes[6..<12]) }
     var isResponse: Bool { bytes[14] & 8 != 0 }
     var versionAndFlags: UInt8 { bytes[14] }
     var error: UInt8 { bytes[15] }
