@@ -95,6 +95,7 @@ extension BlockEngine {
         control.pointee.data = UnsafeMutableRawPointer(bitPattern: depth + 1)
         swap(&syncing, &unsynced)
         isSyncing = true
+        syncCount += 1
         submissions[submissionCount] = control
         submissionCount += 1
         sendToKernel()

@@ -44,6 +44,8 @@ public struct BlockEngine: ~Copyable {
     var unsynced = SlotList()
     var syncing = SlotList()
     var isSyncing = false
+    /// Syncs that were begun so far.
+    var syncCount = 0
 
     /// Each slot's own bytes: first the transfer, aligned for direct I/O, behind it what an unaligned write brings.
     let memory: UnsafeMutableRawPointer

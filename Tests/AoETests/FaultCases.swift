@@ -25,7 +25,7 @@ struct FaultCases {
 
     @Test("Case 47: what was answered is there after the target was killed", arguments: ["--durable", "--writeback"])
     func killed(_ durability: String) throws {
-        let wire = try Wire(options: [durability], directory: FileManager.default.temporaryDirectory.path)
+        let wire = try Wire(options: [durability], directory: diskDirectory)
         for number in 0..<32 { #expect(try wire.write(number * 3, sectors(UInt8(number + 1), 0xff)).isGood) }
         wire.kill()
         for number in 0..<32 {
@@ -51,7 +51,8 @@ struct FaultCases {
         #expect(try wire.read(0, 2).isGood)
     }
 
-    @Test("Case 28: a backing that has become shorter gives errors and no bytes", arguments: ["/dev/shm", "/tmp"])
+    @Test(
+        "Case 28: a backing that has become shorter gives errors and no bytes", arguments: ["/dev/shm", diskDirectory])
     func shortRead(_ directory: String) throws {
         let wire = try Wire(directory: directory)
         #expect(try wire.write(1000, sectors(9, 9)).isGood)
@@ -106,7 +107,7 @@ struct FaultCases {
 
     @Test("SIGTERM brings what is under way to its end, and the target ends well")
     func termination() throws {
-        let wire = try Wire(directory: FileManager.default.temporaryDirectory.path)
+        let wire = try Wire(directory: diskDirectory)
         for number in 0..<64 { wire.send(.write(number * 2, sectors(3, 4), tag: UInt32(number + 1))) }
         var tags: Set<UInt32> = []
         while tags.isEmpty { tags.insert(try #require(wire.receive()).tag) }

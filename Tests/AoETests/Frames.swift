@@ -14,7 +14,8 @@ struct Request: CustomStringConvertible {
     var tag: UInt32 = 0
 
     func bytes(from address: [UInt8]) -> [UInt8] {
-        destination + (source ?? address) + vlan + [0x88, 0xa2, versionAndFlags, 0] + big(shelf) + [slot, command] + big(tag)
+        destination + (source ?? address) + vlan + [0x88, 0xa2, versionAndFlags, 0] + big(shelf) + [slot, command]
+            + big(tag)
             + argument
     }
 

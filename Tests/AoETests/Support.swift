@@ -1,11 +1,14 @@
 import Foundation
 import Glibc
 
+/// Where files lie on a disk; `/tmp` may be memory, around which there is no way.
+let diskDirectory = "/var/tmp"
+
 /// A file that goes with the value, on a disk or in memory.
 final class TestFile {
     let path: String
 
-    init(sectors: Int, in directory: String = FileManager.default.temporaryDirectory.path) throws {
+    init(sectors: Int, in directory: String = diskDirectory) throws {
         path = "\(directory)/xenlvs-aoe-\(UInt64.random(in: 0...UInt64.max))"
         try Data(count: sectors * 512).write(to: URL(fileURLWithPath: path))
     }

@@ -15,7 +15,8 @@ final class BenchWire {
 
     init(binary: String) throws {
         self.binary = binary
-        root = FileManager.default.temporaryDirectory.path + "/xenlvs-bench"
+        // A disk; /tmp may be memory.
+        root = "/var/tmp/xenlvs-bench"
         try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
         for namespace in [targetNamespace, clientNamespace] { try Self.run("ip", "netns", "add", namespace) }
         try Self.run(

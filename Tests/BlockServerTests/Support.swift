@@ -1,14 +1,18 @@
-import BlockServer
 import Foundation
 import Glibc
 import HostModel
 import Testing
 
+@testable import BlockServer
+
+/// Where files lie on a disk; `/tmp` may be memory, around which there is no way.
+let diskDirectory = "/var/tmp"
+
 /// A file that goes with the value, on a disk or in memory.
 final class TestFile {
     let path: String
 
-    init(sectors: Int, in directory: String = FileManager.default.temporaryDirectory.path) throws {
+    init(sectors: Int, in directory: String = diskDirectory) throws {
         path = "\(directory)/xenlvs-block-\(UInt64.random(in: 0...UInt64.max))"
         try Data(count: sectors * 512).write(to: URL(fileURLWithPath: path))
     }
@@ -84,6 +88,7 @@ final class TestEngine {
     }
 
     var isIdle: Bool { engine.isIdle }
+    var syncCount: Int { engine.syncCount }
     var blockSizes: [Int] { [engine.backing.blockSize, engine.backing.physicalBlockSize] }
 
     func take() throws -> Int {
