@@ -211,6 +211,9 @@ enum NamespaceSocket {
             }
         }
         guard status == 0 else { throw Failed(step: "bind", code: errno) }
+        // The answers to a burst wait here.
+        var size: Int32 = 8 << 20
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &size, socklen_t(MemoryLayout<Int32>.size))
         return descriptor
     }
 }

@@ -56,6 +56,20 @@ struct DurabilityTests {
         #expect(try engine.finish(9).last == flush)
     }
 
+    @Test("A write that ends while a sync is under way waits for the next one")
+    func nextSync() throws {
+        let file = try TestFile(sectors: 64)
+        let engine = try TestEngine(file.path, .buffered, .durable)
+        let bytes = Bytes()
+        let first = try engine.write(sector: 0, count: 8, 1, bytes)
+        engine.submit()
+        let second = try engine.write(sector: 8, count: 8, 2, bytes)
+        engine.submit()
+        #expect(engine.syncCount == 1)
+        #expect(try engine.finish(2) == [first, second])
+        #expect(engine.syncCount == 2)
+    }
+
     @Test("Writes that wait at the same time share a sync", arguments: [CachePolicy.direct, .buffered])
     func groupCommit(_ policy: CachePolicy) throws {
         let file = try TestFile(sectors: 2048)
