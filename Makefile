@@ -10,12 +10,14 @@ VERSION := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/xenlvs/Version.swif
 RELEASED := $(shell sed -n 's/^\#\# $(VERSION) - //p' CHANGELOG.md)
 
 # --- What has to be installed -----------------------------------------------------------------------------------------
-BUILD_PACKAGES := liblvm2-dev libsqlite3-dev libzstd-dev
+BUILD_PACKAGES := libaio-dev liblvm2-dev libsqlite3-dev libzstd-dev
 # The programs that unit tests hold our commands against, and that make loop devices and volume groups for them.
-UNIT_PACKAGES := drbd-utils lvm2 mount udev
+UNIT_PACKAGES := drbd-utils e2fsprogs iproute2 lvm2 mount udev
 LINT_PACKAGES := shellcheck
 LAB_PACKAGES := $(shell cat Tests/Lab/image/packages)
 DEB_PACKAGES := dpkg-dev
+# Namespaces and a wire between them, a processor for each end, and the target that ours is measured against.
+BENCH_PACKAGES := binutils iproute2 util-linux vblade
 
 # --- What is built ----------------------------------------------------------------------------------------------------
 # Objects for the static runtime and for the shared one do not mix: each has a scratch directory of its own.
@@ -27,8 +29,8 @@ NODE_BINARY := .build/node/xenlvs
 SOURCES := $(shell find Sources Package.swift -type f)
 SCRIPTS = $(shell grep --recursive --files-with-matches --extended-regexp '^\#!/bin/(ba)?sh' .ci packaging Tests/Lab)
 
-.PHONY: build test unit scenarios lint format deps deps-build deps-unit deps-lint deps-lab deps-deb debug debug-tests \
-	node-binary image lab-up lab-ssh lab-down demo bench-migration fault-matrix soak install deb deb-check clean help
+.PHONY: build test unit scenarios lint format deps deps-build deps-unit deps-lint deps-lab deps-deb deps-bench debug debug-tests \
+	node-binary image lab-up lab-ssh lab-down demo bench-migration bench-aoe fault-matrix soak install deb deb-check clean help
 
 build: $(BINARY) ## the release binary, with Swift's runtime linked in
 
@@ -80,6 +82,11 @@ demo: image debug node-binary ## watch a running guest move between two hosts
 # The release binary: what is measured is what is installed.
 bench-migration: image debug build ## measure xenlvs against the procedure typed by hand
 	XENLVS_BINARY=$(abspath $(BINARY)) .ci/with-lab $(LAB) bench-migration
+
+bench-aoe: deps-bench build ## measure the AoE target against vblade; as root
+	swift build --configuration release --static-swift-stdlib --product bench-aoe --scratch-path $(RELEASE_SCRATCH)
+	.ci/hot-path $(BINARY)
+	XENLVS_BINARY=$(abspath $(BINARY)) $(RELEASE_SCRATCH)/release/bench-aoe
 
 # All of it takes hours and writes the table that users read; a choice of cases writes it only if told to.
 fault-matrix: image debug node-binary ## break migrations at every place; CASES=N SEED=N, ONLY=CASE,CASE, WRITE=FILE
@@ -151,7 +158,7 @@ deb-check: deb ## look at the package with lintian, and install, upgrade and pur
 
 # --- The rest ---------------------------------------------------------------------------------------------------------
 deps: ## install every Debian package that any target needs
-	@.ci/install-packages $(BUILD_PACKAGES) $(UNIT_PACKAGES) $(LINT_PACKAGES) $(LAB_PACKAGES) $(DEB_PACKAGES)
+	@.ci/install-packages $(BUILD_PACKAGES) $(UNIT_PACKAGES) $(LINT_PACKAGES) $(LAB_PACKAGES) $(DEB_PACKAGES) $(BENCH_PACKAGES)
 
 deps-build:
 	@.ci/install-packages $(BUILD_PACKAGES)
@@ -164,6 +171,9 @@ deps-lint:
 
 deps-lab:
 	@.ci/install-packages $(BUILD_PACKAGES) $(LAB_PACKAGES)
+
+deps-bench:
+	@.ci/install-packages $(BUILD_PACKAGES) $(BENCH_PACKAGES)
 
 deps-deb:
 	@.ci/install-packages $(BUILD_PACKAGES) $(DEB_PACKAGES)

@@ -33,6 +33,15 @@ let package = Package(
         .testTarget(name: "ImageStreamTests", dependencies: ["ImageStream", "HostModel"], swiftSettings: settings),
         .systemLibrary(name: "CLVM", providers: [.apt(["liblvm2-dev"])]),
         .target(name: "LVMHost", dependencies: ["HostModel", "CLVM"], swiftSettings: settings),
+        .systemLibrary(name: "CAIO", providers: [.apt(["libaio-dev"])]),
+        .systemLibrary(name: "CLinux"),
+        .target(name: "BlockServer", dependencies: ["HostModel", "CAIO", "CLinux"], swiftSettings: settings),
+        .testTarget(
+            name: "BlockServerTests", dependencies: ["BlockServer", "HostModel"], swiftSettings: settings),
+        .target(name: "AoE", dependencies: ["HostModel", "BlockServer", "CLinux"], swiftSettings: settings),
+        .testTarget(
+            name: "AoETests", dependencies: ["AoE", "BlockServer", "HostModel", "CLinux", "xenlvs"],
+            swiftSettings: settings),
         .target(name: "Storage", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Replication", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Domains", dependencies: ["HostModel"], swiftSettings: settings),
@@ -40,7 +49,8 @@ let package = Package(
         .executableTarget(
             name: "xenlvs",
             dependencies: [
-                "HostModel", "Hosts", "LVMHost", "Migration", "Operations", "Reporting", "Storage",
+                "AoE", "BlockServer", "HostModel", "Hosts", "LVMHost", "Migration", "Operations", "Reporting",
+                "Storage",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
         .target(
@@ -59,6 +69,8 @@ let package = Package(
         .testTarget(
             name: "ReportingTests", dependencies: ["Reporting", "Migration", "Storage", "HostModel"],
             swiftSettings: settings),
+        .executableTarget(
+            name: "bench-aoe", dependencies: ["CLinux"], path: "Tests/BenchAoE", swiftSettings: settings),
         .target(name: "LabKit", path: "Tests/Lab/LabKit", swiftSettings: settings),
         .executableTarget(
             name: "xenlvs-lab",

@@ -12,6 +12,6 @@ struct XenlvsCommand: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             MigrateCommand.self, MigrationCommand.self, VolumeCommand.self, LinkCommand.self, DomainCommand.self,
-            ReplicaCommand.self, DoctorCommand.self, RecoverCommand.self, AgentCommand.self,
+            ReplicaCommand.self, AoECommand.self, DoctorCommand.self, RecoverCommand.self, AgentCommand.self,
         ])
 }

@@ -16,7 +16,8 @@ struct HelpTests {
         ["migration", "resolve"], ["migration", "report"], ["recover"], ["volume", "create"], ["volume", "list"],
         ["volume", "show"], ["volume", "resize"],
         ["volume", "remove"], ["volume", "snapshot"], ["link", "show"], ["link", "set"], ["link", "repair"],
-        ["domain", "list"], ["domain", "define"], ["replica", "status"], ["doctor"], ["agent"],
+        ["domain", "list"], ["domain", "define"], ["replica", "status"], ["aoe", "serve"], ["doctor"],
+        ["agent"],
     ]
 
     @Test("Each command's help says what it is for and which exit codes it has", arguments: commands)

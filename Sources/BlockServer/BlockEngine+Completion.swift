@@ -1,0 +1,114 @@
+import CAIO
+import CLinux
+import Glibc
+
+extension BlockEngine {
+    /// Takes from the kernel what it has ended, and starts what waited for it.
+    public mutating func reap() {
+        var now = timespec()
+        let count = io_getevents(context, 0, depth + 1, events, &now)
+        guard count > 0 else { return }
+        for position in 0..<Int(count) {
+            // Kernel and libaio declare the result unsigned; it is a count or a negated errno.
+            let result = Int(bitPattern: events[position].res)
+            endControl(Int(bitPattern: events[position].data) - 1, result)
+        }
+        closeTransfer()
+        submit()
+    }
+
+    /// What the control block of a slot, or the one of the sync, came to.
+    mutating func endControl(_ leader: Int, _ result: Int) {
+        if leader == depth { endSync(result) } else { endTransfer(Int32(leader), result) }
+    }
+
+    /// Ends each request of a transfer. Where a merged one has failed or came back short, nobody knows whose fault it
+    /// was: each is tried again alone.
+    mutating func endTransfer(_ leader: Int32, _ result: Int) {
+        var expected = 0
+        var member = leader
+        while member >= 0 {
+            expected +=
+                backing.isDirect ? Int(slots[Int(member)].end - slots[Int(member)].start) : slots[Int(member)].length
+            member = slots[Int(member)].next
+        }
+        let isMerged = slots[Int(leader)].next >= 0
+        member = leader
+        while member >= 0 {
+            let index = Int(member)
+            member = slots[index].next
+            if result == expected {
+                endPart(index)
+            } else if isMerged {
+                tryAlone(index)
+            } else {
+                end(index, result < 0 ? Int32(-result) : Self.shortTransfer)
+            }
+        }
+    }
+
+    /// A transfer of the slot has ended well: the request has too, unless it was the first half of an unaligned write.
+    private mutating func endPart(_ index: Int) {
+        let request = slots[index]
+        guard request.operation == .write, backing.isDirect, !request.isFilled else { return end(index, 0) }
+        let place = ownBytes(index) + Int(request.offset - request.start)
+        place.copyMemory(from: request.data.unsafelyUnwrapped, byteCount: request.length)
+        slots[index].isFilled = true
+        join(index)
+    }
+
+    /// Puts a request back to its place in the order of arrival.
+    private mutating func tryAlone(_ index: Int) {
+        removeRunning(index)
+        if slots[index].operation.changes { changingCount += 1 }
+        slots[index].isAlone = true
+        slots[index].state = .queued
+        var position = queuedCount
+        while position > 0, slots[Int(queue[position - 1])].sequence > slots[index].sequence {
+            queue[position] = queue[position - 1]
+            position -= 1
+        }
+        queue[position] = Int32(index)
+        queuedCount += 1
+    }
+
+    /// Ends a running request; a good write of a durable engine still has to be synced.
+    mutating func end(_ index: Int, _ result: Int32) {
+        removeRunning(index)
+        slots[index].result = result
+        if result == 0, slots[index].operation.changes, durability == .durable {
+            slots[index].state = .unsynced
+            unsynced.append(Int32(index), in: slots)
+        } else {
+            slots[index].state = .done
+            completed.append(Int32(index), in: slots)
+        }
+    }
+
+    /// Begins a sync for everything that waits for one, unless one is under way: it may have begun before some of it was
+    /// written. While one runs the next group gathers.
+    mutating func startSync() {
+        guard !isSyncing, !unsynced.isEmpty else { return }
+        let control = controls + depth
+        io_prep_fdsync(control, backing.descriptor)
+        io_set_eventfd(control, completionDescriptor)
+        control.pointee.data = UnsafeMutableRawPointer(bitPattern: depth + 1)
+        swap(&syncing, &unsynced)
+        isSyncing = true
+        syncCount += 1
+        submissions[submissionCount] = control
+        submissionCount += 1
+        sendToKernel()
+    }
+
+    /// A sync that has failed fails every request it covered.
+    private mutating func endSync(_ result: Int) {
+        isSyncing = false
+        while !syncing.isEmpty {
+            let index = syncing.removeFirst(in: slots)
+            slots[Int(index)].state = .done
+            slots[Int(index)].result = result < 0 ? Int32(-result) : 0
+            completed.append(index, in: slots)
+        }
+    }
+}

@@ -1,0 +1,220 @@
+import CAIO
+import CLinux
+import Glibc
+
+/// Requests of a batch that follow each other on the backing, on their way to become one transfer.
+struct Transfer {
+    var leader: Int32 = -1
+    var last: Int32 = -1
+    var changes = false
+    var end: Int64 = 0
+    var count = 0
+}
+
+extension BlockEngine {
+    /// Starts everything that may start. Afterwards no request needs its caller's bytes any more.
+    public mutating func submit() {
+        // A file that has become shorter shows zeros up to the end of its last page, where a read would be short.
+        if mapping != nil, queuedCount > 0 { mapsWhole = backing.isWhole }
+        var progressed = true
+        // Through the page cache a transfer has ended when it was started, and those that waited for it may start too.
+        while progressed, queuedCount > 0 { progressed = startQueued() && !backing.isDirect }
+        keepBytes()
+        sendToKernel()
+        startSync()
+    }
+
+    /// One pass over the queue. Returns whether anything was started.
+    private mutating func startQueued() -> Bool {
+        let count = queuedCount
+        var kept = 0
+        for position in 0..<count {
+            let index = Int(queue[position])
+            if mayStart(index, waitingBefore: kept) {
+                start(index)
+            } else {
+                queue[kept] = Int32(index)
+                kept += 1
+            }
+        }
+        queuedCount = kept
+        closeTransfer()
+        return kept < count
+    }
+
+    private func mayStart(_ index: Int, waitingBefore: Int) -> Bool {
+        if changingCount == 0 { return true }
+        let request = slots[index]
+        if request.operation == .flush {
+            return !anyRunning(waitingBefore) { $0.operation.changes && $0.sequence < request.sequence }
+        }
+        return !anyRunning(waitingBefore) { $0.conflicts(with: request) }
+    }
+
+    @inline(__always)
+    private func anyRunning(_ waiting: Int, _ matches: (Slot) -> Bool) -> Bool {
+        for position in 0..<runningCount where matches(slots[Int(running[position])]) { return true }
+        for position in 0..<waiting where matches(slots[Int(queue[position])]) { return true }
+        return false
+    }
+
+    private mutating func start(_ index: Int) {
+        addRunning(index)
+        switch slots[index].operation {
+        case .flush:
+            removeRunning(index)
+            slots[index].state = .unsynced
+            unsynced.append(Int32(index), in: slots)
+        case .trim:
+            end(index, trimAll(index))
+        case .read where mapsWhole:
+            slots[index].data = mapping.unsafelyUnwrapped + Int(slots[index].offset)
+            completed.append(Int32(index), in: slots)
+        case .read, .verify:
+            slots[index].data = ownBytes(index) + Int(slots[index].offset - slots[index].start)
+            if backing.isDirect { join(index) } else { end(index, readThroughCache(index)) }
+        case .write:
+            if backing.isDirect { prepareDirectWrite(index) }
+            join(index)
+        }
+    }
+
+    private func trimAll(_ index: Int) -> Int32 {
+        let ranges = trimRanges(index)
+        for position in 0..<slots[index].length {
+            let result = backing.trim(offset: ranges[position].offset, length: ranges[position].length)
+            if result != 0 { return result }
+        }
+        return 0
+    }
+
+    /// Brings the bytes of a write to where direct I/O takes them from; those of an unaligned one beside it, until the
+    /// blocks around them have been read.
+    private mutating func prepareDirectWrite(_ index: Int) {
+        let request = slots[index]
+        let isWhole = request.offset == request.start && request.end == request.start + Int64(request.length)
+        let place = isWhole ? ownBytes(index) : ownBytes(index) + stagingOffset
+        if let data = request.data, data != place { place.copyMemory(from: data, byteCount: request.length) }
+        slots[index].data = place
+        slots[index].isFilled = isWhole
+    }
+
+    /// Adds a request to the transfer that is being made, or begins another one.
+    mutating func join(_ index: Int) {
+        let request = slots[index]
+        let changes = request.operation == .write && (request.isFilled || !backing.isDirect)
+        let joins =
+            transfer.leader >= 0 && transfer.changes == changes && transfer.end == request.start
+            && transfer.count < Self.mergeLimit && !request.isAlone && !slots[Int(transfer.leader)].isAlone
+        if !joins {
+            closeTransfer()
+            transfer.leader = Int32(index)
+            transfer.changes = changes
+        } else {
+            slots[Int(transfer.last)].next = Int32(index)
+        }
+        slots[index].next = -1
+        let isOwn = backing.isDirect
+        vectors[Int(transfer.leader) * Self.mergeLimit + transfer.count] = iovec(
+            iov_base: isOwn ? ownBytes(index) : request.data,
+            iov_len: isOwn ? Int(request.end - request.start) : request.length)
+        transfer.last = Int32(index)
+        transfer.end = request.end
+        transfer.count += 1
+    }
+
+    /// Hands the transfer that was being made to the kernel's queue, or through the page cache at once.
+    mutating func closeTransfer() {
+        guard transfer.leader >= 0 else { return }
+        let made = transfer
+        transfer = Transfer()
+        let leader = Int(made.leader)
+        let vector = vectors + leader * Self.mergeLimit
+        let offset = slots[leader].start
+        guard backing.isDirect else { return writeThroughCache(made) }
+        let control = controls + leader
+        if made.changes {
+            io_prep_pwritev(control, backing.descriptor, vector, Int32(made.count), offset)
+        } else {
+            io_prep_preadv(control, backing.descriptor, vector, Int32(made.count), offset)
+        }
+        io_set_eventfd(control, completionDescriptor)
+        control.pointee.data = UnsafeMutableRawPointer(bitPattern: leader + 1)
+        submissions[submissionCount] = control
+        submissionCount += 1
+    }
+
+    /// Passes prepared transfers to the kernel. What it has no room for stays and makes the engine stalled.
+    mutating func sendToKernel() {
+        var sent = 0
+        while sent < submissionCount {
+            let count = io_submit(context, submissionCount - sent, submissions + sent)
+            if count > 0 {
+                sent += Int(count)
+            } else if count == -EAGAIN {
+                break
+            } else if count != -EINTR {
+                // It is the first one that the kernel does not take.
+                let leader = Int(bitPattern: submissions[sent].unsafelyUnwrapped.pointee.data) - 1
+                sent += 1
+                endControl(leader, Int(count))
+            }
+        }
+        submissionCount -= sent
+        for position in 0..<submissionCount { submissions[position] = submissions[position + sent] }
+    }
+
+    /// Copies what waiting writes still have in their caller's memory.
+    private mutating func keepBytes() {
+        for position in 0..<queuedCount {
+            let index = Int(queue[position])
+            guard slots[index].operation == .write, let data = slots[index].data else { continue }
+            let place = backing.blockSize > 512 ? ownBytes(index) + stagingOffset : ownBytes(index)
+            if data != place {
+                place.copyMemory(from: data, byteCount: slots[index].length)
+                slots[index].data = place
+            }
+        }
+    }
+
+    /// Writes a transfer at once; where that fails each request alone, for nobody knows whose fault it was.
+    private mutating func writeThroughCache(_ made: Transfer) {
+        let first = Int(made.leader)
+        let offset = slots[first].offset
+        let count = pwritev(backing.descriptor, vectors + first * Self.mergeLimit, Int32(made.count), off_t(offset))
+        if count == Int(made.end - offset) || made.count == 1 {
+            return endTransfer(made.leader, count < 0 ? -Int(errno) : count)
+        }
+        var member = made.leader
+        while member >= 0 {
+            let index = Int(member)
+            member = slots[index].next
+            let request = slots[index]
+            let count = pwrite(backing.descriptor, request.data, request.length, off_t(request.offset))
+            end(index, count == request.length ? 0 : count < 0 ? errno : Self.shortTransfer)
+        }
+    }
+
+    /// A plain read of the bytes asked for, through the page cache. Returns 0 or the error.
+    func readThroughCache(_ index: Int) -> Int32 {
+        let request = slots[index]
+        let count = pread(backing.descriptor, ownBytes(index), request.length, off_t(request.offset))
+        if count < 0 { return errno }
+        return count == request.length ? 0 : Self.shortTransfer
+    }
+
+    private mutating func addRunning(_ index: Int) {
+        slots[index].state = .running
+        slots[index].position = Int32(runningCount)
+        running[runningCount] = Int32(index)
+        runningCount += 1
+    }
+
+    mutating func removeRunning(_ index: Int) {
+        runningCount -= 1
+        let moved = running[runningCount]
+        running[Int(slots[index].position)] = moved
+        slots[Int(moved)].position = slots[index].position
+        if slots[index].operation.changes { changingCount -= 1 }
+    }
+}

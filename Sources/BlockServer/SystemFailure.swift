@@ -1,0 +1,28 @@
+import Glibc
+import HostModel
+
+extension Failure {
+    /// The failure of the last system call, by `errno`: `.notFound` for ENOENT, `.busy` for EBUSY, else `.failed`.
+    static func system(_ what: String, errno code: Int32 = errno, remedy: String? = nil) -> Failure {
+        let kind: Code =
+            switch code {
+            case ENOENT: .notFound
+            case EBUSY: .busy
+            default: .failed
+            }
+        return Failure(kind, what, why: String(cString: strerror(code)), remedy: remedy)
+    }
+}
+
+/// A file of `/sys`.
+enum SmallFile {
+    /// Its text without the newline at its end; nil where it cannot be read.
+    static func read(_ path: String) -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return nil }
+        defer { close(descriptor) }
+        var bytes = [UInt8](repeating: 0, count: 256)
+        let count = Glibc.read(descriptor, &bytes, bytes.count)
+        return count < 0 ? nil : String(decoding: bytes.prefix(count), as: UTF8.self).filter { $0 != "\n" }
+    }
+}

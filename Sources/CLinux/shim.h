@@ -1,0 +1,60 @@
+// Headers that Swift's Glibc module leaves out, and what of them Swift cannot import. Nothing else.
+#ifndef XENLVS_CLINUX_H
+#define XENLVS_CLINUX_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <linux/falloc.h>
+#include <linux/filter.h>
+#include <net/if_arp.h>
+#include <linux/if_packet.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <net/if.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/statfs.h>
+#include <sys/un.h>
+#include <time.h>
+
+// Declared by the C library only with _GNU_SOURCE, under which fd_set is another one than Glibc's module has.
+static const int xenlvs_o_direct = __O_DIRECT;
+extern int xenlvs_fallocate(int descriptor, int mode, off_t offset, off_t length) __asm__("fallocate");
+struct xenlvs_message {
+    struct msghdr header;
+    unsigned int sent;
+};
+extern int xenlvs_sendmmsg(int descriptor, struct xenlvs_message *messages, unsigned int count, int flags)
+    __asm__("sendmmsg");
+extern int xenlvs_recvmmsg(int descriptor, struct xenlvs_message *messages, unsigned int count, int flags,
+                           struct timespec *limit) __asm__("recvmmsg");
+
+// A function-like macro with a cast and sizeof.
+static inline size_t xenlvs_tpacket2_header_length(void) { return TPACKET2_HDRLEN; }
+
+// The kernel writes tp_status on another processor: the accesses need an order that Swift has no word for on foreign memory.
+static inline uint32_t xenlvs_load_acquire(const volatile uint32_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
+static inline void xenlvs_store_release(volatile uint32_t *word, uint32_t value) {
+    __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+// The members of struct ifreq are a union that Swift imports under the names of macros, and ioctl is variadic.
+static inline int xenlvs_interface_request(int descriptor, unsigned long request, struct ifreq *facts) {
+    return ioctl(descriptor, request, facts);
+}
+static inline int xenlvs_interface_index(const struct ifreq *facts) { return facts->ifr_ifindex; }
+static inline int xenlvs_interface_mtu(const struct ifreq *facts) { return facts->ifr_mtu; }
+static inline unsigned int xenlvs_interface_flags(const struct ifreq *facts) { return (unsigned short)facts->ifr_flags; }
+static inline unsigned int xenlvs_interface_hardware(const struct ifreq *facts) { return facts->ifr_hwaddr.sa_family; }
+// The six bytes as one number, the first byte highest.
+static inline uint64_t xenlvs_interface_address(const struct ifreq *facts) {
+    uint64_t address = 0;
+    for (int byte = 0; byte < 6; byte++) address = address << 8 | (unsigned char)facts->ifr_hwaddr.sa_data[byte];
+    return address;
+}
+
+#endif

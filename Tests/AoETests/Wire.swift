@@ -1,0 +1,222 @@
+import CLinux
+import Foundation
+import Glibc
+import Testing
+
+/// A target, the real program, on one end of a wire in network namespaces of its own; the test on the other end. All of
+/// it goes with the value.
+final class Wire {
+    let file: TestFile
+    /// Of the target's end.
+    let targetInterface = "target0"
+    let clientAddress: [UInt8]
+    private(set) var targetAddress: [UInt8] = []
+    private let root: String
+    private let suffix = String(UInt32.random(in: 0...UInt32.max), radix: 36)
+    private var descriptor: Int32 = -1
+    private var process: Process?
+    private var nextTag: UInt32 = 1
+    var targetNamespace: String { "xlt-\(suffix)" }
+    private var clientNamespace: String { "xlc-\(suffix)" }
+    var errors: String { (try? String(contentsOfFile: root + "/stderr", encoding: .utf8)) ?? "" }
+
+    /// - Parameters:
+    ///   - serves: what is served instead of the file.
+    ///   - starts: false for a wire without a target yet.
+    init(
+        sectors: Int = 2048, mtu: Int = 1500, options: [String] = [], directory: String = "/dev/shm",
+        serves path: String? = nil, starts: Bool = true
+    ) throws {
+        file = try TestFile(sectors: sectors, in: directory)
+        clientAddress = [0x02, 0, 0, 0, 0, 0x0a]
+        root = FileManager.default.temporaryDirectory.path + "/xenlvs-wire-\(suffix)"
+        try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
+        for namespace in [targetNamespace, clientNamespace] { _ = try Shell.run("ip", "netns", "add", namespace) }
+        let mac = clientAddress.map { String(format: "%02x", $0) }.joined(separator: ":")
+        _ = try Shell.run(
+            "ip", "link", "add", targetInterface, "mtu", "\(mtu)", "netns", targetNamespace, "type", "veth", "peer",
+            "name", "client0", "mtu", "9000", "address", mac, "netns", clientNamespace)
+        _ = try Shell.run("ip", "-n", targetNamespace, "link", "set", targetInterface, "up")
+        _ = try Shell.run("ip", "-n", clientNamespace, "link", "set", "client0", "up")
+        descriptor = try NamespaceSocket.open(clientNamespace, "client0")
+        if starts { try start(path ?? file.path, options) }
+    }
+
+    deinit {
+        kill()
+        close(descriptor)
+        for namespace in [targetNamespace, clientNamespace] { _ = try? Shell.run("ip", "netns", "delete", namespace) }
+        try? FileManager.default.removeItem(atPath: root)
+    }
+
+    /// Starts a target, e1.2 where the options name no other, and waits until it serves. Its announcement stays unread.
+    func start(_ path: String, _ options: [String] = []) throws {
+        try launch(path, options)
+        let deadline = ContinuousClock.now + .seconds(20)
+        while !(try String(contentsOfFile: root + "/stdout", encoding: .utf8)).hasPrefix("serving e") {
+            try #require(process?.isRunning == true, "\(errors)")
+            try #require(ContinuousClock.now < deadline, "no target after 20 seconds")
+            usleep(5000)
+        }
+    }
+
+    /// Runs a target that is expected to refuse, `meanwhile` beside it, and returns its exit code.
+    func refusal(_ path: String, _ options: [String] = [], meanwhile: () -> Void = {}) throws -> Int32 {
+        let former = process
+        defer { process = former }
+        try launch(path, options, log: "/refusal")
+        meanwhile()
+        let process = try #require(process)
+        let deadline = ContinuousClock.now + .seconds(20)
+        while process.isRunning, ContinuousClock.now < deadline { usleep(5000) }
+        if process.isRunning { Glibc.kill(process.processIdentifier, SIGKILL) }
+        process.waitUntilExit()
+        return process.terminationStatus
+    }
+
+    var refusalText: String { (try? String(contentsOfFile: root + "/refusal", encoding: .utf8)) ?? "" }
+
+    private func launch(_ path: String, _ options: [String], log: String = "/stderr") throws {
+        let process = Process()
+        process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
+        let address = options.contains("--shelf") ? [] : ["--shelf", "1", "--slot", "2"]
+        let interface = options.contains("--interface") ? [] : ["--interface", targetInterface]
+        process.arguments =
+            ["ip", "netns", "exec", targetNamespace, Self.product, "aoe", "serve", path] + address + interface + options
+        process.environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "XENLVS_ROOT": root]
+        process.standardInput = FileHandle.nullDevice
+        for name in ["/stdout", log] { try Data().write(to: URL(fileURLWithPath: root + name)) }
+        process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: root + "/stdout"))
+        process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: root + log))
+        try process.run()
+        self.process = process
+    }
+
+    private static let product: String = {
+        if let given = ProcessInfo.processInfo.environment["XENLVS_BINARY"] { return given }
+        let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") }
+        let runner = bundle ?? (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
+        return URL(fileURLWithPath: runner).deletingLastPathComponent().appendingPathComponent("xenlvs").path
+    }()
+
+    func signal(_ number: Int32) { if let process { Glibc.kill(process.processIdentifier, number) } }
+
+    func kill() {
+        signal(SIGKILL)
+        process?.waitUntilExit()
+        process = nil
+    }
+
+    /// Asks the target to end, and returns its exit code.
+    func terminate() throws -> Int32 {
+        signal(SIGTERM)
+        let process = try #require(process)
+        let deadline = ContinuousClock.now + .seconds(20)
+        while process.isRunning, ContinuousClock.now < deadline { usleep(5000) }
+        try #require(!process.isRunning, "it does not end")
+        self.process = nil
+        return process.terminationStatus
+    }
+
+    func ip(_ words: String...) throws { _ = try Shell.run(["ip", "-n", targetNamespace] + words) }
+
+    func send(_ request: Request) {
+        let bytes = request.bytes(from: clientAddress)
+        #expect(Glibc.send(descriptor, bytes, bytes.count, 0) == bytes.count)
+    }
+
+    /// The next frame that came; nil after `milliseconds` without one.
+    func receive(milliseconds: Int32 = 5000) -> Reply? {
+        var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        guard Glibc.poll(&poll, 1, milliseconds) > 0 else { return nil }
+        var bytes = [UInt8](repeating: 0, count: 16384)
+        let count = recv(descriptor, &bytes, bytes.count, 0)
+        return count < 0 ? nil : Reply(bytes: Array(bytes.prefix(count)))
+    }
+
+    /// Sends a request under a tag of its own and returns the reply to it.
+    func ask(_ request: Request) throws -> Reply {
+        var request = request
+        if request.tag == 0 { request.tag = tag() }
+        send(request)
+        while true {
+            let reply = try #require(receive(), "no answer to \(request)")
+            if reply.tag == request.tag, reply.isResponse { return reply }
+        }
+    }
+
+    func tag() -> UInt32 {
+        nextTag += 1
+        return nextTag
+    }
+
+    /// Sends a request that must not be answered, and then one that is: answers come in order.
+    func isSilent(_ request: Request) throws -> Bool {
+        var request = request
+        if request.tag == 0 { request.tag = tag() }
+        send(request)
+        let control = Request(command: 1, argument: [0, 0, 0, 0, 0, 0, 0, 0], tag: tag())
+        send(control)
+        while true {
+            let reply = try #require(receive(), "the target does not answer at all")
+            if reply.tag == request.tag { return false }
+            if reply.tag == control.tag { return true }
+        }
+    }
+
+    func write(_ sector: Int, _ bytes: [UInt8], tag: UInt32 = 0) throws -> Reply {
+        try ask(.write(sector, bytes, tag: tag))
+    }
+
+    func read(_ sector: Int, _ count: Int) throws -> Reply { try ask(.read(sector, count)) }
+}
+
+/// A packet socket in another network namespace.
+enum NamespaceSocket {
+    struct Failed: Error { var step: String, code: Int32 }
+
+    /// A thread enters the namespace and ends; the socket stays there.
+    static func open(_ namespace: String, _ interface: String) throws -> Int32 {
+        let box = Box()
+        let thread = Thread {
+            box.result = Result { try enter(namespace, interface) }
+            box.done.signal()
+        }
+        thread.start()
+        box.done.wait()
+        return try box.result.get()
+    }
+
+    // Written before the semaphore is signalled and read after it was waited for.
+    private final class Box: @unchecked Sendable {
+        var result: Result<Int32, any Error> = .failure(Failed(step: "start", code: 0))
+        let done = DispatchSemaphore(value: 0)
+    }
+
+    private static func enter(_ namespace: String, _ interface: String) throws -> Int32 {
+        let handle = Glibc.open("/run/netns/\(namespace)", O_RDONLY | O_CLOEXEC)
+        defer { close(handle) }
+        // CLONE_NEWNET
+        guard handle >= 0, setns(handle, 0x4000_0000) == 0 else {
+            throw Failed(step: "setns", code: errno)
+        }
+        let descriptor = socket(AF_PACKET, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), 0)
+        var address = sockaddr_ll()
+        address.sll_family = UInt16(AF_PACKET)
+        address.sll_protocol = UInt16(0x88a2).bigEndian
+        address.sll_ifindex = Int32(if_nametoindex(interface))
+        let status = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_ll>.size))
+            }
+        }
+        guard status == 0 else { throw Failed(step: "bind", code: errno) }
+        // The answers to a burst wait here.
+        var size: Int32 = 8 << 20
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &size, socklen_t(MemoryLayout<Int32>.size))
+        return descriptor
+    }
+}
+
+/// Declared by the C library only with _GNU_SOURCE, which Swift's module of it does without.
+@_silgen_name("setns") private func setns(_ descriptor: Int32, _ kind: Int32) -> Int32

@@ -1,0 +1,124 @@
+import BlockServer
+import Foundation
+import Glibc
+import HostModel
+import Testing
+
+@Suite("Block engine")
+struct EngineTests {
+    static let policies: [CachePolicy] = [.direct, .buffered]
+
+    @Test("What was written is read back, whatever becomes of the writer's memory", arguments: policies)
+    func roundTrip(_ policy: CachePolicy) throws {
+        let file = try TestFile(sectors: 64)
+        let engine = try TestEngine(file.path, policy)
+        let bytes = Bytes()
+        try engine.write(sector: 3, count: 4, 7, bytes)
+        engine.submit()
+        bytes.spoil()
+        try engine.succeed(1)
+        #expect(try engine.sectors(2..<8) == sectors([0, 7, 7, 7, 7, 0]))
+        #expect(try file.sectors(2..<8) == sectors([0, 7, 7, 7, 7, 0]))
+        #expect(engine.isIdle)
+    }
+
+    @Test("Overlapping writes of one batch take effect in the order of arrival", arguments: policies)
+    func order(_ policy: CachePolicy) throws {
+        let file = try TestFile(sectors: 64)
+        let engine = try TestEngine(file.path, policy)
+        let bytes = Bytes()
+        for round in 0..<20 {
+            var expected = [UInt8](repeating: 0, count: 16)
+            for number in 0..<12 {
+                let start = (number * 5 + round) % 12
+                let byte = UInt8(round * 12 + number + 1)
+                try engine.write(sector: start, count: 4, byte, bytes)
+                for sector in start..<start + 4 { expected[sector] = byte }
+            }
+            engine.submit()
+            bytes.spoil()
+            try engine.succeed(12)
+            let untouched = try file.sectors(0..<16).enumerated().filter { expected[$0.offset / 512] == 0 }
+            #expect(untouched.count == expected.count { $0 == 0 } * 512)
+            for (sector, byte) in expected.enumerated() where byte != 0 {
+                #expect(try file.sectors(sector..<sector + 1) == sectors([byte]), "sector \(sector)")
+            }
+        }
+    }
+
+    @Test("A read between two writes of its sectors sees the first and not the second", arguments: policies)
+    func readBetween(_ policy: CachePolicy) throws {
+        let file = try TestFile(sectors: 64)
+        let engine = try TestEngine(file.path, policy)
+        let bytes = Bytes()
+        let first = try engine.write(sector: 0, count: 8, 1, bytes)
+        let read = try engine.read(sector: 2, count: 2)
+        let second = try engine.write(sector: 0, count: 8, 2, bytes)
+        let ended = try engine.finish(2)
+        bytes.spoil()
+        #expect(Set(ended) == [first, read])
+        #expect(engine.bytes(read, count: 2) == sectors([1, 1]))
+        for slot in ended { engine.release(slot) }
+        #expect(try engine.finish(1) == [second])
+        #expect(try file.sectors(0..<8) == sectors([UInt8](repeating: 2, count: 8)))
+    }
+
+    @Test("Adjacent requests that become one transfer keep their own bytes", arguments: policies)
+    func merging(_ policy: CachePolicy) throws {
+        let file = try TestFile(sectors: 512)
+        let engine = try TestEngine(file.path, policy, depth: 40)
+        let bytes = Bytes()
+        for number in 0..<40 {
+            try engine.write(sector: 8 * number, count: 8, UInt8(number + 1), bytes)
+        }
+        engine.submit()
+        bytes.spoil()
+        try engine.succeed(40)
+        let slots = try (0..<40).map { try engine.read(sector: 8 * $0, count: 8) }
+        _ = try engine.finish(40)
+        for (number, slot) in slots.enumerated() {
+            #expect(engine.bytes(slot, count: 8).allSatisfy { $0 == UInt8(number + 1) }, "request \(number)")
+        }
+    }
+
+    @Test("There are as many slots as asked for, and one that was given back is given out again")
+    func bound() throws {
+        let file = try TestFile(sectors: 64)
+        let engine = try TestEngine(file.path, .buffered, depth: 3)
+        let slots = try (0..<3).map { _ in try engine.take() }
+        #expect(Set(slots).count == 3)
+        #expect(throws: TestEngine.NoSlot.self) { try engine.take() }
+        engine.release(slots[1])
+        #expect(try engine.take() == slots[1])
+    }
+
+    @Test("A backing that has become shorter gives errors, and never bytes of something else", arguments: policies)
+    func shortRead(_ policy: CachePolicy) throws {
+        let file = try TestFile(sectors: 64)
+        let engine = try TestEngine(file.path, policy)
+        let bytes = Bytes()
+        try engine.write(sector: 0, count: 16, 9, bytes)
+        try engine.succeed(1)
+        file.truncate(sectors: 12)
+        // Two that become one transfer: the first is whole, the second is not.
+        let whole = try engine.read(sector: 0, count: 8, keepsBytes: false)
+        let cut = try engine.read(sector: 8, count: 8, keepsBytes: false)
+        _ = try engine.finish(2)
+        #expect(engine.result(whole) == 0)
+        #expect(engine.result(cut) == BlockEngine.shortTransfer)
+        if policy == .buffered { #expect(engine.readAgain(cut) == BlockEngine.shortTransfer) }
+    }
+
+    @Test("A trim empties its ranges and nothing else")
+    func trim() throws {
+        let file = try TestFile(sectors: 64)
+        let engine = try TestEngine(file.path, .automatic)
+        let bytes = Bytes()
+        for start in [0, 16, 32, 48] { try engine.write(sector: start, count: 16, 5, bytes) }
+        try engine.succeed(4)
+        _ = try engine.trim([8..<16, 40..<42])
+        try engine.succeed(1)
+        let expected = (0..<64).map { UInt8((8..<16).contains($0) || (40..<42).contains($0) ? 0 : 5) }
+        #expect(try file.sectors(0..<64) == sectors(expected))
+    }
+}
