@@ -8,7 +8,7 @@ extension Scenarios {
     struct Faults {
         @Test(
             "Nothing is lost, whatever breaks: each fault and each step once, another choice each day",
-            .timeLimit(.minutes(40)))
+            .onlyInTheFullRun, .timeLimit(.minutes(60)))
         func subset() async throws {
             let seed = Self.seed
             print("fault subset with seed \(seed); XENLVS_FAULT_SEED=\(seed) repeats it")

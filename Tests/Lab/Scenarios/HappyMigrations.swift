@@ -91,8 +91,7 @@ extension Scenarios {
         }
 
         @Test(
-            "Different guests are moved at the same time, in both directions", .onlyInTheFullRun,
-            .timeLimit(.minutes(20)))
+            "Different guests are moved at the same time, in both directions", .timeLimit(.minutes(20)))
         func movesSideBySide() async throws {
             try await scenario { hosts in
                 var first = try await hosts.start(LabGuest("web1"), on: hosts.a)

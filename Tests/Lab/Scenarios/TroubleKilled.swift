@@ -73,7 +73,7 @@ extension Scenarios {
 
         @Test(
             "Until the decision an abort brings the guest back from every phase, after it none is accepted",
-            .onlyInTheFullRun, .timeLimit(.minutes(40)))
+            .timeLimit(.minutes(40)))
         func abortsInEveryPhase() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)

@@ -237,17 +237,21 @@ extension Scenarios {
                 try await hosts.end(second, expecting: 2, saying: ["web1 at vg0/web1 already"])
                 try await hosts.b.run("lvremove -qq -f vg0/web1")
 
-                // The port is taken in between: DRBD itself would never say so.
+                // The port is taken in between: DRBD itself would never say so. Which one it is depends on what lingers of
+                // earlier connections, so the first ones of the range are all taken.
                 let third = try await hosts.stop(migrate, at: "makeTargetReplica:before", on: hosts.a)
-                let port = try await hosts.b.start(
-                    "exec python3 -c 'import socket, time; s = socket.socket(); s.bind((\"\", 7800)); s.listen(); "
-                        + "time.sleep(300)'")
-                try await waitUntil("the port to be taken", within: .seconds(60)) {
-                    try await hosts.b.run("grep -q ':1E78 ' /proc/net/tcp", check: false).exit == 0
-                }
+                let ports = try await hosts.b.start(
+                    """
+                    exec python3 -c '
+                    import socket, time
+                    servers = [socket.create_server(("", port)) for port in range(7800, 7816)]
+                    print("taken", flush=True)
+                    time.sleep(300)'
+                    """)
+                try await ports.waitForOutput("taken")
                 try await third.letGo()
-                try await hosts.end(third, expecting: 2, saying: ["the port 7800 cannot be used"])
-                try await port.signal()
+                try await hosts.end(third, expecting: 2, saying: ["the port 78", "cannot be used"])
+                try await ports.signal()
                 let id = try await hosts.identifier(of: "web1", on: hosts.a)
                 try await hosts.verifyStayed(&journey, id)
             }
