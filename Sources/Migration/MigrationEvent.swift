@@ -24,6 +24,8 @@ public struct MigrationEvent: Sendable, Codable, Equatable {
         case note(String)
         /// The operator has declared this host dead; from here on it is not asked any more.
         case declaredDead(HostName)
+        /// The domain's memory was lost with this host's power; its disks are as it left them.
+        case domainLost(HostName)
         case suspended(Failure, needsRecovery: Bool)
         case finished(MigrationMachine.Outcome)
         /// What the whole run took, and how much of it was xenlvs's own time, outside commands and waits.
@@ -78,7 +80,7 @@ extension MigrationEvent.Kind {
                 volume: volume, source: String(source.prefix(Self.longestText)),
                 target: String(target.prefix(Self.longestText)))
         case .runBegan, .stepBegan, .stepEnded, .stepFailed, .freezeBegan, .freezeEnded, .verified, .attachedAgain,
-            .suspended, .finished, .declaredDead:
+            .suspended, .finished, .declaredDead, .domainLost:
             break
         }
         return self

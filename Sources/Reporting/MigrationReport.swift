@@ -37,6 +37,9 @@ public struct MigrationReport: Sendable, Codable, Equatable {
     public var ownTime: OwnTime?
     /// The host that the operator has declared dead; absent where none was.
     public var declaredDead: HostName?
+    /// The host whose restart took the domain's memory with it; absent where none did. Whether the domain was started again
+    /// since is not known here.
+    public var memoryLostOn: HostName?
 
     public struct Outcome: Sendable, Codable, Equatable {
         public enum State: String, Sendable, Codable, CaseIterable {

@@ -32,6 +32,7 @@ struct ReportBuilder {
     private var outcome = MigrationReport.Outcome(state: .running)
     private var isCommitted = false
     private var declaredDead: HostName?
+    private var memoryLostOn: HostName?
     private var last: Int64
 
     init(spec: MigrationSpec, events: [MigrationEvent], now: Int64?) {
@@ -69,11 +70,11 @@ struct ReportBuilder {
                 MigrationReport.OwnTime(
                     ownMilliseconds: own, accountedMilliseconds: total,
                     share: total > 0 ? Double(own) / Double(total) : nil)
-            }, declaredDead: declaredDead)
+            }, declaredDead: declaredDead, memoryLostOn: memoryLostOn)
     }
 
     private var domainRunsOn: HostName? {
-        if outcome.state == .lost || freezes.contains(where: \.isOpen) { return nil }
+        if outcome.state == .lost || memoryLostOn != nil || freezes.contains(where: \.isOpen) { return nil }
         return isCommitted ? spec.target.name : spec.source.name
     }
 
@@ -120,6 +121,7 @@ struct ReportBuilder {
         case .declaredDead(let host):
             declaredDead = host
             notes.append(MigrationReport.Note(atMilliseconds: time, text: "\(host) was declared dead by the operator"))
+        case .domainLost(let host): memoryLostOn = host
         case .suspended(let reason, let needsRecovery):
             endPhase(at: time)
             endRun(.suspended, reason, time)

@@ -10,7 +10,12 @@ struct ReportSentences {
         let domain = report.domain.text
         switch report.outcome.state {
         case .migrated: return "\(domain) runs on \(report.target)."
-        case .rolledBack: return "\(domain) runs on \(report.source), as before: the migration was rolled back."
+        case .rolledBack:
+            if let host = report.memoryLostOn {
+                return
+                    "\(domain) was lost when \(host) was restarted: the migration was rolled back, its disks are there."
+            }
+            return "\(domain) runs on \(report.source), as before: the migration was rolled back."
         case .lost: return "\(domain) runs on no host any more: it was lost with the host that was declared dead."
         case .suspended: return "The migration of \(domain) stopped and can be resumed; \(whereabouts)."
         case .needsRecovery: return "The migration of \(domain) stopped and needs recovery; \(whereabouts)."
@@ -20,6 +25,7 @@ struct ReportSentences {
 
     private var whereabouts: String {
         if let host = report.domainRunsOn { return "the domain runs on \(host)" }
+        if let host = report.memoryLostOn { return "the domain was lost when \(host) was restarted" }
         return report.isCommitted
             ? "the domain is frozen and belongs to \(report.target)"
             : "the domain is frozen and belongs to \(report.source)"

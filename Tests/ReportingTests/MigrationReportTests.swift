@@ -143,6 +143,23 @@ import Testing
     }
 }
 
+@Suite("A migration whose source was restarted")
+struct LostMemoryReportTests {
+    @Test("A guest that a restart took along is not said to run, though the migration was rolled back")
+    func lostWithItsHost() throws {
+        var writer = Histories.Writer()
+        writer.prepare()
+        writer.add(.runBegan(epoch: 2, resumed: true))
+        writer.add(.domainLost(HostName(unchecked: "nodea")))
+        writer.add(.finished(.rolledBack(because: Histories.restoreFailed)))
+        let report = MigrationReport(spec: try Histories.spec(), events: writer.events)
+        #expect(report.outcome.state == .rolledBack && report.domainRunsOn == nil)
+        #expect(report.memoryLostOn?.text == "nodea")
+        let text = TextReport.render(report, width: 80, color: false)
+        #expect(text.contains("web1 was lost when nodea was restarted") && !text.contains("runs on nodea"))
+    }
+}
+
 @Suite("A migration whose other host was declared dead")
 struct LostHostReportTests {
     private static let dead = HostName(unchecked: "nodeb")

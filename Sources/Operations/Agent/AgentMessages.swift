@@ -91,6 +91,8 @@ public struct StepResult: Sendable, Codable {
     public var freezeEnded: HostMoment?
     /// The domain was saved already, by an earlier run.
     public var foundSaved: Bool
+    /// The domain was lost with this host's memory. Only a source says so, of itself: it does not cross the wire.
+    var domainWasLost = false
 
     public init(notes: [String] = [], imageSize: ByteCount? = nil, foundSaved: Bool = false) {
         self.notes = notes

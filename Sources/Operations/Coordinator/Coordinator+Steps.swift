@@ -74,6 +74,7 @@ extension Coordinator {
             journal.note(.note(note))
             report(.note(note))
         }
+        if result.domainWasLost { journal.note(.domainLost(spec.source.name)) }
         takeFreezes(result, of: step)
     }
 

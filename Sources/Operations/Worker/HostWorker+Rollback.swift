@@ -33,9 +33,11 @@ extension HostWorker {
         if try host.images.areOfAnEarlierBoot(spec.id) {
             // A restart of the source takes the guest with it, as any power cut does. Its disks are as it left them, and the
             // operator may have started it again meanwhile: there is nothing to save and nothing to restore.
-            return StepResult(notes: [
+            var result = StepResult(notes: [
                 "\(spec.domain) was lost when \(host.name) was restarted; start it from its configuration with 'xl create'"
             ])
+            result.domainWasLost = true
+            return result
         }
         switch try await settled(spec) {
         case .absent:

@@ -64,6 +64,7 @@ package struct Journey: Sendable {
     }
 
     private mutating func collect() async throws {
+        guard node.isPoweredOn else { return }
         let from = taken[node.name, default: 0]
         let new = try await node.run("tail -c +\(from + 1) \(guest.consolePath) 2>/dev/null || true").stdout
         taken[node.name] = from + new.utf8.count

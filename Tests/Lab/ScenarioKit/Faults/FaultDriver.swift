@@ -13,7 +13,8 @@ package struct FaultDriver {
     package internal(set) var results: [FaultResult] = []
     /// The case whose fault has struck, and is not judged yet.
     var current: (result: FaultResult, fault: ActiveFault?)?
-    var lastFault: Fault?
+    /// A host has lost power, and the guest was not started again since.
+    var hasLostPower = false
     /// An earlier migration has left its old copy on the other host.
     var leavesCopies = false
     let log: @Sendable (String) -> Void
@@ -72,9 +73,6 @@ package struct FaultDriver {
     struct RunEnd {
         let exit: Int32
         let text: String
-
-        /// 2 is a migration that is taken back, as it was meant to be; `abort` ends with 0 then.
-        var isUnexpected: Bool { exit != 0 && exit != 2 }
     }
 
     /// Begins a migration away from where the guest is.
@@ -122,7 +120,6 @@ package struct FaultDriver {
             left.removeAll { $0 == crash }
             log("  \(crash): exit \(result.exit)")
             current = (FaultResult(fault: crash, outcome: .wentOn, hasMet: true), nil)
-            lastFault = crash.fault
         } else if let crash, result.exit == 0 {
             // The step has fewer effects than that.
             left.removeAll { $0 == crash }
@@ -141,7 +138,7 @@ package struct FaultDriver {
         log("  \(next)")
         let fault = try await ActiveFault.strike(next.fault, hosts, source: source, run: run)
         current = (FaultResult(fault: next, outcome: .wentOn, hasMet: true), fault)
-        lastFault = next.fault
+        hasLostPower = hasLostPower || [.sourceOff, .targetOff, .bothOff].contains(next.fault)
     }
 
     /// Waits until the run has stopped once more, and returns where; nil when it has ended.

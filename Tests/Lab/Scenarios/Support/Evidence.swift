@@ -26,10 +26,13 @@ extension Hosts {
     /// Records everything that is not as it must be after a migration that did not come about; see `problemsAfterReturn`.
     @discardableResult
     func verifyStayed(
-        _ journey: inout Journey, _ id: String?, known: Bool = true, directory: String? = nil, ends: Bool = true,
+        _ journey: inout Journey, _ id: String?, known: Bool = true, directory: String? = nil,
+        leavesCopies: Bool = false,
+        ends: Bool = true,
         at place: SourceLocation = #_sourceLocation
     ) async throws -> GuestConsole {
-        let problems = try await problemsAfterReturn(&journey, id, known: known, directory: directory, ends: ends)
+        let problems = try await problemsAfterReturn(
+            &journey, id, known: known, directory: directory, leavesCopies: leavesCopies, ends: ends)
         await record(problems, at: place)
         return try await journey.console()
     }
