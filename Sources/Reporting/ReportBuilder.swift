@@ -140,6 +140,8 @@ struct ReportBuilder {
         case .migrated:
             isCommitted = true
             outcome = MigrationReport.Outcome(state: .migrated)
+            // A source that comes back late does not know when the target let the domain run.
+            for index in freezes.indices where freezes[index].isOpen { freezes[index].endMilliseconds = time }
         case .rolledBack(let cause): outcome = MigrationReport.Outcome(state: .rolledBack, reason: cause)
         case .lost(let cause):
             outcome = MigrationReport.Outcome(state: .lost, reason: cause)

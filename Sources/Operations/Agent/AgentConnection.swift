@@ -82,6 +82,8 @@ public final class AgentConnection: Sendable {
     private func readReplies() async {
         do {
             while let line = try await channel.readLine(longest: AgentProtocol.longestLine) {
+                // A sign of life.
+                if line.isEmpty { continue }
                 let reply = try JSONText.decode(ReplyLine.self, from: line, what: "an answer of \(host)")
                 let pending = waiting.withLock { $0.replies.removeValue(forKey: reply.id) }
                 pending?.timer.cancel()

@@ -178,8 +178,8 @@ struct ReplyLine: Codable {
 }
 
 public enum AgentProtocol {
-    /// 2: images are sent as pieces, some of which the target has already.
-    public static let version = 2
+    /// 2: images are sent as pieces, some of which the target has already. 3: empty lines from an agent that is not asked.
+    public static let version = 3
     /// A longer line is refused before it is parsed.
     public static let longestLine = 4 << 20
 }

@@ -16,9 +16,10 @@ extension Step {
         switch self {
         case .reserveTarget, .makeTargetVolumes, .makeTargetReplica, .connectTarget, .linkTargetToReplica,
             .linkTargetToVolumeEarly, .promoteTarget, .releaseTargetVolume, .finishRestore, .discardOnTarget,
-            .cleanTargetAfterRollback, .closeTargetAfterRollback:
+            .cleanTargetAfterRollback:
             .before
-        case .acknowledgeDecision, .claimTarget, .retireTargetCopies: .either
+        // A target that comes back late, after the source was given the domain back, may have recorded the decision.
+        case .acknowledgeDecision, .claimTarget, .retireTargetCopies, .closeTargetAfterRollback: .either
         case .startOnTarget, .saveForVolume, .takeDownTargetReplica, .linkTargetToVolume, .restoreOnVolume,
             .continueOnVolume, .cleanTarget, .closeTarget, .restoreAsLinked, .continueAsLinked:
             .after

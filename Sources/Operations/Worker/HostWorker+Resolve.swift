@@ -126,7 +126,7 @@ extension HostWorker {
             }
             known.state = .retired(migration: spec.id.text)
             try record(known, backing: devicePath(volume.targetPlace, volume.name))
-            notes.append(incomplete(volume, .target))
+            notes.append(try recorded(spec.id).record.decided ? outdated(volume) : incomplete(volume, .target))
         }
         try host.images.removeAll(spec.id)
         return StepResult(notes: notes)
@@ -138,6 +138,11 @@ extension HostWorker {
         case .incoming(let id), .retired(let id): id == spec.id.text
         case .active: try recorded(spec.id).record.decided
         }
+    }
+
+    private func outdated(_ volume: VolumeSpec) -> String {
+        "\(volume.name): the copy at \(volume.targetPlace) on \(host.name) is not used any more; it is kept without a link, "
+            + "and removed with 'xenlvs volume remove \(volume.name)'"
     }
 
     private func incomplete(_ volume: VolumeSpec, _ role: Role) -> String {
