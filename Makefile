@@ -126,7 +126,7 @@ UNITDIR ?= /lib/systemd/system
 UDEVDIR ?= /lib/udev/rules.d
 MANUAL := .build/manual
 
-$(MANUAL)/xenlvs.8: $(BINARY) | deps-build
+$(MANUAL)/xenlvs.8: $(BINARY) packaging/manual | deps-build
 	swift build --product generate-manual
 	packaging/manual $(DEBUG)/generate-manual $(abspath $(BINARY)) $(RELEASED) $(MANUAL)
 
