@@ -190,11 +190,15 @@ extension Preflight {
 
     private func groupFindings(_ name: String, _ volumes: [VolumeName]) -> [Finding] {
         guard let group = target.groups.first(where: { $0.name.text == name }) else {
+            let names = target.groups.map(\.name.text).joined(separator: ", ")
+            // A restricted key is shown the groups that it may fill and no others.
             return [
                 Finding(
                     .blocking, target.host, "there is no volume group '\(name)'",
-                    why: "there are \(target.groups.map(\.name.text).joined(separator: ", "))",
-                    remedy: "choose one with --target-vg")
+                    why: names.isEmpty
+                        ? "it has none, or none that the key of \(source.host) may fill" : "there are \(names)",
+                    remedy: "choose one with --target-vg"
+                        + (names.isEmpty ? ", or add it with --into to the key's line in authorized_keys there" : ""))
             ]
         }
         var findings: [Finding] = []
