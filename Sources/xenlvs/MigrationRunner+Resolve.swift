@@ -43,7 +43,7 @@ extension MigrationRunner {
         defer { signals.stop() }
         let end = try await showingProgress { report in
             try await TargetResolver(
-                worker: worker, spec: spec, because: cause, crashPoints: crashPoints, report: report
+                worker: worker, spec: spec, because: cause, report: report
             ).run()
         }
         Console.result(ReportOutput.text(try MigrationReports(host: host).report(spec.id)))

@@ -10,11 +10,9 @@ import Reporting
 struct MigrationRunner {
     let host: HostContext
     let worker: HostWorker
-    let crashPoints: [CrashPoint]
 
     /// - Parameter tellsCommands: whether every command is told on stderr as it ends.
     init(tellsCommands: Bool = false) throws {
-        crashPoints = try CrashPoint.inEnvironment(ProcessEnvironment.variables)
         host = try ThisHost.open(trace: { line in if tellsCommands { Console.say(line) } })
         worker = HostWorker(host: host, version: Version.text)
     }
@@ -68,8 +66,7 @@ struct MigrationRunner {
         let journal = try CoordinatorJournal(takingOver: spec.id, in: host.database)
         let end = try await showingProgress { report in
             let coordinator = Coordinator(
-                worker: worker, spec: spec, journal: journal, interruption: interruption,
-                crashPoints: crashPoints, report: report)
+                worker: worker, spec: spec, journal: journal, interruption: interruption, report: report)
             return try await coordinator.run(event)
         }
         signals.stop()

@@ -35,22 +35,18 @@ public final class Coordinator {
     private var hasFrozen: Bool
     /// Declared dead in an earlier run, it has answered in this one.
     var targetIsBack = false
-    private let crashPoints: [CrashPoint]
 
     var host: HostContext { worker.host }
 
-    /// - Parameters:
-    ///   - journal: the migration's journal, with the machine that is to be driven.
-    ///   - crashPoints: where a test wants the run to end or to stop.
+    /// - Parameter journal: the migration's journal, with the machine that is to be driven.
     public init(
         worker: HostWorker, spec: MigrationSpec, journal: CoordinatorJournal, interruption: Interruption,
-        crashPoints: [CrashPoint] = [], report: @escaping @Sendable (ProgressUpdate) -> Void
+        report: @escaping @Sendable (ProgressUpdate) -> Void
     ) {
         self.worker = worker
         self.spec = spec
         self.journal = journal
         self.interruption = interruption
-        self.crashPoints = crashPoints
         self.report = report
         epoch = journal.epoch
         target = RemoteHost(spec.target.name, from: worker.host, version: worker.version)
@@ -99,9 +95,9 @@ public final class Coordinator {
         announceFreeze(before: step)
         let event: MigrationMachine.Event
         do {
-            for point in crashPoints { point.pass(step, .before) }
+            host.effects.pass(step, .before)
             try await perform(step)
-            for point in crashPoints { point.pass(step, .after) }
+            host.effects.pass(step, .after)
             journal.note(.stepEnded(step))
             report(.stepEnded(step))
             event = .done

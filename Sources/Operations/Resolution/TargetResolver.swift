@@ -17,18 +17,16 @@ public struct TargetResolver {
     private let worker: HostWorker
     private let spec: MigrationSpec
     private let cause: Failure
-    private let crashPoints: [CrashPoint]
     private let report: @Sendable (ProgressUpdate) -> Void
 
     /// - Parameter cause: that the source was declared dead, and by whom.
     public init(
-        worker: HostWorker, spec: MigrationSpec, because cause: Failure, crashPoints: [CrashPoint] = [],
+        worker: HostWorker, spec: MigrationSpec, because cause: Failure,
         report: @escaping @Sendable (ProgressUpdate) -> Void
     ) {
         self.worker = worker
         self.spec = spec
         self.cause = cause
-        self.crashPoints = crashPoints
         self.report = report
     }
 
@@ -70,12 +68,12 @@ public struct TargetResolver {
     private func take(_ step: Step, _ journal: inout ResolutionJournal) async throws {
         report(.stepBegan(step))
         journal.note(.stepBegan(step))
-        for point in crashPoints { point.pass(step, .before) }
+        worker.host.effects.pass(step, .before)
         let order = StepOrder(step: step, role: .target, spec: spec, epoch: journal.epoch)
         let result = try await HostTurn.take(.step, of: spec.id, on: worker.host, limit: .seconds(120)) {
             try await worker.perform(order)
         }
-        for point in crashPoints { point.pass(step, .after) }
+        worker.host.effects.pass(step, .after)
         for note in result.notes {
             journal.note(.note(note))
             report(.note(note))

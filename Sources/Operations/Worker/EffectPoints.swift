@@ -1,14 +1,20 @@
 import HostModel
 import Migration
+import Storage
 import Synchronization
 
-/// Counts what each step changes outside this process, and ends the process there where a test asks for it; see
-/// ``CrashPoint``.
+/// Counts what each step changes outside this process, and ends the process there, or around the step, where a test asks for
+/// it; see ``CrashPoint``.
 public final class EffectPoints: Sendable {
     private let points: [CrashPoint]
     private let position = Mutex<(step: Step?, number: Int)>((nil, 0))
 
-    public init(_ points: [CrashPoint] = []) { self.points = points.filter { $0.effect != nil } }
+    public init(_ points: [CrashPoint] = []) { self.points = points }
+
+    /// The step itself is about to be performed, or was.
+    func pass(_ step: Step, _ moment: CrashPoint.Moment) {
+        for point in points { point.pass(step, moment) }
+    }
 
     /// A step begins: its effects are counted anew.
     func enter(_ step: Step) { position.withLock { $0 = (step, 0) } }
@@ -34,6 +40,25 @@ public final class EffectPoints: Sendable {
     func pass(_ place: (step: Step?, number: Int), _ moment: CrashPoint.Moment) {
         guard let step = place.step else { return }
         for point in points { point.pass(step, effect: place.number, moment) }
+    }
+}
+
+/// What steps change without a command. Each is an effect of the step that is being performed.
+extension HostContext {
+    func setLink(_ name: VolumeName, to device: String) throws {
+        try effects.around { try links.set(name, to: device) }
+    }
+
+    func removeLink(_ name: VolumeName) throws {
+        try effects.around { _ = try links.remove(name) }
+    }
+
+    func markSpent(_ id: MigrationID, _ purpose: SavedImages.Purpose) throws {
+        try effects.around { try images.markSpent(id, purpose) }
+    }
+
+    func spendAll(_ id: MigrationID) throws {
+        try effects.around { try images.spendAll(id) }
     }
 }
 

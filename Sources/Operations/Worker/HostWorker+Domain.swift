@@ -194,7 +194,7 @@ extension HostWorker {
             result.freezeEnded = try await letRun(spec, purpose, id)
         } else {
             switch try await observe(spec) {
-            case .present(_, .active): try host.effects.around { try host.images.markSpent(spec.id, purpose) }
+            case .present(_, .active): try host.markSpent(spec.id, purpose)
             case .present(let id, .paused):
                 try await checkDisks(spec, id)
                 result.freezeEnded = try await letRun(spec, purpose, id)
@@ -213,7 +213,7 @@ extension HostWorker {
     private func letRun(
         _ spec: MigrationSpec, _ purpose: SavedImages.Purpose, _ id: DomainID
     ) async throws -> HostMoment {
-        try host.effects.around { try host.images.markSpent(spec.id, purpose) }
+        try host.markSpent(spec.id, purpose)
         try await host.runner.run(XLCommands.unpause(id))
         return .now
     }

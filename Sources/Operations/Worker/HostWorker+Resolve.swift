@@ -57,7 +57,7 @@ extension HostWorker {
                 .inconsistent, "the domain \(spec.domain) is on the source although it belongs to the target",
                 host: host.name.text, remedy: "find out who started it; nothing was changed")
         }
-        try host.images.spendAll(spec.id)
+        try host.spendAll(spec.id)
         try host.database.takeDecisionBack(spec.id.text)
         return StepResult()
     }
@@ -69,7 +69,7 @@ extension HostWorker {
         var notes: [String] = []
         for volume in spec.volumes {
             guard let found = try await store.find(volume.name, .data, at: volume.sourcePlace) else {
-                try host.links.remove(volume.name)
+                try host.removeLink(volume.name)
                 try host.database.removeVolume(volume.name)
                 notes.append("\(volume.name): the copy on \(host.name) was removed already, as it had been asked for")
                 continue
@@ -81,10 +81,10 @@ extension HostWorker {
             try record(reclaimed, backing: devicePath(volume.sourcePlace, volume.name))
             if isComplete {
                 let device = try await store.device(volume.name, .data, at: volume.sourcePlace)
-                try host.links.set(volume.name, to: device)
+                try host.setLink(volume.name, to: device)
                 notes.append("\(volume.name): its data are at \(volume.sourcePlace) on \(host.name), \(moment.words)")
             } else {
-                try host.links.remove(volume.name)
+                try host.removeLink(volume.name)
                 notes.append(incomplete(volume, .source))
             }
         }
@@ -93,7 +93,7 @@ extension HostWorker {
 
     /// Target: the disks are all that is left of the guest. As on the source, no image may be restored any more.
     func claim(_ spec: MigrationSpec) async throws -> StepResult {
-        try host.images.spendAll(spec.id)
+        try host.spendAll(spec.id)
         _ = try await acknowledgeDecision(spec)
         let history = try CoordinatorJournal.history(spec.id, in: host.database)
         let moment = DataMoment(ofTarget: history, source: spec.source.name)
@@ -119,7 +119,7 @@ extension HostWorker {
         for volume in spec.volumes {
             try await removeMetadata(volume, spec, .target)
             guard var known = try recordedVolume(volume.name), try isOf(spec, known.state) else { continue }
-            try host.links.remove(volume.name)
+            try host.removeLink(volume.name)
             if try await store.find(volume.name, .data, at: volume.targetPlace) == nil {
                 try host.database.removeVolume(volume.name)
                 continue

@@ -116,7 +116,7 @@ extension HostWorker {
         guard let known = try recordedVolume(volume.name), known.state == .incoming(migration: spec.id.text) else {
             return
         }
-        try host.effects.around { _ = try host.links.remove(volume.name) }
+        try host.removeLink(volume.name)
         let madeNow = try LogicalVolumeTag.migration(spec.id.text).text
         if let found = try await store.find(volume.name, .data, at: volume.targetPlace), found.uuid != nil,
             !found.tags.contains(madeNow)
@@ -147,7 +147,7 @@ extension HostWorker {
         var notes: [String] = []
         for volume in spec.volumes {
             try await removeMetadata(volume, spec, .source)
-            try host.effects.around { _ = try host.links.remove(volume.name) }
+            try host.removeLink(volume.name)
             if spec.removesSource {
                 try await store.remove(volume.name, .data, at: volume.sourcePlace)
                 try host.database.removeVolume(volume.name)

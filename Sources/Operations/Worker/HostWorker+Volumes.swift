@@ -82,8 +82,7 @@ extension HostWorker {
 
     func linkToReplicas(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
         for volume in spec.volumes {
-            let path = replicaPath(volume, role)
-            try host.effects.around { try host.links.set(volume.name, to: path) }
+            try host.setLink(volume.name, to: replicaPath(volume, role))
         }
         try await checkSizes(spec, role)
         return StepResult()
@@ -91,8 +90,7 @@ extension HostWorker {
 
     func linkToVolumes(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
         for volume in spec.volumes {
-            let device = try await store.device(volume.name, .data, at: volume.place(role))
-            try host.effects.around { try host.links.set(volume.name, to: device) }
+            try host.setLink(volume.name, to: try await store.device(volume.name, .data, at: volume.place(role)))
         }
         try await checkSizes(spec, role)
         return StepResult()
