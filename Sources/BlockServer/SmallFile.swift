@@ -1,19 +1,6 @@
 import Glibc
 import HostModel
 
-extension Failure {
-    /// The failure of the last system call, by `errno`: `.notFound` for ENOENT, `.busy` for EBUSY, else `.failed`.
-    static func system(_ what: String, errno code: Int32 = errno, remedy: String? = nil) -> Failure {
-        let kind: Code =
-            switch code {
-            case ENOENT: .notFound
-            case EBUSY: .busy
-            default: .failed
-            }
-        return Failure(kind, what, why: String(cString: strerror(code)), remedy: remedy)
-    }
-}
-
 /// A file of `/sys`.
 enum SmallFile {
     /// Its text without the newline at its end; nil where it cannot be read.
