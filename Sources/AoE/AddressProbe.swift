@@ -72,19 +72,7 @@ private struct PacketSocket: ~Copyable {
                 .failed, "cannot send frames on \(interface.name)", why: String(cString: strerror(errno)),
                 remedy: "run it as root or with CAP_NET_RAW")
         }
-        var address = sockaddr_ll()
-        address.sll_family = UInt16(AF_PACKET)
-        address.sll_protocol = Wire.etherType.bigEndian
-        address.sll_ifindex = interface.index
-        let status = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_ll>.size))
-            }
-        }
-        guard status == 0 else {
-            throw Failure(
-                .failed, "cannot send frames on \(interface.name)", why: String(cString: strerror(errno)))
-        }
+        try interface.bind(descriptor, doing: "cannot send frames on \(interface.name)")
     }
 
     deinit { close(descriptor) }

@@ -41,6 +41,20 @@ struct NetworkInterface: Equatable {
         self.name = name
     }
 
+    /// Lets a packet socket send AoE frames on the interface and receive those that come there.
+    func bind(_ descriptor: Int32, doing what: String) throws(Failure) {
+        var address = sockaddr_ll()
+        address.sll_family = UInt16(AF_PACKET)
+        address.sll_protocol = Wire.etherType.bigEndian
+        address.sll_ifindex = index
+        let status = withUnsafePointer(to: &address) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_ll>.size))
+            }
+        }
+        guard status == 0 else { throw Failure(.failed, what, why: String(cString: strerror(errno))) }
+    }
+
     private static func failure(_ what: String) -> Failure {
         if errno == ENODEV {
             return Failure(

@@ -79,19 +79,7 @@ struct PacketPort: ~Copyable {
 
     /// Receives from, and sends to, the interface from now on.
     mutating func bind(to interface: NetworkInterface) throws(Failure) {
-        var address = sockaddr_ll()
-        address.sll_family = UInt16(AF_PACKET)
-        address.sll_protocol = Wire.etherType.bigEndian
-        address.sll_ifindex = interface.index
-        let status = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_ll>.size))
-            }
-        }
-        guard status == 0 else {
-            throw Failure(
-                .failed, "cannot serve on the interface \(interface.name)", why: String(cString: strerror(errno)))
-        }
+        try interface.bind(descriptor, doing: "cannot serve on the interface \(interface.name)")
         interfaceIndex = interface.index
     }
 
