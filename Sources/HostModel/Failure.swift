@@ -52,19 +52,16 @@ public struct Failure: Error, Sendable, Hashable, Codable, CustomStringConvertib
         self.causes = causes
     }
 
-    /// The longest text that is taken from another host, in characters.
-    private static let longestText = 4096
-
     private enum CodingKeys: CodingKey { case code, what, host, why, remedy, causes }
 
     /// Reads a failure of another host or of the journal. Texts that are too long are cut.
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         func text(_ key: CodingKeys) throws -> String? {
-            try values.decodeIfPresent(String.self, forKey: key).map { String($0.prefix(Self.longestText)) }
+            try values.decodeIfPresent(String.self, forKey: key).map(\.cutToForeignLength)
         }
         code = try values.decode(Code.self, forKey: .code)
-        what = String(try values.decode(String.self, forKey: .what).prefix(Self.longestText))
+        what = try values.decode(String.self, forKey: .what).cutToForeignLength
         (host, why, remedy) = (try text(.host), try text(.why), try text(.remedy))
         causes = try values.decode([Failure].self, forKey: .causes)
     }
@@ -107,4 +104,9 @@ public struct Failure: Error, Sendable, Hashable, Codable, CustomStringConvertib
             self.init(.failed, what, why: String(describing: error))
         }
     }
+}
+
+extension String {
+    /// As much of a text as is taken from another host: 4096 characters.
+    package var cutToForeignLength: String { String(prefix(4096)) }
 }

@@ -65,7 +65,6 @@ public struct MigrationEvent: Sendable, Codable, Equatable {
 extension MigrationEvent.Kind {
     /// Ten years.
     private static let longestTime: Int64 = 315_360_000_000
-    private static let longestText = 4096
 
     /// The same with its texts cut. Throws `.usage` for a length of time that cannot be.
     fileprivate func bounded() throws(Failure) -> Self {
@@ -74,11 +73,10 @@ extension MigrationEvent.Kind {
         case .accounted(let total, let own):
             try Self.check(total)
             try Self.check(own)
-        case .note(let text): return .note(String(text.prefix(Self.longestText)))
+        case .note(let text): return .note(text.cutToForeignLength)
         case .compared(let volume, let source, let target):
             return .compared(
-                volume: volume, source: String(source.prefix(Self.longestText)),
-                target: String(target.prefix(Self.longestText)))
+                volume: volume, source: source.cutToForeignLength, target: target.cutToForeignLength)
         case .runBegan, .stepBegan, .stepEnded, .stepFailed, .freezeBegan, .freezeEnded, .verified, .attachedAgain,
             .suspended, .finished, .declaredDead, .domainLost:
             break

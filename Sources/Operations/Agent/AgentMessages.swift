@@ -105,7 +105,7 @@ public struct StepResult: Sendable, Codable {
     /// Reads what another host says. Notes go into the journal: more of them than a step has to say are left out.
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
-        notes = try values.decode([String].self, forKey: .notes).prefix(256).map { String($0.prefix(4096)) }
+        notes = try values.decode([String].self, forKey: .notes).prefix(256).map(\.cutToForeignLength)
         imageSize = try values.decodeIfPresent(ByteCount.self, forKey: .imageSize)
         freezeBegan = try values.decodeIfPresent(HostMoment.self, forKey: .freezeBegan)
         freezeEnded = try values.decodeIfPresent(HostMoment.self, forKey: .freezeEnded)
