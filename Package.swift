@@ -37,10 +37,11 @@ let package = Package(
         .systemLibrary(name: "CLinux"),
         .target(name: "BlockServer", dependencies: ["HostModel", "CAIO", "CLinux"], swiftSettings: settings),
         .testTarget(
-            name: "BlockServerTests", dependencies: ["BlockServer", "HostModel"], swiftSettings: settings),
+            name: "BlockServerTests", dependencies: ["BlockServer", "DiskKit", "HostModel"], swiftSettings: settings),
+        .target(name: "DiskKit", path: "Tests/DiskKit", swiftSettings: settings),
         .target(name: "AoE", dependencies: ["HostModel", "BlockServer", "CLinux"], swiftSettings: settings),
         .testTarget(
-            name: "AoETests", dependencies: ["AoE", "BlockServer", "HostModel", "CLinux", "xenlvs"],
+            name: "AoETests", dependencies: ["AoE", "BlockServer", "DiskKit", "HostModel", "CLinux", "xenlvs"],
             swiftSettings: settings),
         .target(name: "Storage", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Replication", dependencies: ["HostModel"], swiftSettings: settings),

@@ -1,5 +1,4 @@
 import Glibc
-import HostModel
 
 /// A file of `/sys`.
 enum SmallFile {

@@ -1,3 +1,4 @@
+import DiskKit
 import Foundation
 import Glibc
 import Testing
@@ -123,17 +124,4 @@ struct FaultCases {
 extension Reply {
     /// The tag of an answered write.
     fileprivate var writeTags: Set<UInt32> { isResponse && bytes[19] == 0 && isGood ? [tag] : [] }
-}
-
-/// A device whose writes fail only when they are synced: a loop device over a file in a file system that is too small.
-private struct OvercommittedDisk {
-    let fileSystem: SmallFileSystem
-    let device: LoopDevice
-
-    init() throws {
-        fileSystem = try SmallFileSystem(bytes: 64 << 10)
-        let file = fileSystem.path + "/disk"
-        _ = try Shell.run("truncate", "--size=4M", file)
-        device = try LoopDevice(file)
-    }
 }

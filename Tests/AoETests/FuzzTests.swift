@@ -1,4 +1,5 @@
 import CLinux
+import DiskKit
 import Foundation
 import Glibc
 import HostModel

@@ -1,3 +1,4 @@
+import DiskKit
 import Foundation
 import Glibc
 import Testing

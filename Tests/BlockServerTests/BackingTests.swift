@@ -1,4 +1,5 @@
 import BlockServer
+import DiskKit
 import Foundation
 import Glibc
 import HostModel

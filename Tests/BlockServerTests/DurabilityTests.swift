@@ -1,27 +1,15 @@
 import BlockServer
+import DiskKit
 import Foundation
 import Glibc
 import HostModel
 import Testing
 
-/// A device whose writes fail only when they are synced: a loop device over a file in a file system that is too small.
-private struct Overcommitted {
-    let fileSystem: SmallFileSystem
-    let device: LoopDevice
-
-    init() throws {
-        fileSystem = try SmallFileSystem(bytes: 64 << 10)
-        let file = fileSystem.path + "/disk"
-        _ = try Shell.run("truncate", "--size=4M", file)
-        device = try LoopDevice(file)
-    }
-}
-
 @Suite("Durability", .enabled(if: geteuid() == 0, "loop devices need root"))
 struct DurabilityTests {
     @Test("A durable write whose sync fails is an error")
     func durableError() throws {
-        let disk = try Overcommitted()
+        let disk = try OvercommittedDisk()
         let engine = try TestEngine(disk.device.path, .buffered, .durable, depth: 64)
         let bytes = Bytes()
         for number in 0..<64 {
@@ -34,7 +22,7 @@ struct DurabilityTests {
 
     @Test("A writeback write is done before it is synced, and the flush after it tells of the failure")
     func flushError() throws {
-        let disk = try Overcommitted()
+        let disk = try OvercommittedDisk()
         let engine = try TestEngine(disk.device.path, .buffered, .writeback, depth: 64)
         let bytes = Bytes()
         for number in 0..<64 {
