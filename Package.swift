@@ -93,7 +93,7 @@ let package = Package(
             name: "OperationsTests",
             dependencies: [
                 "Operations", "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration", "Reporting",
-                "ImageStream",
+                "ImageStream", .product(name: "GRDB", package: "GRDB.swift"),
             ], exclude: ["Fixtures"], swiftSettings: settings),
         .testTarget(name: "CommandLineTests", dependencies: ["xenlvs", "HostModel"], swiftSettings: settings),
         .testTarget(name: "HostModelTests", dependencies: ["HostModel"], swiftSettings: settings),

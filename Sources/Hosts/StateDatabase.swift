@@ -22,8 +22,10 @@ public final class StateDatabase: Sendable {
             configuration.journalMode = .wal
             // Two processes of this host may write at once: different migrations, or an agent beside a coordinator.
             configuration.busyMode = .timeout(10)
-            configuration.prepareDatabase { try $0.execute(sql: "PRAGMA synchronous = FULL") }
             queue = try DatabaseQueue(path: path, configuration: configuration)
+            // Only now: GRDB sets NORMAL when it turns WAL on (Database.setUpWALMode), after `prepareDatabase`. With NORMAL
+            // a commit is not synced, and a power cut takes back what the journal has promised.
+            try queue.inDatabase { try $0.execute(sql: "PRAGMA synchronous = FULL") }
             try queue.read { database in
                 let verdict = try String.fetchOne(database, sql: "PRAGMA quick_check(1)") ?? "no answer"
                 guard verdict == "ok" else { throw Self.damaged(path, verdict) }
@@ -42,6 +44,8 @@ public final class StateDatabase: Sendable {
             throw Failure(.failed, "cannot open \(path)", why: String(cString: strerror(errno)))
         }
         defer { close(file) }
+        // SQLite syncs the names of the files that it makes; this one it finds.
+        try PrivateDirectory.synchronise(directory)
         // Before SQLite opens it: its other files get the mode of this one (findCreateFileMode, os_unix.c).
         guard fchmod(file, 0o600) == 0 else {
             throw Failure(.failed, "cannot protect \(path)", why: String(cString: strerror(errno)))

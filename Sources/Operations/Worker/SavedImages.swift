@@ -104,7 +104,7 @@ public struct SavedImages: Sendable {
             if errno == ENOENT { return }
             throw system("cannot mark \(whole) as spent")
         }
-        try syncDirectory()
+        try PrivateDirectory.synchronise(directory)
     }
 
     /// Marks every image of a migration as spent, durably, those of earlier boots included.
@@ -114,7 +114,7 @@ public struct SavedImages: Sendable {
             let path = "\(directory)/\(name)"
             guard rename(path, path + ".spent") == 0 else { throw system("cannot mark \(path) as spent") }
         }
-        try syncDirectory()
+        try PrivateDirectory.synchronise(directory)
     }
 
     /// Gives a spent image's space back: the next freeze needs room for an image of its own. That of the first freeze stays
@@ -197,7 +197,7 @@ public struct SavedImages: Sendable {
         for name in mine where unlink("\(directory)/\(name)") != 0 && errno != ENOENT {
             throw system("cannot remove \(directory)/\(name)")
         }
-        if !mine.isEmpty { try syncDirectory() }
+        if !mine.isEmpty { try PrivateDirectory.synchronise(directory) }
         return mine.sorted()
     }
 
@@ -207,13 +207,6 @@ public struct SavedImages: Sendable {
         var status = statvfs()
         guard statvfs(directory, &status) == 0 else { throw system("cannot look at \(directory)") }
         return ByteCount(Int64(status.f_bavail) * Int64(status.f_frsize))
-    }
-
-    private func syncDirectory() throws {
-        let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw system("cannot open \(directory)") }
-        defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw system("cannot sync \(directory)") }
     }
 
     private func system(_ what: String) -> Failure {
