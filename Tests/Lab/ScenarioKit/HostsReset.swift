@@ -36,15 +36,8 @@ extension LabNode {
         for network in LabNetwork.allCases { try await restoreLink(network) }
         try await run(
             """
-            for tool in /lab/real/*.away; do
-                [ -L $tool -o -e $tool ] || continue
-                name=${tool##*/} place=/usr/sbin
-                [ $name != xenlvs.away ] || place=/usr/bin
-                mv -f $tool $place/${name%.away}
-            done
-            rm -rf /lab/real
-            [ ! -e /lab/lvm.conf ] || mv /lab/lvm.conf /etc/lvm/lvm.conf
-            rm -f /lab/filler*
+            \(TamperedTool.removal)
+            \(ActiveFault.roomAgain)
             \(Hosts.freeKey)
             nft delete table inet xenlvs_lab 2>/dev/null
             for card in /sys/class/net/cluster-* /sys/class/net/storage-*; do
@@ -58,7 +51,7 @@ extension LabNode {
             umount /dev/xenlvs/* 2>/dev/null
             losetup -D
             for volume in $(lvs --noheadings -o lv_full_name); do lvremove -qq -f $volume; done
-            rm -rf /dev/xenlvs /var/lib/xenlvs /run/xenlvs /etc/xenlvs \(Hosts.pool) /lab/fault
+            rm -rf /dev/xenlvs /var/lib/xenlvs /run/xenlvs /etc/xenlvs \(Hosts.pool)
             rm -f /etc/xen/*.cfg /var/log/xen/console/guest-*.log
             mkdir -p -m 0755 \(Hosts.pool)
             # Under systemd there is /dev/loop-control, and its first user loads the module.

@@ -8,6 +8,9 @@ struct ActiveFault: Sendable {
     /// Whether it has met anything: an agent that was there, a program that was called. Nil where only mending tells.
     private(set) var hasMet: Bool? = true
 
+    /// A script that takes away what fills a host's disk.
+    static let roomAgain = "rm -f /lab/filler*"
+
     private var target: LabNode { hosts.peer(of: source) }
 
     /// Strikes, while the coordinator `run` is stopped, and lets the run go on where it still can.
@@ -115,7 +118,7 @@ extension LabNode {
             """)
     }
 
-    fileprivate func freeDisk() async throws { try await run("rm -f /lab/filler*") }
+    fileprivate func freeDisk() async throws { try await run(ActiveFault.roomAgain) }
 
     fileprivate func moveClock(seconds: Int) async throws {
         try await run("date -s @$(($(date +%s) + \(seconds))) >/dev/null")

@@ -46,6 +46,9 @@ package enum Fault: String, Sendable, CaseIterable {
         }
     }
 
+    /// Whether a host loses its memory.
+    package var cutsPower: Bool { [.sourceOff, .targetOff, .bothOff].contains(self) }
+
     /// The program that is tampered with, and how.
     var tampering: (tool: TamperedTool, way: TamperedTool.Way)? {
         switch self {

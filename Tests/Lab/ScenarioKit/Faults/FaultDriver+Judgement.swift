@@ -26,7 +26,7 @@ extension FaultDriver {
             complain("exit \(end.exit) although nothing was wrong any more: \(end.text)")
         }
         try await journey.follow(hosts)
-        if let struck, [.sourceOff, .targetOff, .bothOff].contains(struck) { return }
+        if struck?.cutsPower == true { return }
         try await requireTruth()
     }
 

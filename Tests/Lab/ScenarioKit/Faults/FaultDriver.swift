@@ -138,7 +138,7 @@ package struct FaultDriver {
         log("  \(next)")
         let fault = try await ActiveFault.strike(next.fault, hosts, source: source, run: run)
         current = (FaultResult(fault: next, outcome: .wentOn, hasMet: true), fault)
-        hasLostPower = hasLostPower || [.sourceOff, .targetOff, .bothOff].contains(next.fault)
+        hasLostPower = hasLostPower || next.fault.cutsPower
     }
 
     /// Waits until the run has stopped once more, and returns where; nil when it has ended.

@@ -52,6 +52,18 @@ package enum TamperedTool: String, Sendable {
         }
     }
 
+    /// A script that puts the programs and LVM's configuration back.
+    static let removal = """
+        for tool in /lab/real/*.away; do
+            [ -L $tool -o -e $tool ] || continue
+            name=${tool##*/} place=/usr/sbin
+            [ $name != xenlvs.away ] || place=/usr/bin
+            mv -f $tool $place/${name%.away}
+        done
+        [ ! -e /lab/lvm.conf ] || mv /lab/lvm.conf /etc/lvm/lvm.conf
+        rm -rf /lab/real \(directory)
+        """
+
     /// A stand-in for the product that hands a place to crash at to whatever process of it is started.
     private static func installCrashes(on node: LabNode) async throws {
         try await node.run(
