@@ -8,7 +8,7 @@ import Migration
 /// A place at which a process of xenlvs ends or stops on purpose, so that a test can show what follows.
 ///
 /// `XENLVS_CRASH_AT=STEP:before` or `STEP:after` kills the run, as a power cut would; `XENLVS_STOP_AT`, with the same words,
-/// stops it until it gets a SIGCONT, so that something can be done to the hosts meanwhile, and says so on standard error.
+/// stops it until it gets a SIGCONT, so that something can be done to the hosts meanwhile. Both say so on standard error.
 /// Several places are separated by commas. STEP is the raw value of a `Step`. *Before* means that nothing of the step was
 /// done; *after*, that it was done and the journal does not know it.
 ///
@@ -64,13 +64,14 @@ public struct CrashPoint: Sendable, Equatable {
     /// Ends or stops this process if this is the place.
     func pass(_ step: Step, effect: Int? = nil, _ moment: Moment) {
         guard step == self.step, effect == self.effect, moment == self.moment else { return }
-        switch act {
-        case .crash: kill(getpid(), SIGKILL)
-        case .stop:
-            let number = effect.map { ".\($0)" } ?? ""
-            let line = "stopped at \(step.rawValue)\(number):\(moment.rawValue)\n"
-            _ = line.withCString { write(2, $0, strlen($0)) }
-            kill(getpid(), SIGSTOP)
-        }
+        let number = effect.map { ".\($0)" } ?? ""
+        let (word, signal) =
+            switch act {
+            case .crash: ("crashed", SIGKILL)
+            case .stop: ("stopped", SIGSTOP)
+            }
+        let line = "\(word) at \(step.rawValue)\(number):\(moment.rawValue)\n"
+        _ = line.withCString { write(2, $0, strlen($0)) }
+        kill(getpid(), signal)
     }
 }

@@ -1,6 +1,20 @@
 import LabKit
 
 extension Hosts {
+    /// What is wrong at any moment, whatever has struck: a guest that runs twice, a disk that two hosts may write.
+    package func problemsNow(with guest: LabGuest) async throws -> [String] {
+        var problems: [String] = []
+        let running = try await hostsRunning(guest)
+        if running.count > 1 { problems.append("\(guest.name) runs on \(running)") }
+        var primaries: [String] = []
+        for node in all where node.isPoweredOn {
+            let roles = try await node.run("cat /proc/drbd 2>/dev/null", check: false).stdout
+            if roles.contains("ro:Primary/") { primaries.append(node.name) }
+        }
+        if primaries.count > 1 { problems.append("DRBD is Primary on \(primaries)") }
+        return problems
+    }
+
     /// Everything that is not as it must be after a migration, by what the hosts, the guest and its disks show rather than by
     /// what the product says; each as a sentence.
     ///

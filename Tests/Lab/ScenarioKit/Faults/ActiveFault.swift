@@ -9,7 +9,7 @@ struct ActiveFault: Sendable {
     private(set) var hasMet: Bool? = true
 
     /// A script that takes away what fills a host's disk.
-    static let roomAgain = "rm -f /lab/filler*"
+    static let roomAgain = "rm -f /lab/filler*; sync /lab"
 
     private var target: LabNode { hosts.peer(of: source) }
 

@@ -45,20 +45,6 @@ extension FaultDriver {
         if running != [said] { complain("'migration list' says it runs on \(said), but it runs on \(running)") }
     }
 
-    /// What must hold at every moment, whatever has struck.
-    func problemsNow() async throws -> [String] {
-        var problems: [String] = []
-        let running = try await hosts.hostsRunning(journey.guest)
-        if running.count > 1 { problems.append("\(journey.guest.name) runs on \(running)") }
-        var primaries: [String] = []
-        for node in hosts.all where node.isPoweredOn {
-            let roles = try await node.run("cat /proc/drbd 2>/dev/null", check: false).stdout
-            if roles.contains("ro:Primary/") { primaries.append(node.name) }
-        }
-        if primaries.count > 1 { problems.append("DRBD is Primary on \(primaries)") }
-        return problems
-    }
-
     /// What is typed next; nil at the end of the chain.
     mutating func operatorsCommand() async throws -> Typed? {
         guard let newest = try await newest() else { return left.isEmpty ? nil : try await begin() }
@@ -115,6 +101,11 @@ extension FaultDriver {
                 &journey, newest.id, known: false, leavesCopies: leavesCopies)
         }
         for problem in problems { complain(problem) }
+        for node in hosts.all {
+            for problem in try await TamperedTool.forcedPromotions(on: node).compactMap(\.problem) {
+                complain("\(node.name): \(problem)")
+            }
+        }
     }
 
     /// Adds a problem to the case that was judged last.

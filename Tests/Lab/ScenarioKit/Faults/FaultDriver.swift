@@ -116,17 +116,25 @@ package struct FaultDriver {
         }
         let result = try await run.wait(timeout: .seconds(30))
         for node in hosts.all { try await takeCrashAway(node) }
-        if let crash, current == nil, result.exit != 0 {
-            left.removeAll { $0 == crash }
-            log("  \(crash): exit \(result.exit)")
-            current = (FaultResult(fault: crash, outcome: .wentOn, hasMet: true), nil)
-        } else if let crash, result.exit == 0 {
-            // The step has fewer effects than that.
-            left.removeAll { $0 == crash }
-            results.append(FaultResult(fault: crash, outcome: .notReached, hasMet: false))
-        }
+        let text = result.stderr + result.stdout
+        if let crash { try await noteCrash(crash, exit: result.exit, text) }
         if command.isRecovery, stops == 0 { noteRecovery(since: began) }
-        return RunEnd(exit: result.exit, text: result.stderr + result.stdout)
+        return RunEnd(exit: result.exit, text: text)
+    }
+
+    /// Closes the case of a crash in the middle of a step if it has happened, or cannot happen any more.
+    private mutating func noteCrash(_ crash: FaultCase, exit: Int32, _ text: String) async throws {
+        if text.contains("crashed at \(crash.place)") {
+            log("  \(crash)")
+            try await settle(.wentOn)
+            current = (FaultResult(fault: crash, outcome: .wentOn, hasMet: true), nil)
+        } else if exit == 0 {
+            // The step has fewer effects than that.
+            results.append(FaultResult(fault: crash, outcome: .notReached, hasMet: false))
+        } else {
+            return
+        }
+        left.removeAll { $0 == crash }
     }
 
     /// The next case's fault strikes; those before it, which the run has passed by, were not reached.
@@ -180,7 +188,7 @@ package struct FaultDriver {
         guard var (result, _) = current else { return }
         current = nil
         result.outcome = outcome
-        result.problems += try await problemsNow()
+        result.problems += try await hosts.problemsNow(with: journey.guest)
         results.append(result)
     }
 }

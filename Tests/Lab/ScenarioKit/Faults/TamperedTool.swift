@@ -34,6 +34,7 @@ package enum TamperedTool: String, Sendable {
                 ln -s "$real" /lab/real/\(tool)
                 cat >/usr/sbin/\(tool) <<'END'
                 #!/bin/dash
+                \(ForcedPromotion.note(to: "\(directory)/forced"))
                 case $1 in
                 \(verbs))
                     if [ -e \(directory)/\(tool).fails ]; then
@@ -63,6 +64,12 @@ package enum TamperedTool: String, Sendable {
         [ ! -e /lab/lvm.conf ] || mv /lab/lvm.conf /etc/lvm/lvm.conf
         rm -rf /lab/real \(directory)
         """
+
+    /// What was promoted by force on this host since the stand-ins came.
+    static func forcedPromotions(on node: LabNode) async throws -> [ForcedPromotion] {
+        let text = try await node.run("cat \(directory)/forced 2>/dev/null", check: false).stdout
+        return text.split(separator: "\n").map { ForcedPromotion(line: String($0)) }
+    }
 
     /// A stand-in for the product that hands a place to crash at to whatever process of it is started.
     private static func installCrashes(on node: LabNode) async throws {
@@ -102,24 +109,25 @@ package enum TamperedTool: String, Sendable {
         }
     }
 
-    /// Lets it work again. A call that hangs goes on: late, as one of a machine that was slow.
+    /// Lets it work again. A call that hangs goes on: late, as one of a machine that was slow. A power cut that follows must
+    /// not bring the fault back, so that its end is synced to the disk.
     ///
     /// - Returns: whether a call was met; for LVM, which does not tell, true.
     func disarm(_ way: Way, on node: LabNode) async throws -> Bool {
         let directory = Self.directory
         switch (self, way) {
         case (.xl, .fails), (.drbdsetup, .fails):
-            return try await node.run("rm \(directory)/\(rawValue).fails", check: false).exit != 0
+            return try await node.run("rm \(directory)/\(rawValue).fails && sync \(directory)", check: false).exit != 0
         case (.xl, .hangs), (.drbdsetup, .hangs):
             return try await node.run(
                 """
-                rm -f \(directory)/\(rawValue).hangs
+                rm -f \(directory)/\(rawValue).hangs; sync \(directory)
                 [ -e \(directory)/\(rawValue).hanging ] || exit 1
                 kill -CONT $(cat \(directory)/\(rawValue).hanging); rm \(directory)/\(rawValue).hanging
                 """, check: false
             ).exit == 0
         case (.lvm, .fails):
-            try await node.run("[ ! -e /lab/lvm.conf ] || mv /lab/lvm.conf /etc/lvm/lvm.conf")
+            try await node.run("[ ! -e /lab/lvm.conf ] || mv /lab/lvm.conf /etc/lvm/lvm.conf; sync /etc/lvm /lab")
             return true
         case (.lvm, .hangs):
             try await node.run(
