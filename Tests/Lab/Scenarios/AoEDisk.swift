@@ -8,7 +8,7 @@ extension Scenarios {
     struct AoEDisk {
         @Test(
             "What a client was told to be written is on the disk, whether the target is killed or its host loses power",
-            .onlyInTheFullRun, .timeLimit(.minutes(20)))
+            .timeLimit(.minutes(20)))
         func survivesItsTarget() async throws {
             try await scenario { hosts in
                 try await hosts.b.run("lvcreate -qq -y -Wn -L 64M -n served vg0")

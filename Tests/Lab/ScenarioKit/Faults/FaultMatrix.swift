@@ -18,7 +18,7 @@ package struct FaultMatrix: Sendable {
         for chain in FaultPlan.chains(cases) {
             log("chain \(chain.track.rawValue): \(chain.cases.map(\.description).joined(separator: " "))")
             let hosts = try await Hosts.clean()
-            results += await run(chain, hosts)
+            results += await run(chain, hosts).map(\.judgedByEffort)
             try await hosts.reset()
         }
         return results

@@ -23,4 +23,11 @@ package struct FaultResult: Sendable {
     package var commands = 0
     /// What was not as it must be, each as a sentence.
     package var problems: [String] = []
+
+    /// An operator types one command after a fault, not two.
+    var judgedByEffort: FaultResult {
+        var result = self
+        if commands > 1 { result.problems.append("it took \(commands) commands") }
+        return result
+    }
 }
