@@ -5,6 +5,8 @@ import LabKit
 package struct Hosts: Sendable {
     package let a: LabNode
     package let b: LabNode
+    /// Notices a guest that runs on both.
+    package let watch = DomainWatch()
 
     package var all: [LabNode] { [a, b] }
     package func peer(of node: LabNode) -> LabNode { node.name == a.name ? b : a }

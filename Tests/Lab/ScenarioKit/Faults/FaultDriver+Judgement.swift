@@ -26,6 +26,11 @@ extension FaultDriver {
             complain("exit \(end.exit) although nothing was wrong any more: \(end.text)")
         }
         try await journey.follow(hosts)
+        let overlaps = try await hosts.watch.problems(hosts.all)
+        if !overlaps.isEmpty {
+            for overlap in overlaps { complain(overlap) }
+            try await hosts.watch.forget(hosts.all)
+        }
         if struck?.cutsPower == true { return }
         try await requireTruth()
     }

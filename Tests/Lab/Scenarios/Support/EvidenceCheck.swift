@@ -51,6 +51,8 @@ extension Scenarios {
 
                 let now = try await hosts.problemsNow(with: journey.guest)
                 #expect(now.contains("web1 runs on [\"nodea\", \"nodeb\"]"), "\(now)")
+                let overlaps = try await hosts.watch.problems(hosts.all)
+                #expect(overlaps.contains { $0.contains("ran on nodea and nodeb") }, "\(overlaps)")
                 #expect(now.contains("DRBD is Primary on [\"nodea\", \"nodeb\"]"), "\(now)")
 
                 let problems = try await hosts.problemsAfterReturn(&journey, nil).joined(separator: "\n")
@@ -63,6 +65,7 @@ extension Scenarios {
                 let disk = try await hosts.a.disk("/dev/xenlvs/web1")
                 let lost = disk.problems(given: try await journey.console())
                 #expect(lost.contains { $0.contains("is not on the disk") }, "\(lost)")
+                try await hosts.watch.forget(hosts.all)
             }
         }
     }

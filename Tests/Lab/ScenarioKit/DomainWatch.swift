@@ -1,0 +1,74 @@
+import LabKit
+
+/// Holds what the nodes have noted of when each guest could run against each other: never on two of them at once.
+///
+/// Each node notes times of its own clock since its boot. How that lies to this machine's clock is learnt by asking a node for
+/// its time again and again: the answer was given between the question and its arrival.
+package actor DomainWatch {
+    private struct Reading {
+        /// The node's time, in milliseconds since its boot.
+        let time: Double
+        /// What has to be added for this machine's.
+        let offset: ClosedRange<Double>
+    }
+
+    private let began = ContinuousClock.now
+    private var readings: [String: [Reading]] = [:]
+
+    /// Where `/lab/domains` writes; see `Tests/Lab/image/node`.
+    private static let log = "/var/log/xen/domains.log"
+    /// How far two quartzes, one of them emulated, may run apart, in milliseconds for each: generous.
+    private static let drift = 0.0005
+
+    private var now: Double { began.duration(to: .now) / .milliseconds(1) }
+
+    /// Reads the clocks of the nodes that are switched on. The more often, the narrower what is known.
+    package func readClocks(_ nodes: [LabNode]) async throws {
+        for node in nodes where node.isPoweredOn {
+            for _ in 1...3 {
+                let before = now
+                let answer = try await node.run("cat /proc/sys/kernel/random/boot_id /proc/uptime").text
+                let after = now
+                let words = answer.split(whereSeparator: \.isWhitespace).map(String.init)
+                guard words.count >= 2, let seconds = Double(words[1]) else {
+                    throw ScenarioError("\(node.name) does not tell its time: \(answer)")
+                }
+                // It is told in hundredths of a second, rounded down.
+                let time = seconds * 1000
+                readings[words[0], default: []].append(
+                    Reading(time: time, offset: (before - time - 10)...(after - time)))
+            }
+        }
+    }
+
+    /// Forgets what has been noted up to now.
+    package func forget(_ nodes: [LabNode]) async throws {
+        for node in nodes { try await node.run(": >\(Self.log)") }
+    }
+
+    /// The guests that have run on two nodes at once since the watch last forgot. Throws where a node does not watch.
+    package func problems(_ nodes: [LabNode]) async throws -> [String] {
+        try await readClocks(nodes)
+        var times: [RunningTime] = []
+        for node in nodes where node.isPoweredOn {
+            let text = try await node.run("pgrep -x domains >/dev/null && cat \(Self.log)").stdout
+            times += DomainLog(text).runningTimes(on: node.name, clock: place)
+        }
+        return times.overlaps
+    }
+
+    /// Where a time of a boot lies on this machine's clock.
+    private func place(_ boot: String, _ time: Double) -> ClosedRange<Double>? {
+        let bounds = (readings[boot] ?? []).map { reading in
+            let doubt = abs(reading.time - time) * Self.drift
+            return (reading.offset.lowerBound - doubt)...(reading.offset.upperBound + doubt)
+        }
+        guard let low = bounds.map(\.lowerBound).max(), let high = bounds.map(\.upperBound).min() else { return nil }
+        // Readings that contradict each other tell that a clock ran faster than that: then only the nearest counts.
+        guard low <= high else {
+            let nearest = readings[boot]?.min { abs($0.time - time) < abs($1.time - time) }
+            return nearest.map { (time + $0.offset.lowerBound)...(time + $0.offset.upperBound) }
+        }
+        return (time + low)...(time + high)
+    }
+}
