@@ -212,7 +212,8 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
             var undo = cause
             undo.causes.append(failure)
             return suspend(at: .forward(origin), undo, needsRecovery: true)
-        case .resumed: return action
+        // The settlement finds the guest wherever the killed run had got to with it: one command leads to the end.
+        case .resumed: return enter(.forward(plan.resumption(of: origin)))
         case .abortRequested: return .refuse(Self.pastDecision)
         case .peerFenced(let failure): return fenced(at: origin, failure)
         case .takenOver(let failure): return takenOver(at: origin, failure)

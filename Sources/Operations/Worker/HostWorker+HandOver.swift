@@ -128,9 +128,19 @@ extension HostWorker {
         }
     }
 
-    /// Freeze 3 begins. A domain that runs on its volumes already has nothing to settle.
+    /// Freeze 3 begins. A domain that runs on its volumes already has nothing to settle; one that an earlier run has restored
+    /// and not let run is saved already.
     func saveForSettlement(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
-        if try await runsOnVolumes(spec, role) { return StepResult() }
+        switch try await clearUnfinished(spec) {
+        case .present(let id, .active): if try await usesVolumes(id, spec, role) { return StepResult() }
+        case .present(let id, .paused):
+            switch try host.images.state(spec.id, .settlement) {
+            case .whole: try await host.runner.run(XLCommands.destroy(id))
+            case .spent: try await host.runner.run(XLCommands.unpause(id))
+            case .absent, .partial: break
+            }
+        case .absent, .present: break
+        }
         return try await save(spec, .settlement)
     }
 
