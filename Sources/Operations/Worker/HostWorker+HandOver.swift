@@ -70,15 +70,13 @@ extension HostWorker {
         return StepResult()
     }
 
-    /// From here on the target's volumes are the guest's disks, also after a reboot.
+    /// From here on the target's volumes are the guest's disks, also after a reboot: both in one commit.
     func acknowledgeDecision(_ spec: MigrationSpec) async throws -> StepResult {
-        let machine = try host.database.migration(spec.id.text).machine
-        try host.database.update(
-            spec.id.text, machine: machine, decided: true, isOpen: true, at: HostContext.now())
-        for volume in spec.volumes {
+        let disks = try spec.volumes.map { volume in
             let uuid = try recordedVolume(volume.name)?.logicalVolumeUUID
-            try record(volume, spec, state: .active, uuid: uuid)
+            return try entry(targetVolume(volume, state: .active, uuid: uuid), backing: backing(ofTarget: volume))
         }
+        try host.database.decide(spec.id.text, volumes: disks, at: HostContext.now())
         return StepResult()
     }
 
