@@ -121,6 +121,9 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         }
     }
 
+    /// Whether the guest is on its way back to the source.
+    public var isGoingBack: Bool { if case .rollingBack = state { true } else { false } }
+
     /// Takes an event and returns the next action.
     public mutating func handle(_ event: Event) -> Action {
         switch state {
