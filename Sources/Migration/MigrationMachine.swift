@@ -155,15 +155,23 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         if plan.isCommitted(at: step) { return failedAfterDecision(step, failure, isUnknown: isUnknown) }
         switch step.phase {
         case .synchronise:
-            // The guest runs on the source, untouched; going back would cost it a freeze that resuming does not.
+            // The guest runs on the source, untouched; going back would cost it a freeze that resuming does not. Where the
+            // source has no replicas any more it does not run on them, and there is nothing to resume.
+            if step == .connectSource, failure.code == .inconsistent {
+                return goBack(from: step, failure, isUnknown: isUnknown)
+            }
             return suspend(at: .forward(step), failure)
         case .prepare, .substitute, .handOver, .settle, .tidyUp, .rollBack, .rescue:
             // An unknown outcome on the source itself means that a command still runs there: nothing may be built on it.
             if isUnknown, step.side == .source { return suspend(at: .forward(step), failure) }
-            let way = plan.rollback(from: step)
-            // A target that has not answered will hardly do so now, and the guest may be frozen.
-            return enter(.rollingBack(left: isUnknown ? Self.guestFirst(way) : way, because: failure))
+            return goBack(from: step, failure, isUnknown: isUnknown)
         }
+    }
+
+    private mutating func goBack(from step: Step, _ failure: Failure, isUnknown: Bool) -> Action {
+        let way = plan.rollback(from: step)
+        // A target that has not answered will hardly do so now, and the guest may be frozen.
+        return enter(.rollingBack(left: isUnknown ? Self.guestFirst(way) : way, because: failure))
     }
 
     /// The guest's way back, and after it what needs the target. The two are independent: a target never starts a domain
