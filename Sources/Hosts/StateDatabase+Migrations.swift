@@ -103,6 +103,15 @@ extension StateDatabase {
         }
     }
 
+    /// Records the decision, and with it the volumes that are the guest's disks from then on.
+    public func decide(_ id: String, volumes: [VolumeRecord], at time: Int64) throws {
+        try write { database in
+            try database.execute(
+                sql: "UPDATE migration SET decided = 1, updated = ? WHERE id = ?", arguments: [time, id])
+            for volume in volumes { try Self.put(volume, in: database) }
+        }
+    }
+
     /// Takes a decision back: the host that the domain belonged to is lost for good.
     public func takeDecisionBack(_ id: String) throws {
         try write { try $0.execute(sql: "UPDATE migration SET decided = 0 WHERE id = ?", arguments: [id]) }

@@ -17,14 +17,16 @@ public struct VolumeRecord: Sendable, Equatable {
 extension StateDatabase {
     /// Writes a volume, new or known.
     public func put(_ volume: VolumeRecord) throws {
-        try write { database in
-            try database.execute(
-                sql: """
-                    INSERT INTO volume (name, body, backing) VALUES (?, ?, ?)
-                    ON CONFLICT (name) DO UPDATE SET body = excluded.body, backing = excluded.backing
-                    """,
-                arguments: [volume.name.text, volume.body, volume.backing])
-        }
+        try write { try Self.put(volume, in: $0) }
+    }
+
+    static func put(_ volume: VolumeRecord, in database: Database) throws {
+        try database.execute(
+            sql: """
+                INSERT INTO volume (name, body, backing) VALUES (?, ?, ?)
+                ON CONFLICT (name) DO UPDATE SET body = excluded.body, backing = excluded.backing
+                """,
+            arguments: [volume.name.text, volume.body, volume.backing])
     }
 
     public func volume(_ name: VolumeName) throws -> VolumeRecord? {

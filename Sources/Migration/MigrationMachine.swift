@@ -121,6 +121,9 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         }
     }
 
+    /// Whether the guest is on its way back to the source.
+    public var isGoingBack: Bool { if case .rollingBack = state { true } else { false } }
+
     /// Takes an event and returns the next action.
     public mutating func handle(_ event: Event) -> Action {
         switch state {
@@ -152,15 +155,23 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         if plan.isCommitted(at: step) { return failedAfterDecision(step, failure, isUnknown: isUnknown) }
         switch step.phase {
         case .synchronise:
-            // The guest runs on the source, untouched; going back would cost it a freeze that resuming does not.
+            // The guest runs on the source, untouched; going back would cost it a freeze that resuming does not. Where the
+            // source has no replicas any more it does not run on them, and there is nothing to resume.
+            if step == .connectSource, failure.code == .inconsistent {
+                return goBack(from: step, failure, isUnknown: isUnknown)
+            }
             return suspend(at: .forward(step), failure)
         case .prepare, .substitute, .handOver, .settle, .tidyUp, .rollBack, .rescue:
             // An unknown outcome on the source itself means that a command still runs there: nothing may be built on it.
             if isUnknown, step.side == .source { return suspend(at: .forward(step), failure) }
-            let way = plan.rollback(from: step)
-            // A target that has not answered will hardly do so now, and the guest may be frozen.
-            return enter(.rollingBack(left: isUnknown ? Self.guestFirst(way) : way, because: failure))
+            return goBack(from: step, failure, isUnknown: isUnknown)
         }
+    }
+
+    private mutating func goBack(from step: Step, _ failure: Failure, isUnknown: Bool) -> Action {
+        let way = plan.rollback(from: step)
+        // A target that has not answered will hardly do so now, and the guest may be frozen.
+        return enter(.rollingBack(left: isUnknown ? Self.guestFirst(way) : way, because: failure))
     }
 
     /// The guest's way back, and after it what needs the target. The two are independent: a target never starts a domain
@@ -212,7 +223,8 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
             var undo = cause
             undo.causes.append(failure)
             return suspend(at: .forward(origin), undo, needsRecovery: true)
-        case .resumed: return action
+        // The settlement finds the guest wherever the killed run had got to with it: one command leads to the end.
+        case .resumed: return enter(.forward(plan.resumption(of: origin)))
         case .abortRequested: return .refuse(Self.pastDecision)
         case .peerFenced(let failure): return fenced(at: origin, failure)
         case .takenOver(let failure): return takenOver(at: origin, failure)

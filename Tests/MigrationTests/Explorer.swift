@@ -123,9 +123,24 @@ struct Explorer {
                 continue
             }
             trail.append("\(event)")
+            if next.faultsLeft == 0 { checkOneCommandIsEnough(next) }
             visit(next)
             trail.removeLast()
         }
+    }
+
+    /// A command that meets no further fault leads to an end, not to another stop.
+    private mutating func checkOneCommandIsEnough(_ node: Node) {
+        guard sabotaged == nil, !node.world.isTargetDead else { return }
+        var (machine, world) = (node.machine, node.world)
+        while case .perform(let step) = machine.action {
+            do {
+                try world.perform(step, plan: plan)
+                _ = machine.handle(.done)
+            } catch { _ = machine.handle(.failed(Failure(.failed, "simulated"))) }
+            world.tick()
+        }
+        if case .stop = machine.action { complain("one command is not enough", node) }
     }
 
     private mutating func check(_ node: Node) {

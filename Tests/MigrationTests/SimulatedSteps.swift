@@ -54,9 +54,7 @@ extension SimulatedWorld {
             // The image that was kept brings a guest back that never ran.
             if target.domain == .none, target.image == .whole { try open(\.target) }
             try self.continue(\.target)
-        case .saveForVolume:
-            if target.domain == .running, target.domainUses == .volume { return }
-            try save(\.target)
+        case .saveForVolume: try saveForVolume()
         case .takeDownTargetReplica: try takeDown(\.target)
         case .linkTargetToVolume: target.link = .volume
         case .restoreOnVolume: try restore(\.target)
@@ -119,6 +117,13 @@ extension SimulatedWorld {
         if source.domain == .running, source.domainUses == .replica { return }
         if source.domain == .paused { return }
         try save(\.source)
+    }
+
+    /// A guest that was put back and never let run has its whole image still.
+    private mutating func saveForVolume() throws {
+        if target.domain == .running, target.domainUses == .volume { return }
+        if target.domain == .paused, target.image == .whole { (target.domain, target.domainUses) = (.none, .none) }
+        try save(\.target)
     }
 
     private mutating func connect(_ host: WritableKeyPath<SimulatedWorld, SimulatedHost>) throws {

@@ -77,6 +77,7 @@ public final class Coordinator {
                 return .suspended(suspension)
             case .finish(let outcome):
                 await end(.finished(outcome), started, activeBefore)
+                if journal.isBehind { throw endIsNotRecorded }
                 switch outcome {
                 case .migrated: return .migrated
                 case .rolledBack(let failure): return .rolledBack(because: failure)
@@ -127,8 +128,15 @@ public final class Coordinator {
                     remedy: "put that right, then run 'xenlvs migration resume \(spec.id)'", causes: [failure])
             }
             report(.note("the journal cannot be written: \(failure)"))
-            return journal.advanceUnrecorded(.failed(failure))
+            return journal.advanceUnrecorded(journal.machine.isGoingBack ? event : .failed(failure))
         }
+    }
+
+    private var endIsNotRecorded: Failure {
+        Failure(
+            .outcomeUnknown, "the end of migration \(spec.id) could not be recorded",
+            why: "\(spec.domain) is back on \(spec.source.name), but the journal says otherwise",
+            remedy: "put the journal right, then run 'xenlvs migration abort \(spec.id)'")
     }
 
     /// Ctrl-C: back to the source while that is possible; otherwise the run says so and goes on. Nil where it goes on.

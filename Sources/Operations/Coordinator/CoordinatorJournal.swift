@@ -21,6 +21,8 @@ public struct CoordinatorJournal {
     let hasAttachedAgain: Bool
     /// The operator has declared the target dead: it is asked nothing any more.
     private(set) var hasDeclaredTargetDead: Bool
+    /// What the machine says is not recorded.
+    private(set) var isBehind = false
     /// When an earlier run last wrote here; milliseconds since 1970.
     let lastTime: Int64
 
@@ -85,7 +87,8 @@ public struct CoordinatorJournal {
 
     /// For a way back that cannot be recorded.
     mutating func advanceUnrecorded(_ event: MigrationMachine.Event) -> MigrationMachine.Action {
-        machine.handle(event)
+        isBehind = true
+        return machine.handle(event)
     }
 
     mutating func flush() throws { try write(machine) }
@@ -97,6 +100,7 @@ public struct CoordinatorJournal {
             id.text, machine: try JSONText.encode(machine), decided: machine.isCommitted, isOpen: isOpen,
             at: HostContext.now(), events: try unwritten.map { ($0.sequence, try JSONText.encode($0)) })
         unwritten = []
+        isBehind = false
     }
 
     mutating func takeUnmirrored() -> [MigrationEvent] {

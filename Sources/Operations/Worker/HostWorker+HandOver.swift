@@ -70,15 +70,13 @@ extension HostWorker {
         return StepResult()
     }
 
-    /// From here on the target's volumes are the guest's disks, also after a reboot.
+    /// From here on the target's volumes are the guest's disks, also after a reboot: both in one commit.
     func acknowledgeDecision(_ spec: MigrationSpec) async throws -> StepResult {
-        let machine = try host.database.migration(spec.id.text).machine
-        try host.database.update(
-            spec.id.text, machine: machine, decided: true, isOpen: true, at: HostContext.now())
-        for volume in spec.volumes {
+        let disks = try spec.volumes.map { volume in
             let uuid = try recordedVolume(volume.name)?.logicalVolumeUUID
-            try record(volume, spec, state: .active, uuid: uuid)
+            return try entry(targetVolume(volume, state: .active, uuid: uuid), backing: backing(ofTarget: volume))
         }
+        try host.database.decide(spec.id.text, volumes: disks, at: HostContext.now())
         return StepResult()
     }
 
@@ -128,9 +126,19 @@ extension HostWorker {
         }
     }
 
-    /// Freeze 3 begins. A domain that runs on its volumes already has nothing to settle.
+    /// Freeze 3 begins. A domain that runs on its volumes already has nothing to settle; one that an earlier run has restored
+    /// and not let run is saved already.
     func saveForSettlement(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
-        if try await runsOnVolumes(spec, role) { return StepResult() }
+        switch try await clearUnfinished(spec) {
+        case .present(let id, .active): if try await usesVolumes(id, spec, role) { return StepResult() }
+        case .present(let id, .paused):
+            switch try host.images.state(spec.id, .settlement) {
+            case .whole: try await host.runner.run(XLCommands.destroy(id))
+            case .spent: try await host.runner.run(XLCommands.unpause(id))
+            case .absent, .partial: break
+            }
+        case .absent, .present: break
+        }
         return try await save(spec, .settlement)
     }
 

@@ -121,13 +121,13 @@ extension HostWorker {
     /// Lets the replicas of this side connect, with a new secret; without one they are only checked.
     func connect(_ order: StepOrder) async throws -> StepResult {
         let (spec, role, secret) = (order.spec, order.role, order.secret)
+        // This host was restarted, or has settled already and is asked to go on replicating.
+        if try await replicas(of: spec).contains(where: { $0.status?.volume?.isAttached != true }) {
+            try await attachAgain(order)
+        }
+        guard secret != nil else { return StepResult() }
         for volume in spec.volumes {
             let control = try await control(volume, spec, role, secret: secret)
-            if try await control.status()?.volume?.isAttached != true {
-                // This host was restarted, or has settled already and is asked to go on replicating.
-                try await attachAgain(volume, order)
-            }
-            guard secret != nil else { continue }
             try await disconnect(control)
             try await control.run(
                 control.commands.connect(control.device, control.connection),
@@ -136,24 +136,27 @@ extension HostWorker {
         return StepResult()
     }
 
-    private func attachAgain(_ volume: VolumeSpec, _ order: StepOrder) async throws {
+    /// Attaches all replicas of this side anew: what is taken down for one of them is taken down for all.
+    private func attachAgain(_ order: StepOrder) async throws {
         let (spec, role) = (order.spec, order.role)
         guard order.mayAttachAgain || role == .source else {
             throw Failure(
-                .failed, "the replica of \(volume.name) is gone on the target", host: host.name.text,
+                .failed, "a replica of \(spec.domain) is gone on the target", host: host.name.text,
                 why: "it was there a moment ago", remedy: "run 'xenlvs migration resume \(spec.id)'")
         }
         guard role == .target else {
             throw Failure(
-                .inconsistent, "the replica of \(volume.name) is gone on the source", host: host.name.text,
+                .inconsistent, "a replica of \(spec.domain) is gone on the source", host: host.name.text,
                 why: "the source was restarted, and with it the domain was lost",
                 remedy: "run 'xenlvs migration abort \(spec.id)', then start the domain from its configuration")
         }
         // Settling early, the target has let its replicas go already, and a domain that never ran holds the volumes. It
         // comes back from the image.
         _ = try await discard(spec)
-        _ = try await store.device(volume.name, .metadata, at: volume.place(role))
-        try await attach(try await control(volume, spec, role), volume)
+        for volume in spec.volumes {
+            _ = try await store.device(volume.name, .metadata, at: volume.place(role))
+            try await attach(try await control(volume, spec, role), volume)
+        }
     }
 
     /// Ends whatever connection there is; afterwards the replica stands alone.

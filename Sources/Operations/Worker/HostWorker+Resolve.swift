@@ -93,6 +93,7 @@ extension HostWorker {
 
     /// Target: the disks are all that is left of the guest. As on the source, no image may be restored any more.
     func claim(_ spec: MigrationSpec) async throws -> StepResult {
+        let wasDecided = try recorded(spec.id).record.decided
         try host.spendAll(spec.id)
         _ = try await acknowledgeDecision(spec)
         let history = try CoordinatorJournal.history(spec.id, in: host.database)
@@ -102,6 +103,11 @@ extension HostWorker {
         }
         if DataMoment.isUncompared(history) {
             notes.append("the copies were attached again and not compared since: check the file systems before use")
+        }
+        if !wasDecided, spec.volumes.count > 1 {
+            notes.append(
+                "each volume had a connection of its own: they may be a moment apart; check the file systems before use"
+            )
         }
         return StepResult(notes: notes + [startNote(spec)])
     }

@@ -30,11 +30,10 @@ extension HostWorker {
 
     /// Source: after this the domain is saved in a whole image, or runs on its plain volumes.
     func saveForRollback(_ spec: MigrationSpec) async throws -> StepResult {
-        if try host.images.areOfAnEarlierBoot(spec.id) {
-            // A restart of the source takes the guest with it, as any power cut does. Its disks are as it left them, and the
-            // operator may have started it again meanwhile: there is nothing to save and nothing to restore.
+        if try await isGuestGone(spec) {
             var result = StepResult(notes: [
-                "\(spec.domain) was lost when \(host.name) was restarted; start it from its configuration with 'xl create'"
+                "\(spec.domain) is not on \(host.name) any more, as after a restart; start it from its configuration with "
+                    + "'xl create'"
             ])
             result.domainWasLost = true
             return result
@@ -56,8 +55,17 @@ extension HostWorker {
         return try await save(spec, .rollback)
     }
 
+    /// A restart of the source takes the guest with it, as any power cut does, also before the migration had saved it for
+    /// the first time. Its disks are as it left them, and the operator may have started it again meanwhile: there is nothing
+    /// to save and nothing to restore.
+    private func isGuestGone(_ spec: MigrationSpec) async throws -> Bool {
+        if try host.images.areOfAnEarlierBoot(spec.id) { return true }
+        guard try host.images.files(of: spec.id).isEmpty else { return false }
+        return try await settled(spec) == .absent
+    }
+
     func restoreNewest(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
-        if try host.images.areOfAnEarlierBoot(spec.id) { return StepResult() }
+        if try await isGuestGone(spec) { return StepResult() }
         if case .present(let id, _) = try await clearUnfinished(spec) {
             guard try await usesVolumes(id, spec, role) else {
                 throw Failure(.failed, "the domain \(spec.domain) is not on its plain volumes", host: host.name.text)
@@ -68,7 +76,7 @@ extension HostWorker {
     }
 
     func letRunNewest(_ spec: MigrationSpec) async throws -> StepResult {
-        if try host.images.areOfAnEarlierBoot(spec.id) { return StepResult() }
+        if try await isGuestGone(spec) { return StepResult() }
         return try await letRun(spec, (try? newestImage(spec)) ?? .rollback)
     }
 

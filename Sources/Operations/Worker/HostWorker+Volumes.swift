@@ -103,18 +103,22 @@ extension HostWorker {
         }
     }
 
-    func record(_ volume: Volume, backing: String) throws {
-        try host.database.put(
-            VolumeRecord(name: volume.name, body: try JSONText.encode(volume), backing: backing))
+    func record(_ volume: Volume, backing: String) throws { try host.database.put(entry(volume, backing: backing)) }
+
+    func entry(_ volume: Volume, backing: String) throws -> VolumeRecord {
+        VolumeRecord(name: volume.name, body: try JSONText.encode(volume), backing: backing)
     }
 
     /// Records the target's side of a migrated volume.
     func record(_ volume: VolumeSpec, _ spec: MigrationSpec, state: VolumeState, uuid: String?) throws {
-        try record(
-            Volume(
-                name: volume.name, place: volume.targetPlace, size: volume.size, logicalVolumeUUID: uuid, state: state),
-            backing: devicePath(volume.targetPlace, volume.name))
+        try record(targetVolume(volume, state: state, uuid: uuid), backing: backing(ofTarget: volume))
     }
+
+    func targetVolume(_ volume: VolumeSpec, state: VolumeState, uuid: String?) -> Volume {
+        Volume(name: volume.name, place: volume.targetPlace, size: volume.size, logicalVolumeUUID: uuid, state: state)
+    }
+
+    func backing(ofTarget volume: VolumeSpec) -> String { devicePath(volume.targetPlace, volume.name) }
 
     /// Where a plain volume's link leads. A file's loop device has no lasting name; it is found when the link is made.
     func devicePath(_ place: VolumePlace, _ name: VolumeName) -> String {

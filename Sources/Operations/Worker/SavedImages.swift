@@ -170,6 +170,9 @@ public struct SavedImages: Sendable {
         }.sorted().map { "\(directory)/\($0)" }
     }
 
+    /// What there is of a migration, those of earlier boots and spent ones included.
+    func files(of id: MigrationID) throws -> [ImageFile] { try files().filter { $0.name?.migration == id } }
+
     private func names(of id: MigrationID) throws -> [String] {
         try FileManager.default.contentsOfDirectory(atPath: directory).filter { ImageFileName($0)?.migration == id }
     }

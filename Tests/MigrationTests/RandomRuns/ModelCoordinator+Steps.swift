@@ -1,0 +1,137 @@
+@testable import Migration
+
+/// A step on whichever side it belongs to.
+extension ModelWorld {
+    mutating func performAnywhere(_ step: Step, _ run: ModelRun) throws(Break) {
+        switch step.side {
+        case .source:
+            if step == .decide { return }
+            try perform(step, order(run, isSource: true), on: run.source)
+        case .target:
+            guard canReach(run.target) else { throw .unknown }
+            if step == .finishRestore, hasSender { try release(run) }
+            if step == .connectTarget {
+                try recordAttaching(run)
+                try chooseSecret(run)
+            }
+            try perform(step, order(run, isSource: false), on: run.target)
+        case .both:
+            guard canReach(run.target) else { throw .unknown }
+            switch step {
+            case .synchronise: try synchronise(run)
+            case .verifyCopies: try verify(run)
+            case .transferImage: try transferImage(run)
+            case .compareCopies:
+                if self[run.source].domain?.isRunning == true { throw .failed }
+                for disk in disks {
+                    let (one, other) = (self[run.source].volumes[disk], self[run.target].volumes[disk])
+                    if one.body != other.body || one.tail != other.tail { throw .failed }
+                }
+            default: throw .failed
+            }
+        }
+    }
+
+    private func order(_ run: ModelRun, isSource: Bool) -> ModelOrder {
+        ModelOrder(
+            id: run.id, epoch: run.epoch, isSource: isSource,
+            mayAttachAgain: self[run.source].record(run.id)?.hasAttachedAgain == true, secret: secret,
+            isSourceQuiet: self[run.source].volumes.allSatisfy { $0.replica?.isPrimary == false })
+    }
+
+    private mutating func recordAttaching(_ run: ModelRun) throws(Break) {
+        guard self[run.target].volumes.contains(where: { $0.replica == nil }) else { return }
+        let id = run.id
+        try commit("attached again") { $0.change(id) { $0.hasAttachedAgain = true } }
+    }
+
+    private mutating func chooseSecret(_ run: ModelRun) throws(Break) {
+        secret = nil
+        if disks.allSatisfy(isConnected) { return }
+        for disk in disks { try effect(run.source, "disconnect \(disk)") { $0.volumes[disk].replica?.secret = nil } }
+        secrets += 1
+        secret = secrets
+    }
+
+    var disksThatCount: Range<Int> { sabotage == .synchronisesOneVolumeOnly ? 0..<1 : disks }
+
+    /// The kernels copy what they know to differ.
+    private mutating func synchronise(_ run: ModelRun) throws(Break) {
+        for disk in disks where !isInStep(disk) {
+            if sabotage == .doesNotSynchronise || !disksThatCount.contains(disk) { continue }
+            try effect(run.target, "synchronise \(disk)") { _ in }
+            guard isConnected(disk) else { throw .unknown }
+            guard self[run.source].volumes[disk].metadata?.isUpToDate == true else { throw .failed }
+            copyDirty(disk, run)
+        }
+    }
+
+    private mutating func copyDirty(_ disk: Int, _ run: ModelRun) {
+        let source = self[run.source].volumes[disk]
+        let bits = [source.metadata, self[run.target].volumes[disk].metadata].compactMap(\.self)
+        if bits.contains(where: \.isBodyDirty) { self[run.target].volumes[disk].body = source.body }
+        // What DRBD has forgotten of either side it does not copy.
+        if bits.allSatisfy(\.isTailDirty) { self[run.target].volumes[disk].tail = source.tail }
+        for id in HostID.allCases {
+            self[id].volumes[disk].metadata?.isBodyDirty = false
+            self[id].volumes[disk].metadata?.isTailDirty = false
+        }
+        self[run.target].volumes[disk].metadata?.isUpToDate = true
+    }
+
+    /// The tail is always compared, everything where replicas were attached again; what differs is copied.
+    private mutating func verify(_ run: ModelRun) throws(Break) {
+        guard disksThatCount.allSatisfy(isInStep) else { throw .failed }
+        if sabotage == .doesNotVerify { return }
+        let isWhole = self[run.source].record(run.id)?.hasAttachedAgain == true
+        for disk in disksThatCount {
+            try effect(run.target, "verify \(disk)") { _ in }
+            guard isInStep(disk) else { throw .failed }
+            let source = self[run.source].volumes[disk]
+            self[run.target].volumes[disk].tail = source.tail
+            if isWhole { self[run.target].volumes[disk].body = source.body }
+        }
+        isInDoubt = false
+    }
+
+    private mutating func transferImage(_ run: ModelRun) throws(Break) {
+        finishLate(run.source)
+        let isSaved = self[run.source].domain == nil
+        if isSaved, (try? perform(.finishRestore, order(run, isSource: false), on: run.target)) != nil { return }
+        if isSaved {
+            guard self[run.source].wholeImage(run.id, .handOver) != nil else { throw .failed }
+        } else {
+            guard disksThatCount.allSatisfy(isInStep) || sabotage == .doesNotSynchronise else { throw .failed }
+            try save(run.id, .handOver, run.source)
+        }
+        guard canReach(run.target) else { throw .unknown }
+        guard let image = self[run.source].wholeImage(run.id, .handOver) else { throw .failed }
+        try receive(image.memory, run)
+        hasSender = true
+    }
+
+    private mutating func receive(_ memory: Int, _ run: ModelRun) throws(Break) {
+        finishLate(run.target)
+        guard let record = self[run.target].record(run.id), record.isOpen, !record.isDecided,
+            record.epoch <= run.epoch, self[run.target].domain == nil
+        else { throw .failed }
+        let id = run.id
+        try effect(run.target, "receive the image") { host in
+            host.images.removeAll { $0.migration == id && $0.purpose == .received && $0.boot == host.boot }
+            host.images.append(ModelImage(migration: id, purpose: .received, boot: host.boot, memory: memory))
+        }
+        self[run.target].pendingRestore = memory
+    }
+
+    /// The tail of the image is let go once the disks are the target's.
+    private mutating func release(_ run: ModelRun) throws(Break) {
+        hasSender = false
+        guard let memory = self[run.target].pendingRestore else { throw .failed }
+        self[run.target].pendingRestore = nil
+        let volumes = self[run.target].volumes
+        let isLate = run.machine.plan.settlement == .late
+        let isReady = volumes.allSatisfy { isLate ? $0.replica?.isPrimary == true : $0.replica == nil }
+        guard isReady else { throw .failed }
+        try open(memory, run.target)
+    }
+}

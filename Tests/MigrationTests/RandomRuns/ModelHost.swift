@@ -1,0 +1,143 @@
+@testable import Migration
+
+/// The two hosts of a random run; either may be a migration's source.
+enum HostID: Int, CaseIterable, Sendable {
+    case a, b
+
+    var other: HostID { self == .a ? .b : .a }
+}
+
+/// One of a guest's volumes on one host.
+///
+/// Data are modelled by content: each write of the guest has a number, and a volume has the number of the last write that it
+/// holds, in its body and in its last 256 KiB, which DRBD 8.4 forgets when it is attached again. The guest writes there at
+/// every 16th write.
+struct ModelVolume: Hashable, Sendable {
+    /// What the host's journal says of it.
+    enum Standing: Hashable, Sendable {
+        case unknown, active
+        case incoming(Int)
+        case retired(Int)
+    }
+    enum Backing: Hashable, Sendable { case volume, replica }
+
+    /// DRBD's, on disk.
+    struct Metadata: Hashable, Sendable {
+        var isFresh = true
+        var isUpToDate = false
+        /// What has changed since the peer was in step.
+        var isBodyDirty = true
+        var isTailDirty = true
+    }
+
+    /// DRBD's, in the kernel. Two replicas are connected if they have the same secret.
+    struct Replica: Hashable, Sendable {
+        var isPrimary = false
+        var secret: Int?
+    }
+
+    static let garbage = -1
+
+    var exists = false
+    var body = garbage
+    var tail = garbage
+    var standing = Standing.unknown
+    /// The migration that made it.
+    var madeBy: Int?
+    var metadata: Metadata?
+    var replica: Replica?
+    /// Where the link leads.
+    var link: Backing?
+
+    /// What the last 256 KiB hold after a write.
+    static func tail(after write: Int) -> Int { write & ~15 }
+
+    func holds(_ write: Int) -> Bool { exists && body == write && tail == Self.tail(after: write) }
+}
+
+/// The guest as Xen has it on one host.
+struct ModelDomain: Hashable, Sendable {
+    var isRunning: Bool
+    /// The number of the last write that it remembers.
+    var memory: Int
+    /// The device that the backend has opened for each disk.
+    var uses: [ModelVolume.Backing]
+}
+
+struct ModelImage: Hashable, Sendable {
+    enum Purpose: CaseIterable, Hashable, Sendable { case substitution, handOver, received, settlement, rollback }
+
+    var migration: Int
+    var purpose: Purpose
+    var boot: Int
+    var memory: Int
+    var isSpent = false
+}
+
+/// A migration in one host's journal. Each change is a commit, and each commit is synced: the power cannot take it back.
+struct ModelRecord: Hashable, Sendable {
+    var id: Int
+    var isSource: Bool
+    var removesSource: Bool
+    var epoch: Int64 = 0
+    var machine: MigrationMachine
+    var isDecided = false
+    var isOpen = true
+    var hasDeclaredPeerDead = false
+    var hasAttachedAgain = false
+    /// A way back was begun that could not be recorded; the run has said so.
+    var isBehind = false
+}
+
+/// One host: what its disks keep, and what goes with its power.
+struct ModelHost: Hashable, Sendable {
+    var volumes: [ModelVolume]
+    var journal: [ModelRecord] = []
+    var images: [ModelImage] = []
+    var boot = 1
+    var isUp = true
+    var domain: ModelDomain?
+    /// The memory in an `xl restore` that waits for the tail of its image.
+    var pendingRestore: Int?
+
+    func record(_ id: Int) -> ModelRecord? { journal.first { $0.id == id } }
+
+    mutating func change(_ id: Int, _ body: (inout ModelRecord) -> Void) {
+        for index in journal.indices where journal[index].id == id { body(&journal[index]) }
+    }
+
+    /// An image that may be restored: of this boot, and not spent.
+    func wholeImage(_ id: Int, _ purpose: ModelImage.Purpose) -> ModelImage? {
+        images.first { $0.migration == id && $0.purpose == purpose && $0.boot == boot && !$0.isSpent }
+    }
+
+    func hasSpent(_ id: Int, _ purpose: ModelImage.Purpose) -> Bool {
+        images.contains { $0.migration == id && $0.purpose == purpose && $0.boot == boot && $0.isSpent }
+    }
+
+    func imagesAreOfAnEarlierBoot(_ id: Int) -> Bool {
+        let mine = images.filter { $0.migration == id }
+        return !mine.isEmpty && mine.allSatisfy { $0.boot != boot }
+    }
+
+    mutating func losePower() {
+        isUp = false
+        domain = nil
+        pendingRestore = nil
+        for index in volumes.indices {
+            volumes[index].replica = nil
+            volumes[index].link = nil
+        }
+    }
+
+    /// Starts the host; its recovery at boot puts the links where its journal says that they must lead.
+    mutating func start() {
+        guard !isUp else { return }
+        isUp = true
+        boot += 1
+        let hasHandedOver = journal.contains { $0.isOpen && $0.isSource && $0.isDecided }
+        for index in volumes.indices where volumes[index].standing == .active && !hasHandedOver {
+            volumes[index].link = .volume
+        }
+    }
+}
