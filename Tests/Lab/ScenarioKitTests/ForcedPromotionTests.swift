@@ -10,7 +10,7 @@ struct ForcedPromotionTests {
     )
 
     private func problem(_ state: String, _ generations: String, _ images: String) -> String? {
-        ForcedPromotion(line: "primary 0 --force|\(state)|\(generations)|\(images)").problem
+        ForcedPromotion(line: "primary 0 --force|\(state)|\(generations)|\(images)")?.problem
     }
 
     @Test("Force is right on new metadata beside a saved guest")
@@ -27,6 +27,12 @@ struct ForcedPromotionTests {
         let used = generations.replacing("0004:", with: "A30D:")
         #expect(problem(state, used, images)?.contains("its metadata was not new") == true)
         #expect(problem(state, generations, "")?.contains("no saved guest") == true)
-        #expect(ForcedPromotion(line: "primary 0 --force").problem != nil)
+    }
+
+    @Test("A line that a power cut has torn says nothing")
+    func torn() {
+        for line in ["", "\0\0\0\0", "primary 0 --force", "primary 0 --force|cs:StandAlone|00"] {
+            #expect(ForcedPromotion(line: line) == nil)
+        }
     }
 }

@@ -12,19 +12,19 @@ package struct ForcedPromotion: Sendable {
     /// The images of saved guests on this host.
     private let images: String
 
-    /// A line that `note` has written.
-    package init(line: String) {
+    /// A line that `note` has written; nil for one that a power cut has torn, because then nothing was forced.
+    package init?(line: String) {
         let parts = line.split(separator: "|", maxSplits: 3, omittingEmptySubsequences: false).map(String.init)
-        func part(_ index: Int) -> String { index < parts.count ? parts[index] : "" }
-        (command, state, generations, images) = (part(0), part(1), part(2), part(3))
+        guard parts.count == 4, parts[0].hasPrefix("primary") else { return nil }
+        (command, state, generations, images) = (parts[0], parts[1], parts[2], parts[3])
     }
 
-    /// What a stand-in for drbdsetup does first: writes a line to `file` if force is asked for.
+    /// What a stand-in for drbdsetup does first: writes a line to `file`, durably, if force is asked for.
     static func note(to file: String) -> String {
         """
         case "$*" in primary*--force*)
             echo "$*|$(sed -n "s/^ *$2: //p" /proc/drbd)|$(/lab/real/drbdsetup get-gi $2)|$(ls /var/lib/xenlvs/images)" |
-                tr '\\n' ' ' >>\(file); echo >>\(file) ;;
+                tr '\\n' ' ' >>\(file); echo >>\(file); sync \(file) ;;
         esac
         """
     }

@@ -68,7 +68,7 @@ package enum TamperedTool: String, Sendable {
     /// What was promoted by force on this host since the stand-ins came.
     static func forcedPromotions(on node: LabNode) async throws -> [ForcedPromotion] {
         let text = try await node.run("cat \(directory)/forced 2>/dev/null", check: false).stdout
-        return text.split(separator: "\n").map { ForcedPromotion(line: String($0)) }
+        return text.split(separator: "\n").compactMap { ForcedPromotion(line: String($0)) }
     }
 
     /// A stand-in for the product that hands a place to crash at to whatever process of it is started.
