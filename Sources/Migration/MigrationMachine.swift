@@ -121,6 +121,9 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         }
     }
 
+    /// Whether there is nothing left to do.
+    public var hasEnded: Bool { if case .finished = state { true } else { false } }
+
     /// Whether the guest is on its way back to the source.
     public var isGoingBack: Bool { if case .rollingBack = state { true } else { false } }
 
@@ -157,7 +160,7 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         case .synchronise:
             // The guest runs on the source, untouched; going back would cost it a freeze that resuming does not. Where the
             // source has no replicas any more it does not run on them, and there is nothing to resume.
-            if step == .connectSource, failure.code == .inconsistent {
+            if step == .connectTarget, failure.host == nil, failure.code == .inconsistent {
                 return goBack(from: step, failure, isUnknown: isUnknown)
             }
             return suspend(at: .forward(step), failure)

@@ -65,7 +65,10 @@ struct HTMLReportTables {
                 volume.sourcePlace == volume.targetPlace
                 ? volume.sourcePlace : "\(volume.sourcePlace) → \(volume.targetPlace)"
             return [
-                named(volume.name.text, "\(volume.device), \(places)"), .number("\(ByteCount(volume.sizeBytes))"),
+                named(
+                    volume.name.text,
+                    (["\(volume.device), \(places)"] + [ReportSentences.unmeasured(volume)].compactMap(\.self))
+                        .joined(separator: "; ")), .number("\(ByteCount(volume.sizeBytes))"),
                 .number(volume.sync.map { "\(ByteCount($0.copiedBytes))" } ?? "–"),
                 .number(volume.sync.map { Format.duration(milliseconds: $0.milliseconds) } ?? "–"),
                 .number(volume.sync?.bytesPerSecond.map { Format.rate(bytesPerSecond: $0) } ?? "–"),

@@ -112,6 +112,9 @@ public struct MigrationReport: Sendable, Codable, Equatable {
     /// What the resynchronisations of a volume copied, those of all runs together.
     public struct Sync: Sendable, Codable, Equatable {
         public var copiedBytes: Int64
+        /// How much of it was copied by runs that ended before they could say how long it took; nil where there is none. The
+        /// time and the rate are those of the rest.
+        public var unmeasuredBytes: Int64?
         public var milliseconds: Int64
         public var bytesPerSecond: Int64?
         /// When the last one was complete.

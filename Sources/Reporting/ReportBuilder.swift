@@ -27,6 +27,9 @@ struct ReportBuilder {
     private var failures: [MigrationReport.StepFailure] = []
     private var notes: [MigrationReport.Note] = []
     private var volumes: [MigrationReport.VolumeCopy]
+    /// A synchronisation is under way, or a run has ended in one.
+    private var isSynchronising = false
+    private var wasCutOff = false
     private var image: MigrationReport.Image?
     private var own: (own: Int64, total: Int64)?
     private var outcome = MigrationReport.Outcome(state: .running)
@@ -64,7 +67,7 @@ struct ReportBuilder {
             isCommitted: isCommitted, domainRunsOn: domainRunsOn, beginMilliseconds: begin,
             endMilliseconds: isFinished ? last : nil, untilMilliseconds: last, totalMilliseconds: last - begin,
             frozenMilliseconds: freezes.filter { !$0.isOpen }.reduce(0) { $0 + $1.milliseconds },
-            phases: phases.map(measured), freezes: freezes, volumes: volumes, image: image, runs: runs,
+            phases: phases.map(measured), freezes: freezes, volumes: volumes.map(completed), image: image, runs: runs,
             failures: failures, notes: notes,
             ownTime: own.map { own, total in
                 MigrationReport.OwnTime(
@@ -84,6 +87,7 @@ struct ReportBuilder {
         case .stepBegan(let step): beginStep(step, time)
         case .stepEnded(let step):
             if openStep == step { openStep = nil }
+            if step == .synchronise { isSynchronising = false }
             switch step {
             // The target's own history need not have the step by which the source decided.
             case .decide, .acknowledgeDecision, .claimTarget: isCommitted = true
@@ -150,6 +154,8 @@ struct ReportBuilder {
     }
 
     private mutating func beginRun(_ epoch: Int64, _ resumed: Bool, _ time: Int64) {
+        wasCutOff = wasCutOff || isSynchronising
+        isSynchronising = false
         endPhase(at: last)
         endRun(.lost, nil, last)
         outcome = MigrationReport.Outcome(state: .running)
@@ -166,6 +172,8 @@ struct ReportBuilder {
     }
 
     private mutating func beginStep(_ step: Step, _ time: Int64) {
+        // From here on the replicas are connected, and copy by themselves.
+        if step == .connectSource { isSynchronising = true }
         if let index = betweenSteps {
             freezes[index].phase = step.phase
             betweenSteps = nil
@@ -213,6 +221,17 @@ struct ReportBuilder {
                 copiedBytes: bytes, milliseconds: total,
                 bytesPerSecond: Format.bytesPerSecond(bytes: bytes, milliseconds: total), endMilliseconds: time)
         }
+    }
+
+    /// The target's copy begins with new metadata, so all of it was copied; what no run has told was copied by those that
+    /// were cut off.
+    private func completed(_ volume: MigrationReport.VolumeCopy) -> MigrationReport.VolumeCopy {
+        guard wasCutOff, let sync = volume.sync, sync.copiedBytes < volume.sizeBytes else { return volume }
+        var volume = volume
+        volume.sync?.unmeasuredBytes = volume.sizeBytes - sync.copiedBytes
+        volume.sync?.copiedBytes = volume.sizeBytes
+        if sync.copiedBytes == 0 { volume.sync?.bytesPerSecond = nil }
+        return volume
     }
 
     private mutating func update(_ name: VolumeName, _ change: (inout MigrationReport.VolumeCopy) -> Void) {

@@ -66,6 +66,17 @@ struct ReportSentences {
         }
     }
 
+    /// What is to be said of a volume beside its numbers.
+    static func copy(_ volume: MigrationReport.VolumeCopy) -> String? {
+        let parts = [unmeasured(volume), verification(volume)].compactMap(\.self)
+        return parts.isEmpty ? nil : parts.joined(separator: "; ")
+    }
+
+    /// `56 MiB before an interruption, not timed`.
+    static func unmeasured(_ volume: MigrationReport.VolumeCopy) -> String? {
+        volume.sync?.unmeasuredBytes.map { "\(ByteCount($0)) before an interruption, not timed" }
+    }
+
     /// `all compared, equal`, `4 MiB compared, equal`, or what differed.
     static func verification(_ volume: MigrationReport.VolumeCopy) -> String? {
         guard let verification = volume.verification else { return nil }

@@ -81,7 +81,7 @@ public struct TextReport {
         lines += copied.flatMap { volume in
             copy(
                 volume.name.text, nameWidth, volume.sync?.copiedBytes ?? 0, volume.sync?.milliseconds,
-                volume.sync?.bytesPerSecond, ReportSentences.verification(volume))
+                volume.sync?.bytesPerSecond, ReportSentences.copy(volume))
         }
         if let image = report.image {
             lines += copy(
@@ -102,7 +102,8 @@ public struct TextReport {
             + right(rate.map { Format.rate(bytesPerSecond: $0) } ?? "", 13)
         guard let remark else { return [row] }
         let isFull = DisplayText.width(row) + 2 + DisplayText.width(remark) > width
-        return isFull ? [row, "    " + style.paint(remark, .dim)] : [row + "  " + style.paint(remark, .dim)]
+        guard isFull else { return [row + "  " + style.paint(remark, .dim)] }
+        return [row] + DisplayText.wrapped(remark, to: width - 4).map { "    " + style.paint($0, .dim) }
     }
 
     private var checksums: [String] {

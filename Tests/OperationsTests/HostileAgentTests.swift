@@ -181,7 +181,7 @@ struct HostileAgentTests {
         let target = try TargetHost()
         let spec = try TargetHost.spec()
         try target.take(spec, .target, isOpen: false)
-        var session = try await target.session()
+        let session = try await target.session()
         func update(_ epoch: Int64, _ notes: Int = 0, plan: MigrationPlan? = nil) -> HostRequest {
             let text = String(repeating: "x", count: 4000)
             let events = (0..<notes).map { MigrationEvent(sequence: $0 + 1, time: 1, kind: .note(text)) }
@@ -189,7 +189,8 @@ struct HostileAgentTests {
                 MirrorUpdate(
                     id: spec.id, epoch: epoch, machine: MigrationMachine(plan: plan ?? spec.plan), events: events))
         }
-        _ = try await session.answer(update(4, 1))
+        #expect(try await refusal(target, session, update(4, 1)).code == .notFound)
+        #expect(try target.host.database.historyLength(of: spec.id.text) == 0)
         #expect(try !target.host.database.migration(spec.id.text).isOpen)
         #expect(try await refusal(target, session, update(3)).code == .refused)
         #expect(try await refusal(target, session, update(.max)).code == .refused)

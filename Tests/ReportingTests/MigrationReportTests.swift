@@ -37,6 +37,28 @@ import Testing
         #expect(report.ownTime?.ownMilliseconds == 1_260)
     }
 
+    @Test("What a run that was cut off had copied counts, and is said not to be timed")
+    func cutOff() throws {
+        var writer = Histories.Writer()
+        writer.prepare()
+        writer.substitute()
+        writer.steps([.connectTarget, .connectSource], 1_400)
+        writer.add(.stepBegan(.synchronise))
+        writer.add(.runBegan(epoch: 2, resumed: true), after: 9_000)
+        writer.synchronise([("web1", 0, 40)])
+        let killed = MigrationReport(spec: try Histories.spec(), events: writer.events)
+        let sync = try #require(killed.volumes.first?.sync)
+        #expect(sync.copiedBytes == 268_435_456 && sync.unmeasuredBytes == 268_435_456)
+        #expect(sync.bytesPerSecond == nil)
+        let text = TextReport.render(killed, width: 100, color: false)
+        #expect(text.contains("256 MiB before an interruption, not timed"), "\(text)")
+
+        let stopped = try #require(try Histories.resumed().volumes.first?.sync)
+        #expect(stopped.copiedBytes == 268_435_456 && stopped.unmeasuredBytes == 58_720_256)
+        #expect(stopped.bytesPerSecond == 9_986_438)
+        #expect(try Histories.late().volumes.first?.sync?.unmeasuredBytes == nil)
+    }
+
     @Test("What was sent while the domain ran is told apart from what the freeze has sent")
     func ahead() throws {
         var image = try #require(try Histories.late().image)

@@ -15,7 +15,7 @@ extension Coordinator {
             }
             return action
         }
-        let action = try journal.advance(try await newsFromTarget() ?? event, [])
+        let action = try journal.advance(try await newsFromTarget(event) ?? event, [])
         if journal.hasDeclaredTargetDead, case .finish(let outcome) = action {
             await tidyLateTarget(outcome)
         }
@@ -42,7 +42,7 @@ extension Coordinator {
 
     /// What a target has decided by itself meanwhile, asked before anything can let the guest run here. A target that does not
     /// answer has to be gone without: what it was told last is in this journal.
-    private func newsFromTarget() async throws -> MigrationMachine.Event? {
+    private func newsFromTarget(_ event: MigrationMachine.Event) async throws -> MigrationMachine.Event? {
         if journal.machine.isCommitted || journal.hasDeclaredTargetDead { return nil }
         if case .finished = journal.machine.state { return nil }
         let update = mirrorUpdate()
@@ -51,6 +51,11 @@ extension Coordinator {
             let failure = Failure(error, doing: "cannot ask \(spec.target.name)")
             if failure.code == .busy { throw failure }
             if failure.code == .takenOver { return .takenOver(failure) }
+            // Gone back already, by a run that could not record it.
+            if failure.code == .notFound, event == .resumed, journal.machine.state != .forward(.reserveTarget) {
+                journal.note(.note("\(spec.target.name) has ended the migration already: going back"))
+                return .abortRequested
+            }
         }
         return nil
     }

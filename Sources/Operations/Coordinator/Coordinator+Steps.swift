@@ -20,6 +20,7 @@ extension Coordinator {
                 self.sender = nil
             }
             if step == .connectTarget {
+                try await requireReplicasHere()
                 try await recordAttaching()
                 try await chooseSecret()
             }
@@ -45,6 +46,17 @@ extension Coordinator {
         default: break
         }
         return order
+    }
+
+    /// A source that was restarted, or that has gone back without a record of it, has no replicas any more.
+    @inline(never)
+    private func requireReplicasHere() async throws {
+        let replicas = try await worker.replicas(of: spec)
+        if replicas.allSatisfy({ $0.status?.volume?.isAttached == true }) { return }
+        // Without a host: it is this one.
+        throw Failure(
+            .inconsistent, "\(spec.domain) does not run on its replicas any more",
+            why: "they are gone, as after a restart or after a way back that could not be recorded")
     }
 
     /// A target that was switched off meanwhile has to attach its replicas again. That is recorded before it is done: should

@@ -136,7 +136,7 @@ public final class Coordinator {
         Failure(
             .outcomeUnknown, "the end of migration \(spec.id) could not be recorded",
             why: "\(spec.domain) is back on \(spec.source.name), but the journal says otherwise",
-            remedy: "put the journal right, then run 'xenlvs migration abort \(spec.id)'")
+            remedy: "put the journal right, then run 'xenlvs migration resume \(spec.id)'")
     }
 
     /// Ctrl-C: back to the source while that is possible; otherwise the run says so and goes on. Nil where it goes on.

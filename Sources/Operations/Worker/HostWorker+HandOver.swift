@@ -54,6 +54,9 @@ extension HostWorker {
         }
         try requireNotResolved(known, epoch: update.epoch)
         try host.database.raiseEpoch(of: update.id.text, to: update.epoch)
+        guard known.record.isOpen || update.machine.hasEnded || known.record.decided else {
+            throw Failure(.notFound, "migration \(update.id) has ended on this host already", host: host.name.text)
+        }
         try host.database.update(
             update.id.text, machine: try JSONText.encode(update.machine), decided: false, isOpen: known.record.isOpen,
             at: HostContext.now(), events: events)

@@ -8,6 +8,9 @@ extension ModelWorld {
             if step == .decide { return }
             try perform(step, order(run, isSource: true), on: run.source)
         case .target:
+            if step == .connectTarget, self[run.source].volumes.contains(where: { $0.replica == nil }) {
+                throw .inconsistent
+            }
             guard canReach(run.target) else { throw .unknown }
             if step == .finishRestore, hasSender { try release(run) }
             if step == .connectTarget {

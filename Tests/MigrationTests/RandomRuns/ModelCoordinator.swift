@@ -89,20 +89,26 @@ extension ModelWorld {
             return run.machine.action
         }
         if sabotage == .restsInRescue, case .rescuing = run.machine.state { return run.machine.action }
-        let action = try record(try newsFromTarget(run) ?? event, &run)
+        let action = try record(try newsFromTarget(run, event) ?? event, &run)
         if self[run.source].record(run.id)?.hasDeclaredPeerDead == true, case .finish(let outcome) = action {
             tidyLateTarget(outcome, run)
         }
         return action
     }
 
-    private mutating func newsFromTarget(_ run: ModelRun) throws(Break) -> MigrationMachine.Event? {
+    private mutating func newsFromTarget(
+        _ run: ModelRun, _ event: MigrationMachine.Event
+    ) throws(Break) -> MigrationMachine.Event? {
         if run.machine.isCommitted || self[run.source].record(run.id)?.hasDeclaredPeerDead == true { return nil }
         if case .finished = run.machine.state { return nil }
         guard canReach(run.target), let record = self[run.target].record(run.id) else { return nil }
         do throws(Break) { try checkNotResolved(record, run.epoch) } catch {
             if error == .takenOver { return .takenOver(Failure(.takenOver, "the guest belongs to the target")) }
             throw error
+        }
+        if !record.isOpen, !record.isDecided, !ResolutionEpoch.isOne(record.epoch) {
+            let isReserving = run.machine.state == .forward(.reserveTarget)
+            return event == .resumed && !isReserving ? .abortRequested : nil
         }
         let (id, epoch) = (run.id, run.epoch)
         self[run.target].change(id) { $0.epoch = max($0.epoch, epoch) }

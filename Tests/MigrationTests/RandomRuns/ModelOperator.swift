@@ -202,8 +202,8 @@ extension ModelWorld {
         guard let here, here.isOpen else { return .resume }
         if here.hasDeclaredPeerDead { return .resolve(on: source) }
         if here.isDecided { return .resume }
-        // The way back was begun and could not be recorded, as the run has said.
-        if here.isBehind || there?.isOpen == false { return .abort }
+        // A way back that was cut off without a record, and a target that had nothing to keep: both are told.
+        if here.isBehind && there?.isOpen == true || there?.hasDeclaredPeerDead == true { return .abort }
         return self[source].imagesAreOfAnEarlierBoot(id) ? .abort : .resume
     }
 
