@@ -119,9 +119,10 @@ extension ModelWorld {
     }
 
     mutating func losePower(_ id: HostID) {
+        // Asked first: a guest that was started by hand is where it runs, whatever the journals say.
+        if id == guestsOwner { isMemoryLost = true }
         self[id].losePower()
         late[id.rawValue] = []
-        if id == guestsOwner { isMemoryLost = true }
         if sabotage == .losesCommits {
             self[id].journal = self[id].journal.map { record in
                 var record = record

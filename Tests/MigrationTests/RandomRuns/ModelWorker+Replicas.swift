@@ -42,6 +42,7 @@ extension ModelWorld {
 
     mutating func makeReplicas(_ host: HostID) throws(Break) {
         for disk in disks where self[host].volumes[disk].replica == nil {
+            guard self[host].volumes[disk].exists else { throw .failed }
             try effect(host, "make metadata \(disk)") { $0.volumes[disk].metadata = ModelVolume.Metadata() }
             try effect(host, "attach \(disk)") { $0.volumes[disk].replica = ModelVolume.Replica() }
         }
