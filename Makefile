@@ -94,7 +94,8 @@ fault-matrix: image debug node-binary ## break migrations at every place; CASES=
 	    $(if $(CASES),--cases $(CASES)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)') \
 	    $(addprefix --write ,$(or $(WRITE),$(if $(CASES)$(ONLY),,docs/reliability.md)))
 
-soak: image debug node-binary ## random migrations with random faults; MINUTES=N SEED=N
+soak: image debug-tests node-binary ## random commands and faults, 60,000 in the simulation, then on hosts; MINUTES=N SEED=N
+	XENLVS_RUNS=60000 $(if $(SEED),XENLVS_SEED=$(SEED)) swift test --skip-build --disable-xctest --filter RandomRunTests
 	XENLVS_BINARY=$(abspath $(NODE_BINARY)) LAB_LIMIT=72h .ci/with-lab stdbuf -oL $(LAB) soak \
 	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 

@@ -27,7 +27,8 @@ package struct FaultMatrix: Sendable {
     private func run(_ chain: FaultChain, _ hosts: Hosts) async -> [FaultResult] {
         var driver: FaultDriver?
         do {
-            let journey = try await prepare(LabGuest("web1"), hosts)
+            // Two disks: whatever strikes must strike both alike.
+            let journey = try await prepare(LabGuest("web1", volumes: ["web1", "web1-data"]), hosts)
             var run = FaultDriver(chain, journey, on: hosts, hang: hang, log: log)
             defer { driver = run }
             try await run.run()
