@@ -89,9 +89,10 @@ bench-aoe: deps-bench build ## measure the AoE target against vblade; as root
 	XENLVS_BINARY=$(abspath $(BINARY)) $(RELEASE_SCRATCH)/release/bench-aoe
 
 # All of it takes hours and writes the table that users read; a choice of cases writes it only if told to.
-fault-matrix: image debug node-binary ## break migrations at every place; CASES=N SEED=N, ONLY=CASE,CASE, WRITE=FILE
+fault-matrix: image debug node-binary ## break migrations at every place; CASES=N SEED=N, ONLY=CASE,CASE, WRITE=FILE, RESULTS=FILE
 	XENLVS_BINARY=$(abspath $(NODE_BINARY)) LAB_LIMIT=72h .ci/with-lab stdbuf -oL $(LAB) fault-matrix \
 	    $(if $(CASES),--cases $(CASES)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)') \
+	    $(if $(RESULTS),--results '$(RESULTS)') \
 	    $(addprefix --write ,$(or $(WRITE),$(if $(CASES)$(ONLY),,docs/reliability.md)))
 
 soak: image debug-tests node-binary ## random commands and faults, 60,000 in the simulation, then on hosts; MINUTES=N SEED=N

@@ -18,24 +18,47 @@ struct FaultRun: AsyncParsableCommand {
     @Flag(help: "The subset that every test run has: each fault and each step once.") var subset = false
     @Option(help: "How many seconds a program hangs before it goes on.") var hang = 150
     @Option(help: "Write the table to this file.") var write: String?
+    @Option(help: "Keep results in this file as they come. Cases that have theirs in it are not run again.")
+    var results: String?
 
     func run() async throws {
-        let chosen = try choice()
+        let known = try readResults()
+        let done = Set(known.map(\.fault))
+        let chosen = try choice().filter { !done.contains($0) }
         print("\(chosen.count) cases, seed \(seed)")
         let matrix = FaultMatrix(hang: .seconds(hang), log: { print($0) })
-        let results = try await matrix.run(chosen)
-        let summary = FaultSummary(results)
+        let results = known + seeded(try await matrix.run(chosen) { try keep(known + seeded($0)) })
         if let write {
-            try ReliabilityPage(results, seed: seed).text.write(toFile: write, atomically: true, encoding: .utf8)
+            try ReliabilityPage(results).text.write(toFile: write, atomically: true, encoding: .utf8)
         }
         for result in results where !result.problems.isEmpty {
             print("\(result.fault): \(result.outcome.rawValue)")
             for problem in result.problems { print("  \(problem)") }
         }
+        let summary = FaultSummary(results)
         let missed = results.filter { $0.outcome == .notReached }.map(\.fault)
         for fault in missed { print("\(fault): not reached") }
         print(summary.json)
         if summary.lost + summary.wrong + summary.leftovers > 0 || subset && !missed.isEmpty { throw ExitCode(1) }
+    }
+
+    private func readResults() throws -> [FaultResult] {
+        guard let results, FileManager.default.fileExists(atPath: results) else { return [] }
+        return try JSONDecoder().decode([FaultResult].self, from: Data(contentsOf: URL(fileURLWithPath: results)))
+    }
+
+    private func seeded(_ results: [FaultResult]) -> [FaultResult] {
+        guard only == nil else { return results }
+        return results.map { result in
+            var result = result
+            result.seed = seed
+            return result
+        }
+    }
+
+    private func keep(_ found: [FaultResult]) throws {
+        guard let results else { return }
+        try JSONEncoder().encode(found).write(to: URL(fileURLWithPath: results), options: .atomic)
     }
 
     private func choice() throws -> [FaultCase] {

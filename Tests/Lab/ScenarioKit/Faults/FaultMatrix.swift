@@ -13,12 +13,17 @@ package struct FaultMatrix: Sendable {
     }
 
     /// The results of all cases. Throws only where there is no lab to run them in.
-    package func run(_ cases: [FaultCase]) async throws -> [FaultResult] {
+    ///
+    /// - Parameter keep: gets what there is of results after each chain.
+    package func run(
+        _ cases: [FaultCase], keep: ([FaultResult]) throws -> Void = { _ in }
+    ) async throws -> [FaultResult] {
         var results: [FaultResult] = []
         for chain in FaultPlan.chains(cases) {
             log("chain \(chain.track.rawValue): \(chain.cases.map(\.description).joined(separator: " "))")
             let hosts = try await Hosts.clean()
             results += await run(chain, hosts).map(\.judgedByEffort)
+            try keep(results)
             try await hosts.reset()
         }
         return results

@@ -136,3 +136,20 @@ package struct FaultCase: Sendable, Hashable, CustomStringConvertible {
         }
     }
 }
+
+/// By its name.
+extension FaultCase: Codable {
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let text = try container.decode(String.self)
+        guard let found = FaultCase(text) else {
+            throw DecodingError.dataCorruptedError(in: container, debugDescription: "'\(text)' is no case")
+        }
+        self = found
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}

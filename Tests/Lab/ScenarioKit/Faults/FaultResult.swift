@@ -1,6 +1,6 @@
 /// What one case came to.
-package struct FaultResult: Sendable {
-    package enum Outcome: String, Sendable, CaseIterable {
+package struct FaultResult: Sendable, Codable {
+    package enum Outcome: String, Sendable, Codable, CaseIterable {
         /// The run went on, or came to its end.
         case wentOn = "went on"
         /// The run stopped, or died, and was resumed.
@@ -14,6 +14,8 @@ package struct FaultResult: Sendable {
     }
 
     package let fault: FaultCase
+    /// What the choice of cases follows from, and with it the case's neighbours in its chain; nil where they were named.
+    package var seed: UInt64?
     package var outcome: Outcome
     /// Whether the fault met anything there.
     package var hasMet: Bool

@@ -3,11 +3,9 @@ import Foundation
 /// The results of a run as docs/reliability.md shows them.
 package struct ReliabilityPage {
     private let results: [FaultResult]
-    private let seed: UInt64
 
-    package init(_ results: [FaultResult], seed: UInt64) {
+    package init(_ results: [FaultResult]) {
         self.results = results.filter { $0.outcome != .notReached || !$0.problems.isEmpty }
-        self.seed = seed
     }
 
     package var text: String {
@@ -15,9 +13,10 @@ package struct ReliabilityPage {
         var lines = [
             "# What becomes of a guest when things break", "",
             """
-            Written by `make fault-matrix` (seed \(seed)): real Xen hosts, LVM, DRBD and guests, each fault at each step of a \
-            migration. A case is repeated by its name, as in \
-            `make fault-matrix ONLY=\(results.first.map { "\($0.fault)" } ?? "FAULT@TRACK/STEP:MOMENT")`.
+            Written by `make fault-matrix`: real Xen hosts, LVM, DRBD and guests with two disks, faults at the steps of \
+            a migration. A case is repeated by its name, as in \
+            `make fault-matrix ONLY=\(results.first.map { "\($0.fault)" } ?? "FAULT@TRACK/STEP:MOMENT")`; the seed gives \
+            the cases that came before it too.
             """, "",
             """
             \(summary.cases) cases; lost data: \(summary.lost), wrong: \(summary.wrong), something left over: \
@@ -48,8 +47,9 @@ package struct ReliabilityPage {
         var lines = ["", "## \(title(track))", ""]
         for fault in faults {
             lines += [
-                "### \(fault.title.prefix(1).uppercased() + fault.title.dropFirst())", "", "| at | outcome | s |",
-                "|---|---|---|",
+                "### \(fault.title.prefix(1).uppercased() + fault.title.dropFirst())", "",
+                "| at | outcome | s | seed |",
+                "|---|---|---|---|",
             ]
             let rows = own.filter { $0.fault.fault == fault }
             lines += rows.sorted { FaultPlan.position($0.fault) < FaultPlan.position($1.fault) }.map(row)
@@ -62,7 +62,8 @@ package struct ReliabilityPage {
         let outcome = result.hasMet ? result.outcome.rawValue : "met nothing"
         let problems = result.problems.isEmpty ? "" : " **\(result.problems.joined(separator: "; "))**"
         let seconds = result.recoverySeconds.map { "\(Int($0.rounded()))" } ?? ""
-        return "| \(result.fault.place) | \(outcome)\(problems) | \(seconds) |"
+        let seed = result.seed.map(String.init) ?? ""
+        return "| \(result.fault.place) | \(outcome)\(problems) | \(seconds) | \(seed) |"
     }
 
     private func title(_ track: FaultTrack) -> String {
