@@ -13,7 +13,7 @@ package struct ReliabilityPage {
         var lines = [
             "# What becomes of a guest when things break", "",
             """
-            Written by `make fault-matrix`: real Xen hosts, LVM, DRBD and guests with two disks, faults at the steps of \
+            Written by `make fault-matrix`: real Xen hosts, LVM, DRBD and guests with one or two disks, faults at the steps of \
             a migration. A case is repeated by its name, as in \
             `make fault-matrix ONLY=\(results.first.map { "\($0.fault)" } ?? "FAULT@TRACK/STEP:MOMENT")`; the seed gives \
             the cases that came before it too.
