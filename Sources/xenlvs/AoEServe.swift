@@ -59,23 +59,38 @@ extension AoECommand {
                     Console.say("warning: Linux's initiator ignores shelf \(target.address.shelf)")
                 }
                 let stop = try StopSignal()
-                let (file, readOnly, descriptor) = (file, readOnly, stop.descriptor)
+                let (file, readOnly, interface, descriptor) = (file, readOnly, interface, stop.descriptor)
                 defer { stop.end() }
                 try await Blocking.run("xenlvs.aoe") {
                     let backing = try Backing(opening: file, readOnly: readOnly, policy: policy)
                     let words = [
-                        "serving \(target.address)", "\(backing.size)", "on \(target.interface)",
-                        target.durability.rawValue, backing.isDirect ? "direct" : "buffered",
-                        readOnly ? "read-only" : "read-write",
+                        "serving \(target.address)", "\(backing.size)", "on \(interface)", target.durability.rawValue,
+                        backing.isDirect ? "direct" : "buffered", readOnly ? "read-only" : "read-write",
                     ]
-                    var server = try AoEServer(
-                        target, backing: backing, serial: DeviceSerial.text(of: file),
-                        report: { Console.say("xenlvs: \($0)") })
-                    Console.result(words.joined(separator: " "))
-                    try server.run(stop: descriptor)
+                    try Self.serve(target, backing, file, interface, until: descriptor) {
+                        Console.result(words.joined(separator: " "))
+                    }
                 }
                 return .done
             }
+        }
+
+        private static func serve(
+            _ target: AoETargetConfiguration, _ backing: consuming Backing, _ file: String, _ interface: String,
+            until stop: Int32, ready: () -> Void
+        ) throws(Failure) {
+            let report: @Sendable (String) -> Void = { Console.say("xenlvs: \($0)") }
+            let probe = try AddressProbe([target.address], on: interface)
+            let claim = try AddressClaim(target.address, on: interface)
+            defer { withExtendedLifetime(claim) {} }
+            var server = try AoEServer(.single(queueDepth: target.queueDepth), report: report)
+            let export = try Export(
+                target, backing: backing, serial: DeviceSerial.text(of: file), pool: server.pool, report: report)
+            try probe.requireFree()
+            let id = try server.add(export)
+            try server.serve(id, on: interface)
+            ready()
+            try server.run(stop: stop)
         }
 
         private func target() throws -> AoETargetConfiguration {
@@ -84,7 +99,7 @@ extension AoECommand {
             }
             let paths = ThisHost.paths
             return AoETargetConfiguration(
-                address: try AoEAddress(shelf: shelf, slot: slot), interface: interface,
+                address: try AoEAddress(shelf: shelf, slot: slot),
                 durability: durability == .durable ? .durable : .writeback,
                 allowed: try allowed.map { try MACAddress($0) }, queueDepth: queueDepth,
                 stateDirectory: state ?? paths.state + "/aoe", version: Version.text)
