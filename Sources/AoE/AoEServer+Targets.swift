@@ -53,7 +53,8 @@ extension AoEServer {
 
     private mutating func countTargets(of port: Int) {
         var (count, last) = (0, -1)
-        for target in 0..<exports.end where exports.holds(target) && exports[target].pointee.ports >> UInt64(port) & 1 == 1 {
+        for target in 0..<exports.end
+        where exports.holds(target) && exports[target].pointee.ports >> UInt64(port) & 1 == 1 {
             (count, last) = (count + 1, target)
         }
         ports[port].pointee.targetCount = count

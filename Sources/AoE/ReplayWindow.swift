@@ -84,7 +84,8 @@ struct ReplayWindow: ~Copyable {
         bytes: UnsafeRawPointer
     ) -> Judgement {
         let content = Self.hash(bytes, count: count * Wire.sectorSize, seed: seed)
-        let key = Self.mix(content ^ history.target ^ Self.mix(source.value ^ UInt64(bitPattern: sector) &* 0x9e37_79b9_7f4a_7c15))
+        let key = Self.mix(
+            content ^ history.target ^ Self.mix(source.value ^ UInt64(bitPattern: sector) &* 0x9e37_79b9_7f4a_7c15))
         let bucket = Int(key & UInt64(2 * capacity - 1))
         if let verdict = judgeCopy(history, bucket, source, tag, sector, count, content) { return verdict }
         entries[slot(next)] = Entry(
@@ -106,7 +107,8 @@ struct ReplayWindow: ~Copyable {
 
     /// nil where the write is none that the window has seen, or one that may be carried out all the same.
     private mutating func judgeCopy(
-        _ history: WriteHistory, _ bucket: Int, _ source: MACAddress, _ tag: UInt32, _ sector: Int64, _ count: Int, _ content: UInt64
+        _ history: WriteHistory, _ bucket: Int, _ source: MACAddress, _ tag: UInt32, _ sector: Int64, _ count: Int,
+        _ content: UInt64
     ) -> Judgement? {
         guard index[bucket] > 0, next - (index[bucket] - 1) <= UInt64(capacity) else { return nil }
         let number = index[bucket] - 1

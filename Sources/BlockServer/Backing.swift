@@ -3,7 +3,7 @@ import Glibc
 import HostModel
 
 /// How a backing is read and written.
-public enum CachePolicy: Sendable {
+public enum CachePolicy: String, Sendable, Codable {
     /// Around the page cache (O_DIRECT) where the backing can, through it where it cannot.
     case automatic
     /// Around the page cache, or not at all.

@@ -1,5 +1,5 @@
 /// When a write counts as done.
-public enum Durability: String, Sendable, CaseIterable {
+public enum Durability: String, Sendable, Codable, CaseIterable {
     /// When it is on stable storage. Writes that wait at the same time share one fdatasync.
     case durable
     /// When it is written to the page cache, or to the device and perhaps its cache; a flush is still real.

@@ -6,7 +6,9 @@ import Testing
 struct LatencyHistogramTests {
     @Test("Every time is below the end of its bucket and not below the end of the one before")
     func bounds() {
-        for nanoseconds in (0..<36).flatMap({ power in [-1, 0, 1, 77].map { (UInt64(1) << UInt64(power)) &+ UInt64(bitPattern: $0) } })
+        for nanoseconds in (0..<36).flatMap({ power in
+            [-1, 0, 1, 77].map { (UInt64(1) << UInt64(power)) &+ UInt64(bitPattern: $0) }
+        })
         where nanoseconds < UInt64(1) << 36 {
             let bucket = LatencyHistogram.bucket(nanoseconds >> 8)
             #expect(nanoseconds < LatencyHistogram.end(of: bucket))
