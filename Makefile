@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-VERSION := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/xenlvs/Version.swift)
+VERSION := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/HostModel/Version.swift)
 RELEASED := $(shell sed -n 's/^\#\# $(VERSION) - //p' CHANGELOG.md)
 
 # --- What has to be installed -----------------------------------------------------------------------------------------
