@@ -49,7 +49,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ServingTests",
-            dependencies: ["Serving", "AoE", "BlockServer", "HostModel"],
+            dependencies: ["Serving", "AoE", "BlockServer", "CLinux", "HostModel"],
             swiftSettings: settings),
         .target(name: "Storage", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Replication", dependencies: ["HostModel"], swiftSettings: settings),

@@ -182,6 +182,57 @@ struct DaemonControlTests {
         #expect(last == "STOPPING=1")
     }
 
+    @Test("The capabilities that the unit leaves are enough, for devices and for files of others")
+    func capabilities() throws {
+        let unit = URL(fileURLWithPath: #filePath).deletingLastPathComponent()
+            .appendingPathComponent("../../conf/xenlvsd.service").path
+        let text = try String(contentsOfFile: unit, encoding: .utf8)
+        let line = try #require(text.split(separator: "\n").first { $0.hasPrefix("CapabilityBoundingSet=") })
+        let names = line.dropFirst("CapabilityBoundingSet=CAP_".count).lowercased().replacing(" cap_", with: ",+")
+        let host = try DaemonHost(starts: false)
+        try host.start(by: ["setpriv", "--bounding-set", "-all,+" + names, "--no-new-privs"])
+        let file = try host.file()
+        chown(file.path, 65534, 65534)
+        chmod(file.path, 0o600)
+        try host.export(file)
+        let disk = try host.file()
+        let device = try LoopDevice(disk.path)
+        let words = ["--shelf", "1", "--slot", "3", "--interface", "target0", "--durable", "--direct"]
+        let run = try host.run([Wire.product, "export", "aoe", device.path] + words)
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(try host.initiators[0].write(1, sectors(1)).isGood)
+        var write = Request.write(2, sectors(2))
+        write.slot = 3
+        #expect(try host.initiators[0].ask(write).isGood)
+        var trim = Request.ata(
+            feature: 1, count: 1, 0x06, data: [8, 0, 0, 0, 0, 0, 8, 0] + [UInt8](repeating: 0, count: 504))
+        trim.slot = 3
+        #expect(try host.initiators[0].ask(trim).isGood)
+        #expect(try host.terminate() == 0)
+    }
+
+    @Test("A volume is exported by its name or any of its paths, and is busy for everything else")
+    func volume() throws {
+        let host = try DaemonHost()
+        let pool = host.root + "/pool"
+        try FileManager.default.createDirectory(atPath: pool, withIntermediateDirectories: true)
+        let made = try host.xenlvs("volume", "create", "web1", "--size", "1M", "--directory", pool)
+        try #require(made.status == 0, "\(made.errors)")
+        defer { _ = try? host.xenlvs("volume", "remove", "web1") }
+        let words = ["--shelf", "1", "--slot", "2", "--interface", "target0"]
+        let run = try host.run([Wire.product, "export", "aoe", "web1"] + words)
+        #expect(run.status == 0, "\(run.errors)")
+        #expect(try host.exports()["e1.2"]?.path == host.root + "/dev/xenlvs/web1")
+        #expect(try host.initiators[0].write(7, sectors(7)).isGood)
+        #expect(try host.xenlvs("volume", "remove", "web1").status == 5)
+        for subject in ["web1", host.root + "/dev/xenlvs/web1"] {
+            let words = ["--shelf", "1", "--slot", "3", "--interface", "target0"]
+            let again = try host.run([Wire.product, "export", "aoe", subject] + words)
+            #expect(again.status == 5, "\(subject): \(again.errors)")
+        }
+        #expect(try host.xenlvs("unexport", "aoe", "e1.2", "--force").status == 0)
+    }
+
     private func mode(_ path: String) -> mode_t {
         var status = stat()
         return stat(path, &status) == 0 ? status.st_mode & 0o777 : 0

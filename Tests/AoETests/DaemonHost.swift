@@ -56,10 +56,11 @@ final class DaemonHost {
     }
 
     /// Starts the daemon and waits until it takes commands.
-    func start(_ environment: [String: String] = [:]) throws {
+    /// - Parameter wrapper: a program that runs it, with its options.
+    func start(_ environment: [String: String] = [:], by wrapper: [String] = []) throws {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["ip", "netns", "exec", targetNamespace, Wire.product + "d"]
+        process.arguments = ["ip", "netns", "exec", targetNamespace] + wrapper + [Wire.product + "d"]
         process.environment = self.environment.merging(environment) { $1 }
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
