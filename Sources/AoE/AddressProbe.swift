@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import HostModel
 
@@ -82,34 +81,6 @@ public struct AddressProbe: Sendable {
             }
             return (address, frame.source)
         }
-    }
-}
-
-/// A plain packet socket for the few frames of a probe.
-private struct PacketSocket: ~Copyable {
-    private let descriptor: Int32
-
-    init(_ interface: NetworkInterface) throws(Failure) {
-        let kind = Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
-        descriptor = socket(AF_PACKET, kind, 0)
-        guard descriptor >= 0 else {
-            throw Failure(
-                .failed, "cannot send frames on \(interface.name)", why: String(cString: strerror(errno)),
-                remedy: "run it as root or with CAP_NET_RAW")
-        }
-        try interface.bind(descriptor, doing: "cannot send frames on \(interface.name)")
-    }
-
-    deinit { close(descriptor) }
-
-    func send(_ bytes: [UInt8]) -> Bool { Glibc.send(descriptor, bytes, bytes.count, 0) == bytes.count }
-
-    func receive(waitingMilliseconds: Int32) -> [UInt8]? {
-        var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        guard poll(&request, 1, waitingMilliseconds) > 0 else { return nil }
-        var bytes = [UInt8](repeating: 0, count: Wire.replyLimit)
-        let count = recv(descriptor, &bytes, bytes.count, 0)
-        return count < 0 ? nil : Array(bytes.prefix(count))
     }
 }
 

@@ -147,7 +147,7 @@ extension AoEServer {
             case EFAULT: repair(port, position)
             case EAGAIN, ENOBUFS:
                 if waits(port) { return }
-            default: port.pointee.queue.sent += 1
+            default: giveUp(port, position)
             }
         }
         port.pointee.stuckSince = 0
@@ -159,18 +159,20 @@ extension AoEServer {
         let now = Clock.milliseconds()
         if port.pointee.stuckSince == 0 { port.pointee.stuckSince = now }
         if now - port.pointee.stuckSince < Self.sendLimitMilliseconds { return true }
-        for position in port.pointee.queue.sent..<port.pointee.queue.count {
-            let owner = port.pointee.queue.owner(position)
-            if !owner.isNone { exports[owner.number].pointee.counters.dropped &+= 1 }
-        }
-        port.pointee.queue.sent = port.pointee.queue.count
+        while port.pointee.queue.sent < port.pointee.queue.count { giveUp(port, port.pointee.queue.sent) }
         return false
+    }
+
+    private func giveUp(_ port: UnsafeMutablePointer<Port>, _ position: Int) {
+        let owner = port.pointee.queue.owner(position)
+        if !owner.isNone { exports[owner.number].pointee.counters.dropped &+= 1 }
+        port.pointee.queue.sent = position + 1
     }
 
     private func repair(_ port: UnsafeMutablePointer<Port>, _ position: Int) {
         let owner = port.pointee.queue.owner(position)
         if owner.isNone {
-            port.pointee.queue.sent += 1
+            giveUp(port, position)
         } else {
             exports[owner.number].pointee.repair(owner.place, position, port.pointee.queue)
         }

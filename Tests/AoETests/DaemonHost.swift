@@ -104,6 +104,11 @@ final class DaemonHost {
     @discardableResult
     func xenlvs(_ words: String...) throws -> Run { try run([Wire.product] + words) }
 
+    /// Runs a command on the initiators' host.
+    func runAtInitiators(_ words: [String]) throws -> Run {
+        try run(["ip", "netns", "exec", clientNamespace] + words)
+    }
+
     func run(_ words: [String]) throws -> Run {
         let name = root + "/run-\(UInt32.random(in: 0...UInt32.max))"
         let process = Process()
@@ -115,6 +120,9 @@ final class DaemonHost {
         process.standardOutput = try FileHandle(forWritingTo: URL(fileURLWithPath: name + ".out"))
         process.standardError = try FileHandle(forWritingTo: URL(fileURLWithPath: name + ".err"))
         try process.run()
+        let deadline = ContinuousClock.now + .seconds(60)
+        while process.isRunning, ContinuousClock.now < deadline { usleep(5000) }
+        if process.isRunning { Glibc.kill(process.processIdentifier, SIGKILL) }
         process.waitUntilExit()
         func text(_ end: String) throws -> String { try String(contentsOfFile: name + end, encoding: .utf8) }
         return Run(status: process.terminationStatus, output: try text(".out"), errors: try text(".err"))
