@@ -85,7 +85,7 @@ extension AoEServer {
         }
         export.pointee.machine.ownAddress = port.pointee.interface.address
         export.pointee.machine.maximumSectors = port.pointee.maximumSectors
-        export.pointee.receive(frame, port: number, at: now, &port.pointee.queue, &window)
+        export.pointee.receive(frame, port: number, at: now, &port.pointee.queue, &commons)
         if !export.pointee.isActive, !export.pointee.engine.isIdle {
             export.pointee.isActive = true
             active[activeCount] = Int32(target)
@@ -120,9 +120,9 @@ extension AoEServer {
                 let port = ports[number]
                 if port.pointee.queue.room == 0 { transmit(number) }
                 if port.pointee.queue.room > 0 {
-                    export.pointee.answer(at: now, &port.pointee.queue, &window)
+                    export.pointee.answer(at: now, &port.pointee.queue, &commons)
                 } else {
-                    export.pointee.dropAnswer(at: now, &window)
+                    export.pointee.dropAnswer(at: now, &commons)
                 }
             }
         }

@@ -44,7 +44,7 @@ public struct AoEServer: ~Copyable {
     var ports: SlotTable<Port>
     let limits: Limits
     let addresses: AddressTable
-    var window: ReplayWindow
+    var commons: TargetCommons
     let blockPool: BlockPool
     /// The numbers of the targets with requests under way, in no order.
     let active: UnsafeMutablePointer<Int32>
@@ -78,7 +78,7 @@ public struct AoEServer: ~Copyable {
         generations = .allocate(capacity: limits.targets)
         generations.initialize(repeating: 0, count: limits.targets)
         ports = SlotTable(capacity: limits.interfaces)
-        window = ReplayWindow(capacity: limits.rememberedWrites)
+        commons = TargetCommons(window: ReplayWindow(capacity: limits.rememberedWrites))
         active = .allocate(capacity: limits.targets)
     }
 

@@ -118,14 +118,14 @@ public struct Export: ~Copyable {
 
     /// Takes a frame; only where there is room here and in the queue. Its bytes must stay until `submit` has returned.
     mutating func receive(
-        _ frame: FrameView, port: Int, at now: Int64, _ queue: inout TransmitQueue, _ window: inout ReplayWindow
+        _ frame: FrameView, port: Int, at now: Int64, _ queue: inout TransmitQueue, _ commons: inout TargetCommons
     ) {
         counters.frames &+= 1
         let header = queue.next
         switch machine.judge(frame, reply: header) {
         case .ignore: break
         case .reply(let length): queue.add(length: length)
-        case .save(let length): queue.add(length: save() ? length : machine.refuse(header))
+        case .save(let length): queue.add(length: save(at: now, &commons) ? length : machine.refuse(header))
         case .read(let sector, let count):
             use(frame, now)
             counters.reads &+= 1
@@ -138,7 +138,7 @@ public struct Export: ~Copyable {
             engine.read(slot, offset: sector * 512, length: count * Wire.sectorSize, keepsBytes: false)
         case .write(let sector, let count):
             use(frame, now)
-            write(sector, count, frame, port, now, &queue, &window)
+            write(sector, count, frame, port, now, &queue, &commons)
         case .flush:
             use(frame, now)
             counters.flushes &+= 1
@@ -154,8 +154,8 @@ public struct Export: ~Copyable {
     var nextAnswerPort: Int? { engine.firstCompletion.map { Int(requests[$0].port) } }
 
     /// Queues the answer to the first request that has ended; only where there is one, and room in the queue.
-    mutating func answer(at now: Int64, _ queue: inout TransmitQueue, _ window: inout ReplayWindow) {
-        guard let slot = end(at: now, &window) else { return }
+    mutating func answer(at now: Int64, _ queue: inout TransmitQueue, _ commons: inout TargetCommons) {
+        guard let slot = end(at: now, &commons) else { return }
         let result = engine.result(of: slot)
         let request = requests[slot]
         let header = headers + slot * Self.headerStride
@@ -171,14 +171,14 @@ public struct Export: ~Copyable {
     }
 
     /// Gives the first answer up; only where there is one.
-    mutating func dropAnswer(at now: Int64, _ window: inout ReplayWindow) {
-        guard let slot = end(at: now, &window) else { return }
+    mutating func dropAnswer(at now: Int64, _ commons: inout TargetCommons) {
+        guard let slot = end(at: now, &commons) else { return }
         counters.dropped &+= 1
         engine.release(slot)
     }
 
     /// Takes the first request that has ended, and counts it.
-    private mutating func end(at now: Int64, _ window: inout ReplayWindow) -> Int? {
+    private mutating func end(at now: Int64, _ commons: inout TargetCommons) -> Int? {
         guard let slot = engine.nextCompletion() else { return nil }
         let succeeded = engine.result(of: slot) == 0
         if !succeeded { counters.errors &+= 1 }
@@ -186,7 +186,7 @@ public struct Export: ~Copyable {
         case .read: reads.count(nanoseconds: now - requests[slot].begun)
         case .write:
             writes.count(nanoseconds: now - requests[slot].begun)
-            window.end(requests[slot].number, succeeded: succeeded)
+            commons.window.end(requests[slot].number, succeeded: succeeded)
         case .verify, .flush, .trim: break
         }
         return slot
@@ -242,10 +242,10 @@ public struct Export: ~Copyable {
 
     private mutating func write(
         _ sector: Int64, _ count: Int, _ frame: FrameView, _ port: Int, _ now: Int64, _ queue: inout TransmitQueue,
-        _ window: inout ReplayWindow
+        _ commons: inout TargetCommons
     ) {
         let bytes = frame.base + Wire.ataLength
-        switch window.judge(
+        switch commons.window.judge(
             &history, source: frame.source, tag: frame.tag, sector: sector, count: count, bytes: bytes)
         {
         case .drop: counters.copies &+= 1
@@ -263,7 +263,11 @@ public struct Export: ~Copyable {
 
     /// Rare, and kept out of the path of a request.
     @inline(never)
-    private mutating func save() -> Bool {
+    private mutating func save(at now: Int64, _ commons: inout TargetCommons) -> Bool {
+        guard commons.saves.take(at: now) else {
+            counters.dropped &+= 1
+            return false
+        }
         do { try store.save(machine.proposed) } catch {
             report(error.description)
             return false

@@ -14,7 +14,7 @@ private final class BareTarget {
     let sectors: Int
     private var export: Export
     private var queue = TransmitQueue(capacity: 128)
-    private var window = ReplayWindow()
+    private var commons = TargetCommons(window: ReplayWindow())
     private let frame = UnsafeMutableRawBufferPointer.allocate(byteCount: 16384, alignment: 64)
 
     init(file: TestFile, sectors: Int, stateDirectory: String) throws {
@@ -37,7 +37,7 @@ private final class BareTarget {
     func handle(_ bytes: [UInt8]) -> [[UInt8]] {
         frame.copyBytes(from: bytes)
         let view = FrameView(UnsafeRawPointer(frame.baseAddress!), length: bytes.count)
-        export.receive(view, port: 0, at: 0, &queue, &window)
+        export.receive(view, port: 0, at: 0, &queue, &commons)
         export.engine.submit()
         // What a late look at the frame would find.
         frame.initializeMemory(as: UInt8.self, repeating: 0xee)
@@ -45,7 +45,7 @@ private final class BareTarget {
         let deadline = ContinuousClock.now + .seconds(5)
         repeat {
             export.engine.reap()
-            while queue.room > 0, export.nextAnswerPort != nil { export.answer(at: 0, &queue, &window) }
+            while queue.room > 0, export.nextAnswerPort != nil { export.answer(at: 0, &queue, &commons) }
             for position in 0..<queue.count {
                 let parts = queue.frame(position)
                 let count = Int(queue.messages[position].header.msg_iovlen)
