@@ -230,12 +230,33 @@ struct DaemonControlTests {
             let again = try host.run([Wire.product, "export", "aoe", subject] + words)
             #expect(again.status == 5, "\(subject): \(again.errors)")
         }
-        #expect(try host.xenlvs("unexport", "aoe", "e1.2", "--force").status == 0)
+        // Without the daemon nothing holds it; what is gone then is not looked for under its old name.
+        #expect(try host.terminate() == 0)
+        let removed = try host.xenlvs("volume", "remove", "web1")
+        #expect(removed.status == 0, "\(removed.errors)")
+        try host.start()
+        let failed = try #require(try host.exports()["e1.2"])
+        #expect(failed.state == "failed" && failed.why == "there is none of that name", "\(failed)")
+        #expect(try host.xenlvs("unexport", "aoe", "e1.2").status == 0)
+        #expect(try host.exports().isEmpty)
     }
 
     private func mode(_ path: String) -> mode_t {
         var status = stat()
         return stat(path, &status) == 0 ? status.st_mode & 0o777 : 0
+    }
+}
+
+private enum UnixAddress {
+    static func with(_ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Int32) -> Int32 {
+        var name = sockaddr_un()
+        name.sun_family = sa_family_t(AF_UNIX)
+        withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: path.utf8) }
+        return withUnsafePointer(to: &name) { pointer in
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
     }
 }
 
@@ -245,15 +266,7 @@ private final class Talk {
 
     init(_ path: String) throws {
         descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
-        var name = sockaddr_un()
-        name.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: path.utf8) }
-        let status = withUnsafePointer(to: &name) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        try #require(status == 0)
+        try #require(UnixAddress.with(path) { connect(descriptor, $0, $1) } == 0)
     }
 
     deinit { close(descriptor) }
@@ -288,15 +301,7 @@ private final class NotifySocket {
 
     init(_ path: String) throws {
         descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue), 0)
-        var name = sockaddr_un()
-        name.sun_family = sa_family_t(AF_UNIX)
-        withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: path.utf8) }
-        let status = withUnsafePointer(to: &name) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        try #require(status == 0)
+        try #require(UnixAddress.with(path) { bind(descriptor, $0, $1) } == 0)
     }
 
     deinit { close(descriptor) }
