@@ -6,7 +6,7 @@ SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
-VERSION := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/xenlvs/Version.swift)
+VERSION := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/HostModel/Version.swift)
 RELEASED := $(shell sed -n 's/^\#\# $(VERSION) - //p' CHANGELOG.md)
 
 # --- What has to be installed -----------------------------------------------------------------------------------------
@@ -24,6 +24,8 @@ BENCH_PACKAGES := binutils iproute2 util-linux vblade
 DEBUG := .build/debug
 RELEASE_SCRATCH := .build/release-static
 BINARY ?= $(RELEASE_SCRATCH)/release/xenlvs
+# Beside it, wherever it is.
+DAEMON = $(dir $(BINARY))xenlvsd
 LAB := $(DEBUG)/xenlvs-lab
 NODE_BINARY := .build/node/xenlvs
 SOURCES := $(shell find Sources Package.swift -type f)
@@ -32,10 +34,10 @@ SCRIPTS = $(shell grep --recursive --files-with-matches --extended-regexp '^\#!/
 .PHONY: build test unit scenarios lint format deps deps-build deps-unit deps-lint deps-lab deps-deb deps-bench debug debug-tests \
 	node-binary image lab-up lab-ssh lab-down demo bench-migration bench-aoe fault-matrix soak install deb deb-check clean help
 
-build: $(BINARY) ## the release binary, with Swift's runtime linked in
+build: $(BINARY) $(DAEMON) ## the release binaries, with Swift's runtime linked in
 
-$(RELEASE_SCRATCH)/release/xenlvs: $(SOURCES) | deps-build
-	swift build --configuration release --static-swift-stdlib --product xenlvs --scratch-path $(RELEASE_SCRATCH)
+$(RELEASE_SCRATCH)/release/xenlvs $(RELEASE_SCRATCH)/release/xenlvsd: $(SOURCES) | deps-build
+	swift build --configuration release --static-swift-stdlib --product $(@F) --scratch-path $(RELEASE_SCRATCH)
 	touch $@
 
 debug: deps-build
@@ -122,27 +124,29 @@ image: deps-lab
 DESTDIR ?=
 PREFIX ?= /usr
 BINDIR ?= $(PREFIX)/bin
+SBINDIR ?= $(PREFIX)/sbin
 DATADIR ?= $(PREFIX)/share
 SYSCONFDIR ?= /etc
 UNITDIR ?= /lib/systemd/system
 UDEVDIR ?= /lib/udev/rules.d
 MANUAL := .build/manual
 
-$(MANUAL)/xenlvs.8: $(BINARY) packaging/manual | deps-build
+$(MANUAL)/xenlvs.8: $(BINARY) $(DAEMON) packaging/manual | deps-build
 	swift build --product generate-manual
-	packaging/manual $(DEBUG)/generate-manual $(abspath $(BINARY)) $(RELEASED) $(MANUAL)
+	packaging/manual $(DEBUG)/generate-manual $(RELEASED) $(MANUAL) $(abspath $(BINARY) $(DAEMON))
 
 # ssh runs 'xenlvs agent' without a login shell: the binary stands where every PATH leads.
-install: $(BINARY) $(MANUAL)/xenlvs.8 ## install below DESTDIR; PREFIX=/usr
+install: $(BINARY) $(DAEMON) $(MANUAL)/xenlvs.8 ## install below DESTDIR; PREFIX=/usr
 	install -d $(DESTDIR)$(DATADIR)/man/man8 $(DESTDIR)$(DATADIR)/zsh/vendor-completions \
 	    $(DESTDIR)$(DATADIR)/bash-completion/completions $(DESTDIR)$(DATADIR)/fish/vendor_completions.d
 	install -D -s -m 0755 $(BINARY) $(DESTDIR)$(BINDIR)/xenlvs
+	install -D -s -m 0755 $(DAEMON) $(DESTDIR)$(SBINDIR)/xenlvsd
 	install -m 0644 $(MANUAL)/*.8 $(DESTDIR)$(DATADIR)/man/man8/
 	$(BINARY) --generate-completion-script bash | sed '1{/^#!/d}' >$(DESTDIR)$(DATADIR)/bash-completion/completions/xenlvs
 	$(BINARY) --generate-completion-script zsh >$(DESTDIR)$(DATADIR)/zsh/vendor-completions/_xenlvs
 	$(BINARY) --generate-completion-script fish >$(DESTDIR)$(DATADIR)/fish/vendor_completions.d/xenlvs.fish
 	for unit in conf/*.service; do \
-	    sed 's,/usr/bin/xenlvs,$(BINDIR)/xenlvs,' $$unit | \
+	    sed 's,/usr/bin/xenlvs,$(BINDIR)/xenlvs,; s,/usr/sbin/xenlvsd,$(SBINDIR)/xenlvsd,' $$unit | \
 	        install -D -m 0644 /dev/stdin $(DESTDIR)$(UNITDIR)/$${unit##*/}; \
 	done
 	install -D -m 0644 udev/59-xenlvs.rules $(DESTDIR)$(UDEVDIR)/59-xenlvs.rules
@@ -151,7 +155,7 @@ install: $(BINARY) $(MANUAL)/xenlvs.8 ## install below DESTDIR; PREFIX=/usr
 	    install -D -m 0644 conf/xenlvs.yaml $(DESTDIR)$(SYSCONFDIR)/xenlvs/xenlvs.yaml
 	install -D -m 0644 conf/lvmlocal.conf $(DESTDIR)$(DATADIR)/doc/xenlvs/examples/lvmlocal.conf
 
-deb: deps-deb $(BINARY) $(MANUAL)/xenlvs.8 ## a Debian package, in dist
+deb: deps-deb $(BINARY) $(DAEMON) $(MANUAL)/xenlvs.8 ## a Debian package, in dist
 	BINARY=$(BINARY) packaging/build-deb $(VERSION) $(RELEASED) dist
 
 deb-check: deb ## look at the package with lintian, and install, upgrade and purge it in a fresh Debian

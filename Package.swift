@@ -41,7 +41,15 @@ let package = Package(
         .target(name: "DiskKit", path: "Tests/DiskKit", swiftSettings: settings),
         .target(name: "AoE", dependencies: ["HostModel", "BlockServer", "CLinux"], swiftSettings: settings),
         .testTarget(
-            name: "AoETests", dependencies: ["AoE", "BlockServer", "DiskKit", "HostModel", "CLinux", "xenlvs"],
+            name: "AoETests",
+            dependencies: ["AoE", "BlockServer", "DiskKit", "HostModel", "CLinux", "xenlvs", "xenlvsd"],
+            swiftSettings: settings),
+        .target(
+            name: "Serving", dependencies: ["AoE", "BlockServer", "CLinux", "HostModel", "Hosts"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ServingTests",
+            dependencies: ["Serving", "AoE", "BlockServer", "CLinux", "HostModel"],
             swiftSettings: settings),
         .target(name: "Storage", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Replication", dependencies: ["HostModel"], swiftSettings: settings),
@@ -51,7 +59,13 @@ let package = Package(
             name: "xenlvs",
             dependencies: [
                 "AoE", "BlockServer", "HostModel", "Hosts", "LVMHost", "Migration", "Operations", "Reporting",
-                "Storage",
+                "Serving", "Storage",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ], swiftSettings: settings),
+        .executableTarget(
+            name: "xenlvsd",
+            dependencies: [
+                "AoE", "HostModel", "Hosts", "Operations", "Serving",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
         .target(

@@ -6,11 +6,11 @@ import HostModel
 ///
 /// Two targets of one host do not hear each other's frames, so that a probe cannot find them. The claim is the name of a
 /// socket in the abstract namespace (unix(7)), which belongs to the network namespace just as the interface does.
-struct AddressClaim: ~Copyable {
+public struct AddressClaim: ~Copyable, Sendable {
     private let descriptor: Int32
 
     /// Throws `.busy` where another process of this host has it.
-    init(_ address: AoEAddress, on interface: String) throws(Failure) {
+    public init(_ address: AoEAddress, on interface: String) throws(Failure) {
         let what = "cannot serve \(address) on \(interface)"
         let descriptor = socket(AF_UNIX, Int32(SOCK_DGRAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw Failure(.failed, what, why: String(cString: strerror(errno))) }

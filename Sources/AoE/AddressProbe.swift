@@ -1,38 +1,59 @@
-import CLinux
 import Glibc
 import HostModel
 
-/// Makes sure that no other target answers for an address.
-struct AddressProbe {
-    let address: AoEAddress
-    let interface: NetworkInterface
+/// Finds out whether other targets on an interface answer for addresses.
+public struct AddressProbe: Sendable {
+    private let addresses: [AoEAddress]
+    private let interface: NetworkInterface
 
     private static let questions = 2
     private static let patienceMilliseconds: Int64 = 100
 
-    /// Asks on the wire. Throws `.busy` where a target answers. An interface that is down has nobody to ask.
-    func run() throws(Failure) {
-        guard interface.isUp else { return }
-        let port = try PacketSocket(interface)
-        let tag = UInt32.random(in: .min ... .max)
-        for _ in 0..<Self.questions {
-            guard port.send(question(tag)) else { continue }
-            let deadline = Clock.milliseconds() + Self.patienceMilliseconds
-            while let left = Optional(deadline - Clock.milliseconds()), left > 0 {
-                guard let answer = port.receive(waitingMilliseconds: Int32(left)) else { continue }
-                if let holder = holder(answer, tag) { throw busy(holder) }
-            }
+    /// Throws `.notFound` where there is no such interface, `.refused` where it is not Ethernet or has no room for a
+    /// sector.
+    public init(_ addresses: [AoEAddress], on name: String) throws(Failure) {
+        interface = try NetworkInterface(named: name)
+        guard TargetMachine.maximumSectors(mtu: interface.mtu) > 0 else {
+            throw Failure(
+                .refused, "cannot serve on the interface \(name)",
+                why: "its MTU of \(interface.mtu) has no room for a sector", remedy: "set an MTU of at least 1500")
         }
+        self.addresses = addresses
     }
 
-    private func busy(_ holder: MACAddress) -> Failure {
+    /// Asks on the wire for all the addresses at once, and returns why they cannot be had. An interface that is down has
+    /// nobody to ask.
+    public func conflicts() throws(Failure) -> [AoEAddress: Failure] {
+        guard interface.isUp, !addresses.isEmpty else { return [:] }
+        let port = try PacketSocket(interface)
+        let tag = UInt32.random(in: .min ... .max)
+        var holders: [AoEAddress: MACAddress] = [:]
+        for _ in 0..<Self.questions {
+            for address in addresses where holders[address] == nil { _ = port.send(question(address, tag)) }
+            let deadline = Clock.milliseconds() + Self.patienceMilliseconds
+            while holders.count < addresses.count, let left = Optional(deadline - Clock.milliseconds()), left > 0 {
+                guard let answer = port.receive(waitingMilliseconds: Int32(left)) else { continue }
+                if let (address, holder) = holder(answer, tag) { holders[address] = holder }
+            }
+        }
+        var conflicts: [AoEAddress: Failure] = [:]
+        for (address, holder) in holders { conflicts[address] = busy(address, holder) }
+        return conflicts
+    }
+
+    /// Throws `.busy` where another target has one of the addresses.
+    public func requireFree() throws(Failure) {
+        if let conflict = try conflicts().values.first { throw conflict }
+    }
+
+    private func busy(_ address: AoEAddress, _ holder: MACAddress) -> Failure {
         Failure(
             .busy, "cannot serve \(address) on \(interface.name)", why: "the target at \(holder) answers for it there",
             remedy: "give another --shelf or --slot, or end that target first")
     }
 
     /// A configuration query for the one address.
-    private func question(_ tag: UInt32) -> [UInt8] {
+    private func question(_ address: AoEAddress, _ tag: UInt32) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: Wire.minimumLength)
         bytes.withUnsafeMutableBytes { buffer in
             let frame = FrameWriter(base: buffer.baseAddress.unsafelyUnwrapped)
@@ -45,46 +66,21 @@ struct AddressProbe {
         return bytes
     }
 
-    /// Who answers the question; nil where the frame is no answer to it.
-    private func holder(_ bytes: [UInt8], _ tag: UInt32) -> MACAddress? {
+    /// Who answers a question, and for which address; nil where the frame is no answer to one.
+    private func holder(_ bytes: [UInt8], _ tag: UInt32) -> (AoEAddress, MACAddress)? {
         bytes.withUnsafeBytes { buffer in
             guard buffer.count >= Wire.headerLength, let base = buffer.baseAddress else { return nil }
             let frame = FrameView(base, length: buffer.count)
             let isAnswer =
                 frame.half(Wire.Offset.type) == Wire.etherType
                 && frame.byte(Wire.Offset.versionAndFlags) & Wire.Flag.response != 0
-                && frame.half(Wire.Offset.shelf) == address.shelf && frame.byte(Wire.Offset.slot) == address.slot
                 && frame.tag == tag
-            return isAnswer ? frame.source : nil
+            let (shelf, slot) = (Int(frame.half(Wire.Offset.shelf)), Int(frame.byte(Wire.Offset.slot)))
+            guard isAnswer, let address = try? AoEAddress(shelf: shelf, slot: slot), addresses.contains(address) else {
+                return nil
+            }
+            return (address, frame.source)
         }
-    }
-}
-
-/// A plain packet socket for the few frames of a probe.
-private struct PacketSocket: ~Copyable {
-    private let descriptor: Int32
-
-    init(_ interface: NetworkInterface) throws(Failure) {
-        let kind = Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
-        descriptor = socket(AF_PACKET, kind, 0)
-        guard descriptor >= 0 else {
-            throw Failure(
-                .failed, "cannot send frames on \(interface.name)", why: String(cString: strerror(errno)),
-                remedy: "run it as root or with CAP_NET_RAW")
-        }
-        try interface.bind(descriptor, doing: "cannot send frames on \(interface.name)")
-    }
-
-    deinit { close(descriptor) }
-
-    func send(_ bytes: [UInt8]) -> Bool { Glibc.send(descriptor, bytes, bytes.count, 0) == bytes.count }
-
-    func receive(waitingMilliseconds: Int32) -> [UInt8]? {
-        var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        guard poll(&request, 1, waitingMilliseconds) > 0 else { return nil }
-        var bytes = [UInt8](repeating: 0, count: Wire.replyLimit)
-        let count = recv(descriptor, &bytes, bytes.count, 0)
-        return count < 0 ? nil : Array(bytes.prefix(count))
     }
 }
 

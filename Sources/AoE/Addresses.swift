@@ -46,7 +46,7 @@ public struct MACAddress: Hashable, Sendable, Comparable, CustomStringConvertibl
 }
 
 /// The address of an AoE target: shelf (major) and slot (minor). The highest numbers are wildcards.
-public struct AoEAddress: Hashable, Sendable, CustomStringConvertible {
+public struct AoEAddress: Hashable, Sendable, Comparable, CustomStringConvertible {
     public let shelf: UInt16
     public let slot: UInt8
 
@@ -62,10 +62,26 @@ public struct AoEAddress: Hashable, Sendable, CustomStringConvertible {
         self.slot = UInt8(slot)
     }
 
+    /// `e1.0`. Throws `.usage` for anything else.
+    public init(_ text: String) throws(Failure) {
+        let parts = text.dropFirst().split(separator: ".", omittingEmptySubsequences: false)
+        let numbers = parts.compactMap { part in part.utf8.allSatisfy { (0x30...0x39).contains($0) } ? Int(part) : nil }
+        guard text.hasPrefix("e"), parts.count == 2, numbers.count == 2 else {
+            throw Failure(
+                .usage, "'\(text.prefix(100))' is not the address of a target",
+                remedy: "give it as eSHELF.SLOT, such as e1.0")
+        }
+        try self.init(shelf: numbers[0], slot: numbers[1])
+    }
+
     /// Linux takes a shelf of all ones in twelve bits for a wrongly set switch and ignores it (drivers/block/aoe/aoecmd.c).
     public var isIgnoredByLinux: Bool { shelf == 0xfff }
 
     public var description: String { "e\(shelf).\(slot)" }
+
+    public static func < (left: AoEAddress, right: AoEAddress) -> Bool {
+        (left.shelf, left.slot) < (right.shelf, right.slot)
+    }
 
     /// Whether a frame for `shelf` and `slot` is for this target; each of the two may be the wildcard.
     func answers(shelf: UInt16, slot: UInt8) -> Bool {

@@ -3,13 +3,53 @@ import CLinux
 import Glibc
 import HostModel
 
+/// What one target is to be.
+public struct AoETargetConfiguration: Sendable {
+    public var address: AoEAddress
+    public var durability: Durability
+    /// Who is served; everybody where it is empty.
+    public var allowed: [MACAddress]
+    /// Requests that are worked on at the same time, 2 to 1024.
+    public var queueDepth: Int
+    /// The directory for what clients set.
+    public var stateDirectory: String
+    /// The version, as the device's firmware.
+    public var version: String
+
+    public init(
+        address: AoEAddress, durability: Durability, allowed: [MACAddress], queueDepth: Int, stateDirectory: String,
+        version: String
+    ) {
+        self.address = address
+        self.durability = durability
+        self.allowed = allowed
+        self.queueDepth = queueDepth
+        self.stateDirectory = stateDirectory
+        self.version = version
+    }
+}
+
 /// One target at work: frames in, requests to its engine, replies into a transmit queue.
 ///
-/// It knows no socket: what sends the queue gives it back by `sent`.
-struct Export: ~Copyable {
+/// It knows no socket: what sends the queue gives its slots back by `release`.
+public struct Export: ~Copyable {
     var machine: TargetMachine
     var engine: BlockEngine
-    private var window = ReplayWindow()
+    /// Its number in the server.
+    var number = 0 { didSet { engine.number = number } }
+    /// The ports that it is served on, a bit for each.
+    var ports: UInt64 = 0
+    /// Whether the server has it among those with requests under way.
+    var isActive = false
+    /// It takes no more frames, and goes when it has nothing under way.
+    var isLeaving = false
+    var counters = ExportCounters()
+    private var reads = LatencyHistogram()
+    private var writes = LatencyHistogram()
+    /// When a client last read or wrote, in nanoseconds of `Clock`; 0 for never.
+    private var lastUse: Int64 = 0
+    private var lastClient = MACAddress(value: 0)
+    private var history: WriteHistory
     private let store: StateFile
     /// For each slot of the engine the header of its reply, which must stay where it is until it is sent.
     private let headers: UnsafeMutableRawPointer
@@ -20,12 +60,38 @@ struct Export: ~Copyable {
     private struct Request {
         enum Kind: UInt8 { case read, verify, write, flush, trim }
         var kind: Kind
-        var length: Int
+        var port: UInt8
+        var length: Int32
         /// Of a write, its number in the replay window.
         var number: UInt64
+        var begun: Int64
     }
 
     private static let headerStride = 64
+
+    /// Makes a target of a backing, with what clients have set on it before.
+    /// - Parameters:
+    ///   - serial: what tells this backing from others, at most 20 characters.
+    ///   - pool: the server's.
+    ///   - report: told of what an operator should know while the target runs.
+    /// Throws `.inconsistent` where the state of before cannot be read.
+    public init(
+        _ configuration: AoETargetConfiguration, backing: consuming Backing, serial: String, pool: BlockPool.Handle,
+        report: @escaping @Sendable (String) -> Void
+    ) throws(Failure) {
+        let store = try StateFile(directory: configuration.stateDirectory, address: configuration.address)
+        let state = try store.load()
+        let facts = DeviceFacts(
+            sectors: backing.size.sectors, serial: serial, firmware: configuration.version, model: "xenlvs",
+            isReadOnly: backing.isReadOnly, physicalBlockSize: backing.physicalBlockSize, trims: backing.trims,
+            hasWriteCache: configuration.durability == .writeback)
+        let machine = TargetMachine(
+            address: configuration.address, facts: facts, queueDepth: configuration.queueDepth,
+            allowed: configuration.allowed, state: state, ownAddress: MACAddress(value: 0), maximumSectors: 0)
+        let engine = BlockEngine(
+            backing: backing, depth: configuration.queueDepth, durability: configuration.durability, sharing: pool)
+        self.init(machine: machine, engine: engine, store: store, report: report)
+    }
 
     init(
         machine: consuming TargetMachine, engine: consuming BlockEngine, store: StateFile,
@@ -33,6 +99,7 @@ struct Export: ~Copyable {
     ) {
         headers = .allocate(byteCount: engine.depth * Self.headerStride, alignment: 64)
         requests = .allocate(capacity: engine.depth)
+        history = WriteHistory(target: Generation.next())
         self.machine = machine
         self.engine = engine
         self.store = store
@@ -45,53 +112,88 @@ struct Export: ~Copyable {
     }
 
     /// Whether another frame can be taken whatever it asks for.
-    func hasRoom(_ queue: borrowing TransmitQueue) -> Bool {
-        // Every slot may yet have to be answered.
-        engine.freeSlots > 0 && queue.room > engine.depth
-    }
+    var hasRoom: Bool { engine.freeSlots > 0 }
 
-    /// Takes a frame; only after `hasRoom`. Its bytes must stay until `submit` has returned.
-    mutating func receive(_ frame: FrameView, _ queue: inout TransmitQueue) {
-        switch machine.judge(frame, reply: queue.next) {
+    @inline(__always) func isServed(on port: Int) -> Bool { ports >> UInt64(port) & 1 == 1 && !isLeaving }
+
+    /// Takes a frame; only where there is room here and in the queue. Its bytes must stay until `submit` has returned.
+    mutating func receive(
+        _ frame: FrameView, port: Int, at now: Int64, _ queue: inout TransmitQueue, _ commons: inout TargetCommons
+    ) {
+        counters.frames &+= 1
+        let header = queue.next
+        switch machine.judge(frame, reply: header) {
         case .ignore: break
         case .reply(let length): queue.add(length: length)
-        case .save(let length): queue.add(length: save() ? length : machine.refuse(queue.next))
+        case .save(let length): queue.add(length: save(at: now, &commons) ? length : machine.refuse(header))
         case .read(let sector, let count):
-            let slot = begin(.read, count * Wire.sectorSize, queue.next)
+            use(frame, now)
+            counters.reads &+= 1
+            counters.sectorsRead &+= UInt64(count)
+            let slot = begin(.read, count * Wire.sectorSize, header, port, now)
             engine.read(slot, offset: sector * 512, length: count * Wire.sectorSize)
         case .verify(let sector, let count):
-            let slot = begin(.verify, 0, queue.next)
+            use(frame, now)
+            let slot = begin(.verify, 0, header, port, now)
             engine.read(slot, offset: sector * 512, length: count * Wire.sectorSize, keepsBytes: false)
-        case .write(let sector, let count): write(sector, count, frame, &queue)
-        case .flush: engine.flush(begin(.flush, 0, queue.next))
-        case .trim: trim(frame, queue.next)
+        case .write(let sector, let count):
+            use(frame, now)
+            write(sector, count, frame, port, now, &queue, &commons)
+        case .flush:
+            use(frame, now)
+            counters.flushes &+= 1
+            engine.flush(begin(.flush, 0, header, port, now))
+        case .trim:
+            use(frame, now)
+            counters.trims &+= 1
+            trim(frame, begin(.trim, 0, header, port, now))
         }
     }
 
-    /// Starts what was received.
-    mutating func submit() { engine.submit() }
+    /// The port that the first answer goes to; nil where nothing has ended.
+    var nextAnswerPort: Int? { engine.firstCompletion.map { Int(requests[$0].port) } }
 
-    /// Queues the answers to what has ended.
-    mutating func answer(_ queue: inout TransmitQueue) {
-        while queue.room > 0, let slot = engine.nextCompletion() {
-            let result = engine.result(of: slot)
-            let request = requests[slot]
-            if request.kind == .write { window.end(request.number, succeeded: result == 0) }
-            let header = headers + slot * Self.headerStride
-            ATARegisters.set(Self.ataResult(request.kind, result), in: FrameWriter(base: header))
-            if request.kind == .read, result == 0 {
-                queue.add(
-                    header: header, headerLength: Wire.ataLength, data: engine.bytes(of: slot),
-                    dataLength: request.length, owner: slot)
-            } else {
-                queue.add(header: header, headerLength: Wire.minimumLength, data: nil, dataLength: 0, owner: slot)
-            }
+    /// Queues the answer to the first request that has ended; only where there is one, and room in the queue.
+    mutating func answer(at now: Int64, _ queue: inout TransmitQueue, _ commons: inout TargetCommons) {
+        guard let slot = end(at: now, &commons) else { return }
+        let result = engine.result(of: slot)
+        let request = requests[slot]
+        let header = headers + slot * Self.headerStride
+        let owner = TransmitQueue.Owner(target: number, slot: slot)
+        ATARegisters.set(Self.ataResult(request.kind, result), in: FrameWriter(base: header))
+        if request.kind == .read, result == 0 {
+            queue.add(
+                header: header, headerLength: Wire.ataLength, data: engine.bytes(of: slot),
+                dataLength: Int(request.length), owner: owner)
+        } else {
+            queue.add(header: header, headerLength: Wire.minimumLength, data: nil, dataLength: 0, owner: owner)
         }
+    }
+
+    /// Gives the first answer up; only where there is one.
+    mutating func dropAnswer(at now: Int64, _ commons: inout TargetCommons) {
+        guard let slot = end(at: now, &commons) else { return }
+        counters.dropped &+= 1
+        engine.release(slot)
+    }
+
+    /// Takes the first request that has ended, and counts it.
+    private mutating func end(at now: Int64, _ commons: inout TargetCommons) -> Int? {
+        guard let slot = engine.nextCompletion() else { return nil }
+        let succeeded = engine.result(of: slot) == 0
+        if !succeeded { counters.errors &+= 1 }
+        switch requests[slot].kind {
+        case .read: reads.count(nanoseconds: now - requests[slot].begun)
+        case .write:
+            writes.count(nanoseconds: now - requests[slot].begun)
+            commons.window.end(requests[slot].number, succeeded: succeeded)
+        case .verify, .flush, .trim: break
+        }
+        return slot
     }
 
     /// The bytes of a queued read could not be taken from where they are: reads them again, or makes the reply an error.
-    mutating func repair(_ position: Int, _ queue: borrowing TransmitQueue) {
-        guard let slot = queue.owner(position) else { return }
+    mutating func repair(_ slot: Int, _ position: Int, _ queue: borrowing TransmitQueue) {
         let result = engine.readAgain(slot)
         if result == 0 {
             queue.frame(position)[1].iov_base = engine.bytes(of: slot)
@@ -102,40 +204,70 @@ struct Export: ~Copyable {
         }
     }
 
-    /// Empties the queue, whose frames are sent or given up, and frees their slots.
-    mutating func sent(_ queue: inout TransmitQueue) {
-        for position in 0..<queue.count {
-            if let slot = queue.owner(position) { engine.release(slot) }
-        }
-        queue.removeAll()
+    /// Queues the announcement of the target; only where the queue has room.
+    func advertise(_ queue: inout TransmitQueue) { queue.add(length: machine.advertise(into: queue.next)) }
+
+    /// Takes the backing's present size where it has grown. Returns whether it has.
+    mutating func grow() throws(Failure) -> Bool {
+        guard try engine.grow() else { return false }
+        machine.resize(to: engine.backing.size.sectors)
+        return true
+    }
+
+    func statistics(at now: Int64) -> ExportStatistics {
+        ExportStatistics(
+            counters: counters, readLatency: reads.snapshot, writeLatency: writes.snapshot,
+            idleMilliseconds: lastUse == 0 ? nil : (now - lastUse) / 1_000_000,
+            lastClient: lastUse == 0 ? nil : lastClient.description,
+            requestsUnderWay: engine.depth - engine.unusedSlots)
+    }
+
+    @inline(__always) private mutating func use(_ frame: FrameView, _ now: Int64) {
+        lastUse = now
+        lastClient = frame.source
     }
 
     /// Takes a slot for a request whose reply's header was made at `header`.
     private mutating func begin(
-        _ kind: Request.Kind, _ length: Int, _ header: UnsafeMutableRawPointer, number: UInt64 = 0
+        _ kind: Request.Kind, _ length: Int, _ header: UnsafeMutableRawPointer, _ port: Int, _ now: Int64,
+        number: UInt64 = 0
     ) -> Int {
         let slot = engine.take().unsafelyUnwrapped
         (headers + slot * Self.headerStride).copyMemory(from: header, byteCount: Wire.minimumLength)
-        requests[slot] = Request(kind: kind, length: length, number: number)
+        requests[slot] = Request(
+            kind: kind, port: UInt8(truncatingIfNeeded: port), length: Int32(truncatingIfNeeded: length),
+            number: number, begun: now)
         return slot
     }
 
-    private mutating func write(_ sector: Int64, _ count: Int, _ frame: FrameView, _ queue: inout TransmitQueue) {
+    private mutating func write(
+        _ sector: Int64, _ count: Int, _ frame: FrameView, _ port: Int, _ now: Int64, _ queue: inout TransmitQueue,
+        _ commons: inout TargetCommons
+    ) {
         let bytes = frame.base + Wire.ataLength
-        switch window.judge(source: frame.source, tag: frame.tag, sector: sector, count: count, bytes: bytes) {
-        case .drop: break
+        switch commons.window.judge(
+            &history, source: frame.source, tag: frame.tag, sector: sector, count: count, bytes: bytes)
+        {
+        case .drop: counters.copies &+= 1
         case .acknowledge:
+            counters.copies &+= 1
             ATARegisters.set(.ready, in: FrameWriter(base: queue.next))
             queue.add(length: Wire.minimumLength)
         case .execute(let number):
-            let slot = begin(.write, 0, queue.next, number: number)
+            counters.writes &+= 1
+            counters.sectorsWritten &+= UInt64(count)
+            let slot = begin(.write, 0, queue.next, port, now, number: number)
             engine.write(slot, offset: sector * 512, length: count * Wire.sectorSize, from: bytes)
         }
     }
 
     /// Rare, and kept out of the path of a request.
     @inline(never)
-    private mutating func save() -> Bool {
+    private mutating func save(at now: Int64, _ commons: inout TargetCommons) -> Bool {
+        guard commons.saves.take(at: now) else {
+            counters.dropped &+= 1
+            return false
+        }
         do { try store.save(machine.proposed) } catch {
             report(error.description)
             return false
@@ -144,8 +276,7 @@ struct Export: ~Copyable {
         return true
     }
 
-    private mutating func trim(_ frame: FrameView, _ header: UnsafeMutableRawPointer) {
-        let slot = begin(.trim, 0, header)
+    private mutating func trim(_ frame: FrameView, _ slot: Int) {
         engine.trim(slot)
         for position in 0..<TrimRange.limit {
             let range = TrimRange(frame, position)

@@ -1,3 +1,15 @@
+/// What the replay window has to know of one target.
+struct WriteHistory {
+    /// Not used again for another target of this process.
+    let target: UInt64
+    /// The number of its latest write, plus one; 0 for none.
+    fileprivate var latest: UInt64 = 0
+    /// How many there have been.
+    fileprivate var count: UInt64 = 0
+
+    init(target: UInt64) { self.target = target }
+}
+
 /// Remembers the last writes, so that a copy of one of them that arrives late does not undo a later one.
 ///
 /// Networks duplicate and delay frames, and initiators send a write again, Linux's under another tag. As long as nothing
@@ -5,6 +17,9 @@
 /// is passed over once. Nobody waits for an answer to a copy; a write that only looks like one, because its initiator
 /// reuses tags or writes the same again, is sent again by its initiator and then carried out. So nothing is ever
 /// answered that was not done.
+///
+/// All targets of a process share the window, so that its size does not go by their number; each has its own
+/// `WriteHistory`, and nothing of one target is ever compared with a write of another.
 ///
 /// Raw memory, allocated once: a write must not cost an allocation.
 struct ReplayWindow: ~Copyable {
@@ -21,6 +36,11 @@ struct ReplayWindow: ~Copyable {
     private enum State: UInt8 { case pending, done, failed }
 
     private struct Entry {
+        var target: UInt64
+        /// Its place among the target's writes.
+        var ordinal: UInt64
+        /// The number of the target's write before it, plus one; 0 for none.
+        var previous: UInt64
         var source: UInt64
         var tag: UInt32
         var state: State
@@ -29,20 +49,27 @@ struct ReplayWindow: ~Copyable {
         var content: UInt64
     }
 
-    /// A power of two. At 200,000 writes a second the window is 20 ms, which is long for a network that duplicates.
-    static let capacity = 4096
+    /// The writes of one target that are remembered at most. At 200,000 writes a second they are 20 ms, which is long for
+    /// a network that duplicates. It bounds, too, what looking for a later write on the same sectors costs.
+    static let perTarget = 4096
     private static let shedCapacity = 64
-    private let entries = UnsafeMutablePointer<Entry>.allocate(capacity: capacity)
+    private let capacity: Int
+    private let entries: UnsafeMutablePointer<Entry>
     /// The number of the latest write with this hash, plus one; 0 for none.
-    private let index = UnsafeMutablePointer<UInt64>.allocate(capacity: 2 * capacity)
+    private let index: UnsafeMutablePointer<UInt64>
     private var next: UInt64 = 0
     private let shed = UnsafeMutablePointer<UInt64>.allocate(capacity: shedCapacity)
     private var nextShed = 0
     /// Clients must not be able to find contents with the same hash.
     private let seed = UInt64.random(in: .min ... .max)
 
-    init() {
-        index.initialize(repeating: 0, count: 2 * Self.capacity)
+    /// - Parameter capacity: the writes of all targets that are remembered; a power of two.
+    init(capacity: Int = perTarget) {
+        precondition(capacity > 0 && capacity & (capacity - 1) == 0)
+        self.capacity = capacity
+        entries = .allocate(capacity: capacity)
+        index = .allocate(capacity: 2 * capacity)
+        index.initialize(repeating: 0, count: 2 * capacity)
         shed.initialize(repeating: 0, count: Self.shedCapacity)
     }
 
@@ -53,34 +80,41 @@ struct ReplayWindow: ~Copyable {
     }
 
     mutating func judge(
-        source: MACAddress, tag: UInt32, sector: Int64, count: Int, bytes: UnsafeRawPointer
+        _ history: inout WriteHistory, source: MACAddress, tag: UInt32, sector: Int64, count: Int,
+        bytes: UnsafeRawPointer
     ) -> Judgement {
         let content = Self.hash(bytes, count: count * Wire.sectorSize, seed: seed)
-        let key = Self.mix(content ^ Self.mix(source.value ^ UInt64(bitPattern: sector) &* 0x9e37_79b9_7f4a_7c15))
-        let bucket = Int(key & UInt64(2 * Self.capacity - 1))
-        if let verdict = judgeCopy(bucket, source, tag, sector, count, content) { return verdict }
+        let key = Self.mix(
+            content ^ history.target ^ Self.mix(source.value ^ UInt64(bitPattern: sector) &* 0x9e37_79b9_7f4a_7c15))
+        let bucket = Int(key & UInt64(2 * capacity - 1))
+        if let verdict = judgeCopy(history, bucket, source, tag, sector, count, content) { return verdict }
         entries[slot(next)] = Entry(
-            source: source.value, tag: tag, state: .pending, sector: sector, count: count, content: content)
+            target: history.target, ordinal: history.count, previous: history.latest, source: source.value, tag: tag,
+            state: .pending, sector: sector, count: count, content: content)
         next += 1
+        history.latest = next
+        history.count += 1
         index[bucket] = next
         return .execute(next - 1)
     }
 
     /// A write that was to be carried out has ended.
     mutating func end(_ number: UInt64, succeeded: Bool) {
-        if next - number <= UInt64(Self.capacity) { entries[slot(number)].state = succeeded ? .done : .failed }
+        if next - number <= UInt64(capacity) { entries[slot(number)].state = succeeded ? .done : .failed }
     }
 
-    private func slot(_ number: UInt64) -> Int { Int(number & UInt64(Self.capacity - 1)) }
+    private func slot(_ number: UInt64) -> Int { Int(number & UInt64(capacity - 1)) }
 
     /// nil where the write is none that the window has seen, or one that may be carried out all the same.
     private mutating func judgeCopy(
-        _ bucket: Int, _ source: MACAddress, _ tag: UInt32, _ sector: Int64, _ count: Int, _ content: UInt64
+        _ history: WriteHistory, _ bucket: Int, _ source: MACAddress, _ tag: UInt32, _ sector: Int64, _ count: Int,
+        _ content: UInt64
     ) -> Judgement? {
-        guard index[bucket] > 0, next - (index[bucket] - 1) <= UInt64(Self.capacity) else { return nil }
+        guard index[bucket] > 0, next - (index[bucket] - 1) <= UInt64(capacity) else { return nil }
         let number = index[bucket] - 1
         let earlier = entries[slot(number)]
-        guard earlier.source == source.value, earlier.sector == sector, earlier.count == count,
+        guard earlier.target == history.target, history.count - earlier.ordinal <= UInt64(Self.perTarget),
+            earlier.source == source.value, earlier.sector == sector, earlier.count == count,
             earlier.content == content
         else { return nil }
         let isSameTag = earlier.tag == tag
@@ -89,23 +123,24 @@ struct ReplayWindow: ~Copyable {
         case .pending: return isSameTag ? .drop : nil
         case .done: break
         }
-        guard isOverwritten(since: number) else { return isSameTag ? .acknowledge : nil }
+        guard isOverwritten(history, since: number) else { return isSameTag ? .acknowledge : nil }
         // The lower half of Linux's tags counts its requests: a lower one was sent before.
         let isEarlier = Int16(truncatingIfNeeded: tag &- earlier.tag) < 0
         return (isSameTag || isEarlier) && passesOver(source, tag) ? .drop : nil
     }
 
-    private func isOverwritten(since number: UInt64) -> Bool {
+    private func isOverwritten(_ history: WriteHistory, since number: UInt64) -> Bool {
         let earlier = entries[slot(number)]
-        var position = number + 1
-        while position < next {
-            let later = entries[slot(position)]
+        // What is younger than a write that is remembered is remembered too.
+        var position = history.latest
+        while position > number + 1 {
+            let later = entries[slot(position - 1)]
             if later.sector < earlier.sector + Int64(earlier.count), earlier.sector < later.sector + Int64(later.count),
                 later.state != .failed
             {
                 return true
             }
-            position += 1
+            position = later.previous
         }
         return false
     }

@@ -21,16 +21,16 @@ enum Verdict: Equatable {
 /// Every frame is hostile until it has passed here; what the verdict says can be carried out without another check.
 struct TargetMachine: ~Copyable {
     let address: AoEAddress
-    let facts: DeviceFacts
+    private(set) var facts: DeviceFacts
     /// Requests that can wait here, as told to initiators.
     let queueDepth: Int
     /// The operator's list of who is served; everybody where it is empty.
     let allowed: MACList
     private(set) var state: ClientState
     var proposed = ClientState()
-    /// The interface's own address.
+    /// The own address of the interface that the next frame comes from.
     var ownAddress: MACAddress
-    /// The most sectors in one frame, by the interface's MTU.
+    /// The most sectors in one frame, by that interface's MTU.
     var maximumSectors: Int
     let identifyData: UnsafeMutableRawBufferPointer
 
@@ -94,6 +94,12 @@ struct TargetMachine: ~Copyable {
 
     func holdsOrFree(_ source: MACAddress) -> Bool {
         state.reservation.isEmpty || state.reservation.contains(source)
+    }
+
+    /// The device has another size from now on, in sectors.
+    mutating func resize(to sectors: Int64) {
+        facts.sectors = sectors
+        identifyData.copyBytes(from: IdentifyData.bytes(facts))
     }
 
     /// What was proposed is stored and holds from now on.

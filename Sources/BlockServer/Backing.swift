@@ -3,7 +3,7 @@ import Glibc
 import HostModel
 
 /// How a backing is read and written.
-public enum CachePolicy: Sendable {
+public enum CachePolicy: String, Sendable, Codable {
     /// Around the page cache (O_DIRECT) where the backing can, through it where it cannot.
     case automatic
     /// Around the page cache, or not at all.
@@ -19,7 +19,7 @@ public enum CachePolicy: Sendable {
 public struct Backing: ~Copyable, Sendable {
     public let path: String
     /// A multiple of 512 bytes.
-    public let size: ByteCount
+    public private(set) var size: ByteCount
     public let isReadOnly: Bool
     /// Whether requests go around the page cache.
     public let isDirect: Bool
@@ -29,6 +29,8 @@ public struct Backing: ~Copyable, Sendable {
     public let physicalBlockSize: Int
     /// Whether space can be given back.
     public let trims: Bool
+    /// The largest `blockSize`.
+    static let largestBlock = 4096
     let isBlockDevice: Bool
     let descriptor: Int32
 
@@ -69,6 +71,20 @@ public struct Backing: ~Copyable, Sendable {
     }
 
     deinit { close(descriptor) }
+
+    /// Takes the present size where it is larger. Throws `.refused` for one that is not made of whole blocks.
+    mutating func grow() throws(Failure) -> Bool {
+        let what = "cannot serve what has been added to \(path)"
+        let present = try Self.measure(descriptor, what)
+        guard present > size.bytes else { return false }
+        guard present % Int64(blockSize) == 0 else {
+            throw Failure(
+                .refused, what, why: "its size is \(present) bytes, which is no multiple of \(blockSize)",
+                remedy: "make it a whole number of blocks")
+        }
+        size = ByteCount(present)
+        return true
+    }
 
     /// Whether a file is as long as it was; a device's end is watched by the kernel.
     var isWhole: Bool {
@@ -159,7 +175,7 @@ public struct Backing: ~Copyable, Sendable {
         let flags = fcntl(descriptor, F_GETFL)
         // tmpfs takes the flag on newer kernels and copies all the same: there is nothing to go around.
         if !isMemory(descriptor, kind), fcntl(descriptor, F_SETFL, flags | xenlvs_o_direct) == 0 {
-            let block = [512, 4096].first { size % Int64($0) == 0 && reads(descriptor, $0) }
+            let block = [512, largestBlock].first { size % Int64($0) == 0 && reads(descriptor, $0) }
             if let block { return block }
             _ = fcntl(descriptor, F_SETFL, flags)
         }

@@ -3,16 +3,21 @@ import CLinux
 import Glibc
 
 extension BlockEngine {
-    /// Takes from the kernel what it has ended, and starts what waited for it.
+    /// An eventfd that becomes readable with each transfer that the kernel has ended; then call `reap`.
+    public var completionDescriptor: Int32 { shared.pointee.completionDescriptor }
+
+    /// Takes from the kernel what it has ended, and starts what waited for it. Only for an engine with its own pool.
     public mutating func reap() {
-        var now = timespec()
-        let count = io_getevents(context, 0, depth + 1, events, &now)
-        guard count > 0 else { return }
-        for position in 0..<Int(count) {
-            // Kernel and libaio declare the result unsigned; it is a count or a negated errno.
-            let result = Int(bitPattern: events[position].res)
-            endControl(Int(bitPattern: events[position].data) - 1, result)
-        }
+        guard let count = ownPool?.collect(), count > 0 else { return }
+        for position in 0..<count { if let completion = ownPool?.completion(position) { end(completion) } }
+        settle()
+    }
+
+    /// Takes one of the pool's completions that is this engine's; after the last one call `settle`.
+    public mutating func end(_ completion: BlockPool.Completion) { endControl(completion.leader, completion.result) }
+
+    /// Starts what has waited for the completions that were taken.
+    public mutating func settle() {
         closeTransfer()
         submit()
     }
@@ -91,8 +96,8 @@ extension BlockEngine {
         guard !isSyncing, !unsynced.isEmpty else { return }
         let control = controls + depth
         io_prep_fdsync(control, backing.descriptor)
-        io_set_eventfd(control, completionDescriptor)
-        control.pointee.data = UnsafeMutableRawPointer(bitPattern: depth + 1)
+        io_set_eventfd(control, shared.pointee.completionDescriptor)
+        control.pointee.data = mark(depth)
         swap(&syncing, &unsynced)
         isSyncing = true
         syncCount += 1

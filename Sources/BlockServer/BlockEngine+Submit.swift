@@ -93,7 +93,7 @@ extension BlockEngine {
     private mutating func prepareDirectWrite(_ index: Int) {
         let request = slots[index]
         let isWhole = request.offset == request.start && request.end == request.start + Int64(request.length)
-        let place = isWhole ? ownBytes(index) : ownBytes(index) + stagingOffset
+        let place = isWhole ? ownBytes(index) : staging(index)
         if let data = request.data, data != place { place.copyMemory(from: data, byteCount: request.length) }
         slots[index].data = place
         slots[index].isFilled = isWhole
@@ -138,8 +138,8 @@ extension BlockEngine {
         } else {
             io_prep_preadv(control, backing.descriptor, vector, Int32(made.count), offset)
         }
-        io_set_eventfd(control, completionDescriptor)
-        control.pointee.data = UnsafeMutableRawPointer(bitPattern: leader + 1)
+        io_set_eventfd(control, shared.pointee.completionDescriptor)
+        control.pointee.data = mark(leader)
         submissions[submissionCount] = control
         submissionCount += 1
     }
@@ -148,14 +148,14 @@ extension BlockEngine {
     mutating func sendToKernel() {
         var sent = 0
         while sent < submissionCount {
-            let count = io_submit(context, submissionCount - sent, submissions + sent)
+            let count = io_submit(shared.pointee.context, submissionCount - sent, submissions + sent)
             if count > 0 {
                 sent += Int(count)
             } else if count == -EAGAIN {
                 break
             } else if count != -EINTR {
                 // It is the first one that the kernel does not take.
-                let leader = Int(bitPattern: submissions[sent].unsafelyUnwrapped.pointee.data) - 1
+                let leader = Int(bitPattern: submissions[sent].unsafelyUnwrapped.pointee.data) & 0xffff - 1
                 sent += 1
                 endControl(leader, Int(count))
             }
@@ -169,7 +169,7 @@ extension BlockEngine {
         for position in 0..<queuedCount {
             let index = Int(queue[position])
             guard slots[index].operation == .write, let data = slots[index].data else { continue }
-            let place = backing.blockSize > 512 ? ownBytes(index) + stagingOffset : ownBytes(index)
+            let place = backing.blockSize > 512 ? staging(index) : ownBytes(index)
             if data != place {
                 place.copyMemory(from: data, byteCount: slots[index].length)
                 slots[index].data = place

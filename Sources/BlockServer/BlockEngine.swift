@@ -3,7 +3,7 @@ import CLinux
 import Glibc
 import HostModel
 
-/// Reads and writes one backing asynchronously, with memory that is allocated once.
+/// Reads and writes one backing asynchronously, with memory that is allocated once; buffers are those of a `BlockPool`.
 ///
 /// Requests live in `depth` numbered slots: `take` one, name its request (`read`, `write`, `flush`, `trim`), `submit`
 /// the batch, and later take what is done with `nextCompletion` and give the slot back with `release`. What overlaps and
@@ -14,13 +14,12 @@ import HostModel
 /// One thread at a time. Raw pointers, because the kernel writes into the memory while no call is under way, and because
 /// a request must cost neither an allocation nor a reference count.
 public struct BlockEngine: ~Copyable {
-    public let backing: Backing
+    public private(set) var backing: Backing
     public let depth: Int
-    /// The most bytes that one request may have.
-    public let maximumTransfer: Int
     public let durability: Durability
-    /// An eventfd that becomes readable with each transfer that the kernel has ended; then call `reap`.
-    public let completionDescriptor: Int32
+    /// What tells the engine's completions from those of others on the same pool, 0 to 65535. Not to be changed while
+    /// requests are under way.
+    public var number = 0
 
     /// The result of a transfer that ended before its last byte.
     public static let shortTransfer = ENODATA
@@ -47,26 +46,26 @@ public struct BlockEngine: ~Copyable {
     /// Syncs that were begun so far.
     var syncCount = 0
 
-    /// Each slot's own bytes: first the transfer, aligned for direct I/O, behind it what an unaligned write brings.
-    let memory: UnsafeMutableRawPointer
-    let memorySize: Int
-    let slotStride: Int
-    let stagingOffset: Int
+    let shared: UnsafeMutablePointer<BlockPool.Shared>
+    /// The pool of an engine that shares none.
+    let ownPool: BlockPool?
     /// The whole backing, where it goes through the page cache: reads need no copy. Never touched by this process itself:
     /// system calls answer EFAULT for a page that cannot be read, where a touch would be SIGBUS.
-    let mapping: UnsafeMutableRawPointer?
+    private(set) var mapping: UnsafeMutableRawPointer?
+    private var mappedLength: Int
+    /// Mappings of before the backing grew: reads may still be under way from them.
+    private var formerMappings: [(start: UnsafeMutableRawPointer, length: Int)] = []
     /// Whether the mapping may be used for the batch that is being started.
     var mapsWhole = false
 
-    let context: io_context_t
     /// One for each slot, and one for the sync.
     let controls: UnsafeMutablePointer<iocb>
     let vectors: UnsafeMutablePointer<iovec>
     let submissions: UnsafeMutablePointer<UnsafeMutablePointer<iocb>?>
     var submissionCount = 0
-    let events: UnsafeMutablePointer<io_event>
     var transfer = Transfer()
 
+    /// An engine with a pool of its own.
     /// - Parameters:
     ///   - depth: slots, 2 to 1024.
     ///   - maximumTransfer: the most bytes of one request; a multiple of 512, at most 128 KiB.
@@ -74,26 +73,22 @@ public struct BlockEngine: ~Copyable {
     public init(
         backing: consuming Backing, depth: Int, maximumTransfer: Int, durability: Durability
     ) throws(Failure) {
-        precondition((2...1024).contains(depth) && maximumTransfer % 512 == 0 && maximumTransfer <= 128 << 10)
-        let what = "cannot serve \(backing.path)"
-        // One more than there can be requests: the sync.
-        var context: io_context_t?
-        let status = io_queue_init(Int32(depth + 1), &context)
-        guard status == 0, let context else {
-            throw Failure.system(
-                what, errno: -status, remedy: status == -EAGAIN ? "raise the sysctl fs.aio-max-nr" : nil)
-        }
-        let event = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
-        let page = 4096
-        let staging = (maximumTransfer + 2 * backing.blockSize + page - 1) / page * page
-        let stride = staging + (backing.blockSize > 512 ? (maximumTransfer + page - 1) / page * page : 0)
-        // Pages that no request has used take no memory.
-        let memory = mmap(nil, stride * depth, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        guard event >= 0, let memory, memory != MAP_FAILED else {
-            let failure = Failure.system(what)
-            io_queue_release(context)
-            throw failure
-        }
+        let pool = try BlockPool(
+            requests: depth, maximumTransfer: maximumTransfer, doing: "cannot serve \(backing.path)")
+        let shared = pool.handle.shared
+        self.init(backing, depth, durability, shared, pool)
+    }
+
+    /// An engine on a pool, which must outlive it.
+    public init(backing: consuming Backing, depth: Int, durability: Durability, sharing pool: BlockPool.Handle) {
+        self.init(backing, depth, durability, pool.shared, nil)
+    }
+
+    private init(
+        _ backing: consuming Backing, _ depth: Int, _ durability: Durability,
+        _ shared: UnsafeMutablePointer<BlockPool.Shared>, _ pool: consuming BlockPool?
+    ) {
+        precondition((2...1024).contains(depth))
         slots = .allocate(capacity: depth)
         slots.initialize(repeating: Slot(), count: depth)
         free = .allocate(capacity: depth)
@@ -105,26 +100,20 @@ public struct BlockEngine: ~Copyable {
         controls.initialize(repeating: iocb(), count: depth + 1)
         vectors = .allocate(capacity: depth * Self.mergeLimit)
         submissions = .allocate(capacity: depth + 1)
-        events = .allocate(capacity: depth + 1)
-        self.context = context
-        completionDescriptor = event
-        self.memory = memory
-        memorySize = stride * depth
-        slotStride = stride
-        stagingOffset = staging
+        self.shared = shared
+        ownPool = pool
         mapping = backing.isDirect ? nil : Self.map(backing)
+        mappedLength = Int(backing.size.bytes)
         self.depth = depth
-        self.maximumTransfer = maximumTransfer
         self.durability = durability
         self.backing = backing
     }
 
     deinit {
-        // Waits for what the kernel has under way; only then may the memory go.
-        io_queue_release(context)
-        close(completionDescriptor)
-        munmap(memory, memorySize)
-        if let mapping { munmap(mapping, Int(backing.size.bytes)) }
+        // On a pool of others nothing may be under way here; the kernel would write into memory that has gone.
+        precondition(ownPool != nil || shared.pointee.isStopped || runningCount == 0 && !isSyncing)
+        if let mapping { munmap(mapping, mappedLength) }
+        for former in formerMappings { munmap(former.start, former.length) }
         slots.deallocate()
         free.deallocate()
         queue.deallocate()
@@ -132,7 +121,24 @@ public struct BlockEngine: ~Copyable {
         controls.deallocate()
         vectors.deallocate()
         submissions.deallocate()
-        events.deallocate()
+    }
+
+    /// Takes the backing's present size where it has grown. Returns whether it has; one that has become smaller stays
+    /// as it was, and what lies behind its end fails. Throws `.refused` for a size that cannot be served.
+    public mutating func grow() throws(Failure) -> Bool {
+        guard try backing.grow() else { return false }
+        if let mapping {
+            if isIdle { releaseFormerMappings() }
+            formerMappings.append((mapping, mappedLength))
+        }
+        mapping = backing.isDirect ? nil : Self.map(backing)
+        mappedLength = Int(backing.size.bytes)
+        return true
+    }
+
+    private mutating func releaseFormerMappings() {
+        for former in formerMappings { munmap(former.start, former.length) }
+        formerMappings = []
     }
 
     private static func map(_ backing: borrowing Backing) -> UnsafeMutableRawPointer? {
@@ -141,19 +147,25 @@ public struct BlockEngine: ~Copyable {
     }
 
     /// Slots that can be taken.
-    public var freeSlots: Int { freeCount }
+    public var freeSlots: Int { min(freeCount, shared.pointee.freeCount) }
+    /// Slots without a request.
+    public var unusedSlots: Int { freeCount }
     /// Nothing is waiting, under way or yet to be taken.
     public var isIdle: Bool { freeCount == depth }
     /// Something waits that may start now and that no completion will start: call `submit`.
     public var isReady: Bool { queuedCount > 0 && runningCount == 0 }
+    /// `submit` has something to look at.
+    public var hasWork: Bool { queuedCount > 0 || submissionCount > 0 || transfer.leader >= 0 || !unsynced.isEmpty }
     /// The kernel had no room for a transfer: call `submit` again soon.
     public var isStalled: Bool { submissionCount > 0 }
 
     /// A free slot; nil where all are in use.
     public mutating func take() -> Int? {
-        if freeCount == 0 { return nil }
+        if freeSlots == 0 { return nil }
         freeCount -= 1
+        shared.pointee.freeCount -= 1
         let index = Int(free[freeCount])
+        slots[index].buffer = shared.pointee.free[shared.pointee.freeCount]
         slots[index].state = .taken
         return index
     }
@@ -202,6 +214,8 @@ public struct BlockEngine: ~Copyable {
         case .free, .queued, .unsynced, .syncing: preconditionFailure("slot \(slot) is \(slots[slot].state)")
         }
         slots[slot].state = .free
+        shared.pointee.free[shared.pointee.freeCount] = slots[slot].buffer
+        shared.pointee.freeCount += 1
         free[freeCount] = Int32(slot)
         freeCount += 1
     }
@@ -210,6 +224,9 @@ public struct BlockEngine: ~Copyable {
     public mutating func nextCompletion() -> Int? {
         completed.isEmpty ? nil : Int(completed.removeFirst(in: slots))
     }
+
+    /// The slot that `nextCompletion` would return.
+    public var firstCompletion: Int? { completed.isEmpty ? nil : Int(completed.first) }
 
     /// 0, or why the request failed: an `errno`, or `shortTransfer`.
     public func result(of slot: Int) -> Int32 { slots[slot].result }
@@ -225,14 +242,24 @@ public struct BlockEngine: ~Copyable {
         return slots[slot].result
     }
 
-    func ownBytes(_ slot: Int) -> UnsafeMutableRawPointer { memory + slot * slotStride }
+    func ownBytes(_ slot: Int) -> UnsafeMutableRawPointer {
+        shared.pointee.memory + Int(slots[slot].buffer) * shared.pointee.stride
+    }
+
+    /// Where the bytes of a write wait for the blocks around them.
+    func staging(_ slot: Int) -> UnsafeMutableRawPointer { ownBytes(slot) + shared.pointee.stagingOffset }
+
+    /// What the kernel gives back with a completion.
+    func mark(_ leader: Int) -> UnsafeMutableRawPointer? {
+        UnsafeMutableRawPointer(bitPattern: number << 16 | leader + 1)
+    }
 
     private mutating func enqueue(
         _ slot: Int, _ operation: BlockOperation, _ offset: Int64, _ length: Int, _ data: UnsafeMutableRawPointer?
     ) {
         precondition(slots[slot].state == .taken)
         precondition(offset >= 0 && length >= 0 && Int64(length) <= backing.size.bytes - offset)
-        precondition(length <= maximumTransfer)
+        precondition(length <= shared.pointee.maximumTransfer)
         let mask = Int64(backing.blockSize - 1)
         var request = Slot()
         request.state = .queued
@@ -243,6 +270,7 @@ public struct BlockEngine: ~Copyable {
         request.end = (offset + Int64(length) + mask) & ~mask
         request.data = data
         request.sequence = nextSequence
+        request.buffer = slots[slot].buffer
         nextSequence += 1
         slots[slot] = request
         queue[queuedCount] = Int32(slot)

@@ -1,5 +1,5 @@
 /// When a write counts as done.
-public enum Durability: String, Sendable, CaseIterable {
+public enum Durability: String, Sendable, Codable, CaseIterable {
     /// When it is on stable storage. Writes that wait at the same time share one fdatasync.
     case durable
     /// When it is written to the page cache, or to the device and perhaps its cache; a flush is still real.
@@ -60,6 +60,8 @@ struct Slot {
     /// Where the bytes that were asked for are, or are to be read into. Points into the engine's memory, the backing's
     /// mapping or, until `submit` returns, the caller's.
     var data: UnsafeMutableRawPointer?
+    /// The number of its buffer in the pool.
+    var buffer: Int32 = 0
     /// The next slot of the list or merged transfer that it is in; -1 at the end.
     var next: Int32 = -1
     /// Its place among the running ones.

@@ -19,6 +19,18 @@ public struct Paths: Sendable, Equatable {
         self.configuration = configuration
     }
 
+    /// Where this process keeps what it needs.
+    ///
+    /// For tests, the environment variable `XENLVS_ROOT` names a directory that is put before each of xenlvs's own paths
+    /// (state, locks, links, configuration). Devices and programs stay those of the host.
+    public static var current: Paths {
+        let paths = Paths()
+        guard let root = ProcessEnvironment.variables["XENLVS_ROOT"], root.hasPrefix("/") else { return paths }
+        return Paths(
+            state: root + paths.state, run: root + paths.run, links: root + paths.links,
+            configuration: root + paths.configuration)
+    }
+
     public var database: String { state + "/state.db" }
     /// Saved images hold guests' memory: 0600 files below this 0700 directory.
     public var images: String { state + "/images" }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import HostModel
+import Hosts
 import Operations
 
 struct AgentCommand: AsyncParsableCommand {

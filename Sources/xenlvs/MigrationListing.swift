@@ -121,7 +121,3 @@ enum ReportOutput {
         }
     }
 }
-
-enum ProcessEnvironment {
-    static var variables: [String: String] { ProcessInfo.processInfo.environment }
-}

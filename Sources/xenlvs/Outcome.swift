@@ -3,33 +3,6 @@ import Glibc
 import HostModel
 import Reporting
 
-/// The exit codes of the command line; a contract, see the man page.
-enum ExitStatus: Int32 {
-    case done = 0
-    case failed = 1
-    case rolledBack = 2
-    case partlyDone = 3
-    case needsRecovery = 4
-    case busy = 5
-    case notFound = 6
-    case usage = 64
-    case interrupted = 130
-}
-
-extension Failure.Code {
-    var exitStatus: ExitStatus {
-        switch self {
-        case .usage: .usage
-        case .notFound: .notFound
-        case .refused, .failed, .unreachable: .failed
-        case .busy: .busy
-        case .outcomeUnknown: .partlyDone
-        case .inconsistent, .needsRecovery, .takenOver: .needsRecovery
-        case .interrupted: .interrupted
-        }
-    }
-}
-
 /// Standard output is for results, standard error for everything else.
 enum Console {
     /// Other hosts, programs and guests have a part in what is said here: nothing of it may steer the terminal.

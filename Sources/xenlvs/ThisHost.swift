@@ -10,15 +10,5 @@ enum ThisHost {
         return try HostContext(paths: paths, crashPoints: crashPoints, trace: trace)
     }
 
-    /// Where xenlvs keeps what it needs.
-    ///
-    /// For tests, the environment variable `XENLVS_ROOT` names a directory that is put before each of xenlvs's own paths
-    /// (state, locks, links, configuration). Devices and programs stay those of the host.
-    static var paths: Paths {
-        let paths = Paths()
-        guard let root = ProcessEnvironment.variables["XENLVS_ROOT"], root.hasPrefix("/") else { return paths }
-        return Paths(
-            state: root + paths.state, run: root + paths.run, links: root + paths.links,
-            configuration: root + paths.configuration)
-    }
+    static var paths: Paths { .current }
 }

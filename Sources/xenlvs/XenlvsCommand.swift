@@ -1,4 +1,5 @@
 import ArgumentParser
+import HostModel
 
 /// The whole command line.
 struct XenlvsCommand: AsyncParsableCommand {
@@ -12,6 +13,7 @@ struct XenlvsCommand: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             MigrateCommand.self, MigrationCommand.self, VolumeCommand.self, LinkCommand.self, DomainCommand.self,
-            ReplicaCommand.self, AoECommand.self, DoctorCommand.self, RecoverCommand.self, AgentCommand.self,
+            ReplicaCommand.self, ExportCommand.self, UnexportCommand.self, ExportsCommand.self, AoECommand.self,
+            DoctorCommand.self, RecoverCommand.self, AgentCommand.self,
         ])
 }

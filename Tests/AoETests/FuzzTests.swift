@@ -14,6 +14,7 @@ private final class BareTarget {
     let sectors: Int
     private var export: Export
     private var queue = TransmitQueue(capacity: 128)
+    private var commons = TargetCommons(window: ReplayWindow())
     private let frame = UnsafeMutableRawBufferPointer.allocate(byteCount: 16384, alignment: 64)
 
     init(file: TestFile, sectors: Int, stateDirectory: String) throws {
@@ -35,15 +36,16 @@ private final class BareTarget {
     /// Handles one frame to its end and returns the replies.
     func handle(_ bytes: [UInt8]) -> [[UInt8]] {
         frame.copyBytes(from: bytes)
-        export.receive(FrameView(UnsafeRawPointer(frame.baseAddress!), length: bytes.count), &queue)
-        export.submit()
+        let view = FrameView(UnsafeRawPointer(frame.baseAddress!), length: bytes.count)
+        export.receive(view, port: 0, at: 0, &queue, &commons)
+        export.engine.submit()
         // What a late look at the frame would find.
         frame.initializeMemory(as: UInt8.self, repeating: 0xee)
         var replies: [[UInt8]] = []
         let deadline = ContinuousClock.now + .seconds(5)
         repeat {
             export.engine.reap()
-            export.answer(&queue)
+            while queue.room > 0, export.nextAnswerPort != nil { export.answer(at: 0, &queue, &commons) }
             for position in 0..<queue.count {
                 let parts = queue.frame(position)
                 let count = Int(queue.messages[position].header.msg_iovlen)
@@ -52,7 +54,10 @@ private final class BareTarget {
                         UnsafeRawBufferPointer(start: parts[part].iov_base, count: parts[part].iov_len)
                     })
             }
-            export.sent(&queue)
+            for position in 0..<queue.count where !queue.owner(position).isNone {
+                export.engine.release(queue.owner(position).place)
+            }
+            queue.removeAll()
         } while !export.engine.isIdle && ContinuousClock.now < deadline
         return replies
     }

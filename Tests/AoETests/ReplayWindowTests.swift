@@ -5,20 +5,24 @@ import Testing
 /// A window in a class, which `#expect` can look at.
 private final class TestWindow {
     private var window = ReplayWindow()
+    private var histories = [WriteHistory(target: 1), WriteHistory(target: 2)]
 
-    func judge(_ tag: UInt32, sector: Int64 = 7, _ byte: UInt8, from source: UInt64 = 0x02_0000)
-        -> ReplayWindow.Judgement
-    {
+    func judge(
+        _ tag: UInt32, sector: Int64 = 7, _ byte: UInt8, from source: UInt64 = 0x02_0000, target: Int = 0
+    ) -> ReplayWindow.Judgement {
         let bytes = [UInt8](repeating: byte, count: 512)
         return bytes.withUnsafeBytes {
             window.judge(
-                source: MACAddress(value: source), tag: tag, sector: sector, count: 1, bytes: $0.baseAddress!)
+                &histories[target], source: MACAddress(value: source), tag: tag, sector: sector, count: 1,
+                bytes: $0.baseAddress!)
         }
     }
 
     /// Judges a write and carries it out where it is to be.
-    func write(_ tag: UInt32, sector: Int64 = 7, _ byte: UInt8, succeeds: Bool = true) -> Bool {
-        guard case .execute(let number) = judge(tag, sector: sector, byte) else { return false }
+    func write(
+        _ tag: UInt32, sector: Int64 = 7, _ byte: UInt8, succeeds: Bool = true, target: Int = 0
+    ) -> Bool {
+        guard case .execute(let number) = judge(tag, sector: sector, byte, target: target) else { return false }
         window.end(number, succeeded: succeeds)
         return true
     }
@@ -85,11 +89,22 @@ struct ReplayWindowTests {
         #expect(window.write(1, 1))
     }
 
+    @Test("Another target's writes to the same sectors are neither copies nor later writes")
+    func targets() {
+        let window = TestWindow()
+        #expect(window.write(1, 1))
+        #expect(window.judge(1, 1, target: 1) == .execute(1))
+        #expect(window.write(2, 2, target: 1))
+        #expect(window.judge(1, 1) == .acknowledge)
+        #expect(window.write(3, 2))
+        #expect(window.judge(1, 1) == .drop)
+    }
+
     @Test("What is older than the window is forgotten")
     func forgotten() {
         let window = TestWindow()
         #expect(window.write(1, 1))
-        for number in 0..<UInt32(ReplayWindow.capacity) {
+        for number in 0..<UInt32(ReplayWindow.perTarget) {
             #expect(window.write(10 + number, sector: 100 + Int64(number), 3))
         }
         #expect(window.write(1, 1))

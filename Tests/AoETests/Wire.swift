@@ -6,17 +6,13 @@ import Testing
 
 /// A target, the real program, on one end of a wire in network namespaces of its own; the test on the other end. All of
 /// it goes with the value.
-final class Wire {
+final class Wire: Initiators {
     let file: TestFile
     /// Of the target's end.
     let targetInterface = "target0"
-    let clientAddress: [UInt8]
-    private(set) var targetAddress: [UInt8] = []
     private let root: String
     private let suffix = String(UInt32.random(in: 0...UInt32.max), radix: 36)
-    private var descriptor: Int32 = -1
     private var process: Process?
-    private var nextTag: UInt32 = 1
     var targetNamespace: String { "xlt-\(suffix)" }
     private var clientNamespace: String { "xlc-\(suffix)" }
     var errors: String { (try? String(contentsOfFile: root + "/stderr", encoding: .utf8)) ?? "" }
@@ -29,23 +25,22 @@ final class Wire {
         serves path: String? = nil, starts: Bool = true
     ) throws {
         file = try TestFile(sectors: sectors, in: directory)
-        clientAddress = [0x02, 0, 0, 0, 0, 0x0a]
         root = FileManager.default.temporaryDirectory.path + "/xenlvs-wire-\(suffix)"
         try FileManager.default.createDirectory(atPath: root, withIntermediateDirectories: true)
-        for namespace in [targetNamespace, clientNamespace] { _ = try Shell.run("ip", "netns", "add", namespace) }
-        let mac = clientAddress.map { String(format: "%02x", $0) }.joined(separator: ":")
+        let (target, client) = ("xlt-\(suffix)", "xlc-\(suffix)")
+        for namespace in [target, client] { _ = try Shell.run("ip", "netns", "add", namespace) }
+        let mac = Self.address(of: 0).map { String(format: "%02x", $0) }.joined(separator: ":")
         _ = try Shell.run(
-            "ip", "link", "add", targetInterface, "mtu", "\(mtu)", "netns", targetNamespace, "type", "veth", "peer",
-            "name", "client0", "mtu", "9000", "address", mac, "netns", clientNamespace)
-        _ = try Shell.run("ip", "-n", targetNamespace, "link", "set", targetInterface, "up")
-        _ = try Shell.run("ip", "-n", clientNamespace, "link", "set", "client0", "up")
-        descriptor = try NamespaceSocket.open(clientNamespace, "client0")
+            "ip", "link", "add", targetInterface, "mtu", "\(mtu)", "netns", target, "type", "veth", "peer",
+            "name", "client0", "mtu", "9000", "address", mac, "netns", client)
+        _ = try Shell.run("ip", "-n", target, "link", "set", targetInterface, "up")
+        _ = try Shell.run("ip", "-n", client, "link", "set", "client0", "up")
+        super.init(descriptor: try NamespaceSocket.open(client, "client0"), clientAddress: Self.address(of: 0))
         if starts { try start(path ?? file.path, options) }
     }
 
     deinit {
         kill()
-        close(descriptor)
         for namespace in [targetNamespace, clientNamespace] { _ = try? Shell.run("ip", "netns", "delete", namespace) }
         try? FileManager.default.removeItem(atPath: root)
     }
@@ -93,7 +88,7 @@ final class Wire {
         self.process = process
     }
 
-    private static let product: String = {
+    static let product: String = {
         if let given = ProcessInfo.processInfo.environment["XENLVS_BINARY"] { return given }
         let bundle = CommandLine.arguments.first { $0.hasSuffix(".xctest") }
         let runner = bundle ?? (try? FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe")) ?? ""
@@ -120,56 +115,6 @@ final class Wire {
     }
 
     func ip(_ words: String...) throws { _ = try Shell.run(["ip", "-n", targetNamespace] + words) }
-
-    func send(_ request: Request) {
-        let bytes = request.bytes(from: clientAddress)
-        #expect(Glibc.send(descriptor, bytes, bytes.count, 0) == bytes.count)
-    }
-
-    /// The next frame that came; nil after `milliseconds` without one.
-    func receive(milliseconds: Int32 = 5000) -> Reply? {
-        var poll = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
-        guard Glibc.poll(&poll, 1, milliseconds) > 0 else { return nil }
-        var bytes = [UInt8](repeating: 0, count: 16384)
-        let count = recv(descriptor, &bytes, bytes.count, 0)
-        return count < 0 ? nil : Reply(bytes: Array(bytes.prefix(count)))
-    }
-
-    /// Sends a request under a tag of its own and returns the reply to it.
-    func ask(_ request: Request) throws -> Reply {
-        var request = request
-        if request.tag == 0 { request.tag = tag() }
-        send(request)
-        while true {
-            let reply = try #require(receive(), "no answer to \(request)")
-            if reply.tag == request.tag, reply.isResponse { return reply }
-        }
-    }
-
-    func tag() -> UInt32 {
-        nextTag += 1
-        return nextTag
-    }
-
-    /// Sends a request that must not be answered, and then one that is: answers come in order.
-    func isSilent(_ request: Request) throws -> Bool {
-        var request = request
-        if request.tag == 0 { request.tag = tag() }
-        send(request)
-        let control = Request(command: 1, argument: [0, 0, 0, 0, 0, 0, 0, 0], tag: tag())
-        send(control)
-        while true {
-            let reply = try #require(receive(), "the target does not answer at all")
-            if reply.tag == request.tag { return false }
-            if reply.tag == control.tag { return true }
-        }
-    }
-
-    func write(_ sector: Int, _ bytes: [UInt8], tag: UInt32 = 0) throws -> Reply {
-        try ask(.write(sector, bytes, tag: tag))
-    }
-
-    func read(_ sector: Int, _ count: Int) throws -> Reply { try ask(.read(sector, count)) }
 }
 
 /// A packet socket in another network namespace.

@@ -16,7 +16,9 @@ struct HelpTests {
         ["migration", "resolve"], ["migration", "report"], ["recover"], ["volume", "create"], ["volume", "list"],
         ["volume", "show"], ["volume", "resize"],
         ["volume", "remove"], ["volume", "snapshot"], ["link", "show"], ["link", "set"], ["link", "repair"],
-        ["domain", "list"], ["domain", "define"], ["replica", "status"], ["aoe", "serve"], ["doctor"],
+        ["domain", "list"], ["domain", "define"], ["replica", "status"], ["aoe", "serve"], ["aoe", "discover"],
+        ["doctor"],
+        ["export", "aoe"], ["unexport", "aoe"], ["exports"],
         ["agent"],
     ]
 
@@ -31,7 +33,7 @@ struct HelpTests {
 
     @Test(
         "Each listing takes --format",
-        arguments: commands.filter { ["list", "show", "status", "recover"].contains($0.last) })
+        arguments: commands.filter { ["list", "show", "status", "recover", "exports", "discover"].contains($0.last) })
     func formats(_ words: [String]) throws {
         let help = try Product.run(words + ["--help"], root: try Root())
         #expect(help.output.contains("--format"))

@@ -1,0 +1,22 @@
+import FoundationEssentials
+import Glibc
+
+/// What tells a served file or device from all others, across restarts.
+public enum DeviceSerial {
+    /// Twenty characters from this machine's identity and the path, links followed.
+    public static func text(of path: String) -> String {
+        let resolved = realpath(path, nil)
+        defer { free(resolved) }
+        return text(forSubject: resolved.map { String(cString: $0) } ?? path)
+    }
+
+    /// The same for a name that stays while what it leads to changes, as a volume's.
+    public static func text(forSubject name: String) -> String {
+        let machine = (try? String(contentsOfFile: "/etc/machine-id", encoding: .utf8)) ?? ""
+        let subject = machine + name
+        // FNV-1a, 64 bits: the same in every run, which Hasher is not.
+        let hash = subject.utf8.reduce(UInt64(0xcbf2_9ce4_8422_2325)) { ($0 ^ UInt64($1)) &* 0x100_0000_01b3 }
+        let digits = String(hash, radix: 16, uppercase: true)
+        return "XLVS" + String(repeating: "0", count: 16 - digits.count) + digits
+    }
+}

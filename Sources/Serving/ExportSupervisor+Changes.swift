@@ -1,0 +1,198 @@
+import AoE
+import BlockServer
+import Glibc
+import HostModel
+import Synchronization
+
+/// What operators change.
+extension ExportSupervisor {
+    /// Exports, and keeps it. When it returns, clients can use it, and a restart brings it back.
+    func export(_ record: ExportRecord) throws(Failure) -> ExportStatus {
+        try changing.withLock { _ throws(Failure) in
+            try check(record)
+            var probes: [(String, AddressProbe)] = []
+            for name in record.interfaces { probes.append((name, try AddressProbe([record.address], on: name))) }
+            let claims = try Self.claims(record)
+            let backing = try open(record)
+            for (_, probe) in probes { try probe.requireFree() }
+            let installed = try install(record, backing)
+            let entry = ExportEntry(record: record, phase: .installed(installed), isKept: true, claims: claims)
+            entries.withLock { $0[record.address] = entry }
+            do throws(Failure) { try keep() } catch {
+                // Nobody knows of it yet.
+                _ = entries.withLock { $0.removeValue(forKey: record.address) }
+                try? finishRemoval(installed.id, seconds: 1)
+                throw error
+            }
+            for name in record.interfaces { attach(entry, to: name) }
+            return try status(of: record.address)
+        }
+    }
+
+    /// Without another probe: it was made a moment ago.
+    private func attach(_ entry: ExportEntry, to name: String) {
+        guard let id = entry.installedID else { return }
+        var failure: Failure?
+        do throws(Failure) {
+            try orders.perform { server throws(Failure) in try server.serve(id, on: name) }
+        } catch { failure = error }
+        update(entry.record.address) { entry in
+            guard case .installed(var installed) = entry.phase else { return }
+            if failure == nil { installed.interfaces.insert(name) }
+            installed.obstacles[name] = failure
+            entry.phase = .installed(installed)
+        }
+    }
+
+    private func check(_ record: ExportRecord) throws(Failure) {
+        let what = "cannot export \(record.path) as \(record.address)"
+        let others = entries.withLock { $0.values.map(\.record) }
+        if let other = others.first(where: { $0.address == record.address }) {
+            throw Failure(
+                .busy, what, why: "\(other.path) is exported there",
+                remedy: "give another --shelf or --slot, or 'xenlvs unexport aoe \(other.address)' first")
+        }
+        guard others.count < Self.limit else {
+            throw Failure(.refused, what, why: "there are \(others.count) exports already")
+        }
+        let place = Self.resolved(record.path)
+        if let other = others.first(where: { Self.resolved($0.path) == place }) {
+            throw Failure(
+                .busy, what, why: "it is exported as \(other.address)",
+                remedy: "two targets of one device would overwrite each other: "
+                    + "'xenlvs unexport aoe \(other.address)' first")
+        }
+        try scrutiny(record)
+    }
+
+    private static func resolved(_ path: String) -> String {
+        guard let pointer = realpath(path, nil) else { return path }
+        defer { free(pointer) }
+        return String(cString: pointer)
+    }
+
+    private func open(_ record: ExportRecord) throws(Failure) -> Handover<Backing> {
+        guard let outcome = try BackingOpener.start(record).wait(milliseconds: Self.openingMilliseconds) else {
+            throw Failure(
+                .failed, "cannot export \(record.path)", why: "it did not open within 5 seconds",
+                remedy: "look whether the device hangs ('dmsetup info', the kernel log)")
+        }
+        return try outcome.get()
+    }
+
+    /// Exports no longer. When it returns nothing of it is under way, and its address and backing are free.
+    func unexport(_ address: AoEAddress, force: Bool) throws(Failure) -> ExportStatus {
+        let (status, leaving) = try changing.withLock {
+            _ throws(Failure) -> (ExportStatus, AoEServer.TargetID?) in
+            let status = try self.status(of: address)
+            let leaving = try beginRemoval(address, force: force)
+            return (status, leaving)
+        }
+        guard let leaving else { return status }
+        try finishRemoval(leaving, seconds: Self.drainSeconds)
+        _ = entries.withLock { $0.removeValue(forKey: address) }
+        return status
+    }
+
+    /// Takes an export from the list and closes its target. Returns the target where it has to be waited for.
+    private func beginRemoval(_ address: AoEAddress, force: Bool) throws(Failure) -> AoEServer.TargetID? {
+        guard let entry = entries.withLock({ $0[address] }) else { throw Self.unknown(address) }
+        guard let id = entry.installedID else {
+            _ = entries.withLock { $0.removeValue(forKey: address) }
+            do throws(Failure) { try keep() } catch {
+                entries.withLock { $0[address] = entry }
+                throw error
+            }
+            return nil
+        }
+        if case .leaving = entry.phase { return id }
+        if !force { try requireIdle(address, id) }
+        update(address) { $0.isKept = false }
+        do throws(Failure) { try keep() } catch {
+            update(address) { $0.isKept = true }
+            throw error
+        }
+        update(address) { $0.phase = .leaving(id) }
+        try orders.perform { server throws(Failure) in try server.close(id) }
+        return id
+    }
+
+    private func requireIdle(_ address: AoEAddress, _ id: AoEServer.TargetID) throws(Failure) {
+        let statistics = try orders.perform { server throws(Failure) in try server.statistics(of: id) }
+        guard let idle = statistics.idleMilliseconds, idle < Self.idleMilliseconds else { return }
+        throw Failure(
+            .busy, "cannot end the export \(address)",
+            why: "the initiator \(statistics.lastClient ?? "") used it \(idle / 1000) seconds ago",
+            remedy: "unmount it there and wait a minute, or give --force")
+    }
+
+    /// Waits until a closed target has nothing under way, and lets it go, with its backing.
+    private func finishRemoval(_ id: AoEServer.TargetID, seconds: Int) throws(Failure) {
+        for _ in 0..<seconds * 100 {
+            if try take(id) { return }
+            usleep(10_000)
+        }
+        throw Failure(
+            .outcomeUnknown, "the export is ending",
+            why: "requests to its backing did not end within \(seconds) seconds",
+            remedy: "look at the device and at the kernel log; 'xenlvs exports' shows when it has gone")
+    }
+
+    /// Takes a closed target from the server. Returns false while it has requests under way.
+    private func take(_ id: AoEServer.TargetID) throws(Failure) -> Bool {
+        let removed: Handover<Export>?
+        do throws(Failure) {
+            removed = try orders.perform { server throws(Failure) -> Handover<Export>? in
+                try server.close(id)
+                guard let export = try server.remove(id) else { return nil }
+                return Handover(export)
+            }
+        } catch {
+            // Somebody else has taken it.
+            if error.code == .notFound { return true }
+            throw error
+        }
+        // Closed on this thread: that may take a while.
+        return removed?.take() != nil
+    }
+
+    /// Takes leave of targets that nobody waits for any more.
+    func removeLeaving() {
+        for (address, entry) in entries.withLock({ $0 }) {
+            guard case .leaving(let id) = entry.phase else { continue }
+            guard (try? take(id)) == true else { continue }
+            entries.withLock { entries in
+                if case .leaving(id) = entries[address]?.phase { entries[address] = nil }
+            }
+        }
+    }
+
+    /// Takes in what backings have grown by.
+    func rescan() throws(Failure) {
+        let installed = entries.withLock { $0 }.compactMap { address, entry -> (AoEAddress, AoEServer.TargetID)? in
+            guard case .installed(let installed) = entry.phase else { return nil }
+            return (address, installed.id)
+        }
+        let results = try orders.perform { server throws(Failure) in
+            installed.map { _, id -> Result<(ByteCount, Bool), Failure> in
+                do throws(Failure) {
+                    let result = try server.rescan(id)
+                    return .success((result.size, result.hasGrown))
+                } catch { return .failure(error) }
+            }
+        }
+        for ((address, _), result) in zip(installed, results) {
+            switch result {
+            case .success((let size, true)):
+                update(address) { entry in
+                    guard case .installed(var installed) = entry.phase else { return }
+                    installed.size = size
+                    entry.phase = .installed(installed)
+                }
+                report("\(address) has grown to \(size)")
+            case .success: break
+            case .failure(let failure): report("\(address): \(failure.description)")
+            }
+        }
+    }
+}

@@ -1,0 +1,97 @@
+import AoE
+import Glibc
+import HostModel
+import Hosts
+import Serving
+
+/// The daemon's life: what is made in which order, the clock, and the end.
+enum Daemon {
+    static func run() throws(Failure) {
+        // Before any thread is there: all of them leave the signals to this one.
+        let signals = EndSignals()
+        Descriptors.raiseLimit()
+        let paths = Paths.current
+        let manager = ServiceManager(environment: ProcessEnvironment.variables)
+        try PrivateDirectory.prepare(paths.run)
+        let places = ServingPaths(paths)
+        let lock = try lock(places)
+        defer { withExtendedLifetime(lock) {} }
+
+        let target = try TargetThread()
+        let volumes = VolumeScrutiny(database: paths.database)
+        let supervisor = try ExportSupervisor(
+            orders: target.orders, pool: target.pool, paths: places,
+            scrutiny: { record throws(Failure) in try volumes.check(record) }, report: Log.say)
+        try target.start()
+        _ = supervisor.start()
+        let control = try ControlServer(at: places.socket) { supervisor.answer($0) }
+        try control.start()
+        manager.tell("READY=1")
+        keep(supervisor, target, manager, until: signals)
+        manager.tell("STOPPING=1")
+        control.end()
+        try target.end()
+    }
+
+    /// The daemon's clock, until it is to end.
+    private static func keep(
+        _ supervisor: ExportSupervisor, _ target: TargetThread, _ manager: ServiceManager, until signals: EndSignals
+    ) {
+        var ticks = 0
+        while !signals.hasCome(waitingMilliseconds: 1000), !target.hasEnded {
+            ticks += 1
+            supervisor.tick(ticks)
+            // Only where the thread that serves is alive is all well.
+            if manager.watchdogMicroseconds != nil, target.isAlive() { manager.tell("WATCHDOG=1") }
+        }
+    }
+
+    private static func lock(_ places: ServingPaths) throws(Failure) -> FileLock {
+        do { return try FileLock(path: places.lock, purpose: "xenlvsd") } catch {
+            var failure = Failure(error, doing: "cannot start xenlvsd")
+            if failure.code == .busy {
+                failure = Failure(
+                    .busy, "cannot start xenlvsd", why: "another xenlvsd runs", remedy: "see 'systemctl status xenlvsd'"
+                )
+            }
+            throw failure
+        }
+    }
+}
+
+/// Messages go to standard error, which systemd brings to its journal.
+enum Log {
+    static let say: @Sendable (String) -> Void = { text in
+        let line = Array((text + "\n").utf8)
+        _ = write(STDERR_FILENO, line, line.count)
+    }
+}
+
+/// SIGTERM and SIGINT, for the thread that asks.
+struct EndSignals {
+    private var set = sigset_t()
+
+    init() {
+        sigemptyset(&set)
+        for number in [SIGTERM, SIGINT, SIGHUP] { sigaddset(&set, number) }
+        pthread_sigmask(SIG_BLOCK, &set, nil)
+    }
+
+    /// Whether one has come; waits for it for so long.
+    func hasCome(waitingMilliseconds: Int) -> Bool {
+        var limit = timespec(tv_sec: waitingMilliseconds / 1000, tv_nsec: waitingMilliseconds % 1000 * 1_000_000)
+        var set = set
+        let number = sigtimedwait(&set, nil, &limit)
+        return number == SIGTERM || number == SIGINT
+    }
+}
+
+/// Each export takes a descriptor, and one more for each of its interfaces.
+enum Descriptors {
+    static func raiseLimit() {
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = min(limit.rlim_max, 65536)
+        _ = setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}

@@ -1,0 +1,58 @@
+import AoE
+import BlockServer
+import Dispatch
+import Glibc
+import HostModel
+import Serving
+import Synchronization
+
+/// The thread that serves, with its server.
+final class TargetThread: Sendable {
+    let orders: ServerOrders
+    let pool: BlockPool.Handle
+    private let server: Handover<AoEServer>
+    private let reading: Int32
+    private let writing: Int32
+    private let outcome = Mutex<Result<Void, Failure>?>(nil)
+    private let done = DispatchSemaphore(value: 0)
+    /// More than the server takes to give up what does not end.
+    private static let endSeconds = 40
+
+    init() throws(Failure) {
+        var pair: [Int32] = [-1, -1]
+        guard pipe(&pair) == 0 else { throw Failure(.failed, "cannot make a pipe") }
+        (reading, writing) = (pair[0], pair[1])
+        orders = try ServerOrders()
+        let server = try AoEServer(.shared, report: Log.say)
+        pool = server.pool
+        self.server = Handover(server)
+    }
+
+    func start() throws(Failure) {
+        try BackgroundThread.start { [self] in
+            guard var server = server.take() else { return }
+            var result = Result<Void, Failure>.success(())
+            do throws(Failure) { try server.run(stop: reading, orders: orders) } catch { result = .failure(error) }
+            outcome.withLock { $0 = result }
+            done.signal()
+            // A device that hangs would hold the server's end up for ever.
+            if case .failure = result { while true { sleep(3600) } }
+        }
+    }
+
+    var hasEnded: Bool { outcome.withLock { $0 != nil } }
+
+    /// Whether the thread carries out an order in time.
+    func isAlive() -> Bool { (try? orders.perform { server throws(Failure) in true }) ?? false }
+
+    /// Ends it after what is under way. Throws what kept it from that.
+    func end() throws(Failure) {
+        _ = write(writing, "x", 1)
+        guard done.wait(timeout: .now() + .seconds(Self.endSeconds)) == .success else {
+            throw Failure(
+                .outcomeUnknown, "cannot end the exports", why: "they did not end within \(Self.endSeconds) seconds",
+                remedy: "look for a device that hangs, and at the kernel log")
+        }
+        try outcome.withLock { $0 }?.get()
+    }
+}
