@@ -90,11 +90,12 @@ bench-aoe: deps-bench build ## measure the AoE target against vblade; as root
 	.ci/hot-path $(BINARY)
 	XENLVS_BINARY=$(abspath $(BINARY)) $(RELEASE_SCRATCH)/release/bench-aoe
 
-# All of it takes hours and writes the table that users read; a choice of cases writes it only if told to.
+# All of it takes hours and writes the table that users read: with the results that are kept beside it, of which a run that was
+# cut off is continued (remove them to begin anew). A choice of cases writes and keeps only what it is told to.
 fault-matrix: image debug node-binary ## break migrations at every place; CASES=N SEED=N, ONLY=CASE,CASE, WRITE=FILE, RESULTS=FILE
 	XENLVS_BINARY=$(abspath $(NODE_BINARY)) LAB_LIMIT=72h .ci/with-lab stdbuf -oL $(LAB) fault-matrix \
 	    $(if $(CASES),--cases $(CASES)) $(if $(SEED),--seed $(SEED)) $(if $(ONLY),--only '$(ONLY)') \
-	    $(if $(RESULTS),--results '$(RESULTS)') \
+	    $(addprefix --results ,$(or $(RESULTS),$(if $(CASES)$(ONLY),,docs/reliability.json))) \
 	    $(addprefix --write ,$(or $(WRITE),$(if $(CASES)$(ONLY),,docs/reliability.md)))
 
 soak: image debug-tests node-binary ## random commands and faults, 60,000 in the simulation, then on hosts; MINUTES=N SEED=N
