@@ -7,7 +7,7 @@ extension Scenarios {
     struct HostLost {
         @Test(
             "Where the target dies after the decision, the guest is started on the source with all its data",
-            .timeLimit(.minutes(20)))
+            .onlyInTheFullRun, .timeLimit(.minutes(20)))
         func targetLostAfterDecision() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
@@ -39,7 +39,7 @@ extension Scenarios {
 
         @Test(
             "Where the source dies in the hand-over, the paused guest goes on at the operator's word, and nowhere else",
-            .timeLimit(.minutes(20)))
+            .onlyInTheFullRun, .timeLimit(.minutes(20)))
         func sourceLostInHandOver() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
@@ -62,7 +62,7 @@ extension Scenarios {
 
         @Test(
             "An incomplete copy is kept without a link where the source dies while it synchronises",
-            .timeLimit(.minutes(20)))
+            .onlyInTheFullRun, .timeLimit(.minutes(20)))
         func sourceLostWhileSynchronising() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
