@@ -13,6 +13,8 @@ package actor DomainWatch {
     }
 
     private let began = ContinuousClock.now
+    /// The boots in which a node was told to watch.
+    private var watched: Set<String> = []
     private var readings: [String: [Reading]] = [:]
 
     /// Where `/lab/domains` writes; see `Tests/Lab/image/node`.
@@ -22,39 +24,60 @@ package actor DomainWatch {
 
     private var now: Double { began.duration(to: .now) / .milliseconds(1) }
 
-    /// Reads the clocks of the nodes that are switched on. The more often, the narrower what is known.
-    package func readClocks(_ nodes: [LabNode]) async throws {
+    /// Has the nodes that are switched on watch from now on, and reads their clocks; the more often, the narrower what is
+    /// known. It costs a node a fifth of its time, so that only who looks at the result should ask for it.
+    ///
+    /// Throws where a node has stopped watching within a boot.
+    package func watch(_ nodes: [LabNode]) async throws {
         for node in nodes where node.isPoweredOn {
-            for _ in 1...3 {
-                let before = now
-                let answer = try await node.run("cat /proc/sys/kernel/random/boot_id /proc/uptime").text
-                let after = now
-                let words = answer.split(whereSeparator: \.isWhitespace).map(String.init)
-                guard words.count >= 2, let seconds = Double(words[1]) else {
-                    throw ScenarioError("\(node.name) does not tell its time: \(answer)")
-                }
-                // It is told in hundredths of a second, rounded down.
-                let time = seconds * 1000
-                readings[words[0], default: []].append(
-                    Reading(time: time, offset: (before - time - 10)...(after - time)))
+            let answer = try await node.run(
+                "cat /proc/sys/kernel/random/boot_id; pgrep -x domains >/dev/null && echo watches; true")
+            let lines = answer.stdout.split(separator: "\n").map(String.init)
+            guard let boot = lines.first else { throw ScenarioError("\(node.name) does not tell its boot") }
+            if lines.count < 2 {
+                if watched.contains(boot) { throw ScenarioError("\(node.name) has stopped watching its guests") }
+                try await node.run("(setsid nice -n -10 /lab/domains \(Self.log) </dev/null >/dev/null 2>&1 &)")
             }
+            watched.insert(boot)
+            try await readClock(node)
         }
     }
 
-    /// Forgets what has been noted up to now.
-    package func forget(_ nodes: [LabNode]) async throws {
-        for node in nodes { try await node.run(": >\(Self.log)") }
+    /// Ends the watch, and forgets what was noted.
+    package func end(_ nodes: [LabNode]) async throws {
+        watched = []
+        for node in nodes where node.isPoweredOn {
+            try await node.run("pkill -x domains; rm -f \(Self.log)", check: false)
+        }
     }
 
-    /// The guests that have run on two nodes at once since the watch last forgot. Throws where a node does not watch.
+    /// The guests that have run on two nodes at once since the watch last forgot.
     package func problems(_ nodes: [LabNode]) async throws -> [String] {
-        try await readClocks(nodes)
+        try await watch(nodes)
         var times: [RunningTime] = []
         for node in nodes where node.isPoweredOn {
-            let text = try await node.run("pgrep -x domains >/dev/null && cat \(Self.log)").stdout
+            let text = try await node.run("cat \(Self.log) 2>/dev/null", check: false).stdout
             times += DomainLog(text).runningTimes(on: node.name, clock: place)
         }
-        return times.overlaps
+        let overlaps = times.overlaps
+        if !overlaps.isEmpty { for node in nodes where node.isPoweredOn { try await node.run(": >\(Self.log)") } }
+        return overlaps
+    }
+
+    private func readClock(_ node: LabNode) async throws {
+        for _ in 1...3 {
+            let before = now
+            let answer = try await node.run("cat /proc/sys/kernel/random/boot_id /proc/uptime").text
+            let after = now
+            let words = answer.split(whereSeparator: \.isWhitespace).map(String.init)
+            guard words.count >= 2, let seconds = Double(words[1]) else {
+                throw ScenarioError("\(node.name) does not tell its time: \(answer)")
+            }
+            // It is told in hundredths of a second, rounded down.
+            let time = seconds * 1000
+            readings[words[0], default: []].append(
+                Reading(time: time, offset: (before - time - 10)...(after - time)))
+        }
     }
 
     /// Where a time of a boot lies on this machine's clock.

@@ -7,8 +7,7 @@ extension Hosts {
             for node in all { group.addTask { try await node.reset() } }
             try await group.waitForAll()
         }
-        try await watch.forget(all)
-        try await watch.readClocks(all)
+        try await watch.end(all)
     }
 
     /// What both hosts show, for a failure's message.

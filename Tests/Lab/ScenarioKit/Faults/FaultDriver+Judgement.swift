@@ -26,11 +26,7 @@ extension FaultDriver {
             complain("exit \(end.exit) although nothing was wrong any more: \(end.text)")
         }
         try await journey.follow(hosts)
-        let overlaps = try await hosts.watch.problems(hosts.all)
-        if !overlaps.isEmpty {
-            for overlap in overlaps { complain(overlap) }
-            try await hosts.watch.forget(hosts.all)
-        }
+        for overlap in try await hosts.watch.problems(hosts.all) { complain(overlap) }
         if struck?.cutsPower == true { return }
         try await requireTruth()
     }

@@ -103,7 +103,7 @@ package struct FaultDriver {
         let places = left.filter { $0.place.effect == nil }.map(\.place.description).joined(separator: ",")
         let crash = left.first { $0.place.effect != nil }
         for node in hosts.all { try await TamperedTool.setCrash(at: crash?.place, on: node) }
-        try await hosts.watch.readClocks(hosts.all)
+        try await hosts.watch.watch(hosts.all)
         let began = ContinuousClock.now
         log("  \(command.node.name)# \(command.text)")
         if command.isRecovery, let last = results.indices.last { results[last].commands += 1 }

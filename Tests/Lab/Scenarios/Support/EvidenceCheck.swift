@@ -46,6 +46,7 @@ extension Scenarios {
                     dd if=/dev/vg0/web1 of=/dev/vg0/old bs=1M iflag=direct oflag=direct status=none
                     ln -s /dev/vg0/gone /dev/xenlvs/gone
                     """)
+                try await hosts.watch.watch(hosts.all)
                 _ = try await hosts.start(journey.guest, on: hosts.b)
                 for node in hosts.all { try await node.makeUnrelatedPrimary() }
 
@@ -65,7 +66,6 @@ extension Scenarios {
                 let disk = try await hosts.a.disk("/dev/xenlvs/web1")
                 let lost = disk.problems(given: try await journey.console())
                 #expect(lost.contains { $0.contains("is not on the disk") }, "\(lost)")
-                try await hosts.watch.forget(hosts.all)
             }
         }
     }
