@@ -25,7 +25,7 @@ package actor DomainWatch {
     private var now: Double { began.duration(to: .now) / .milliseconds(1) }
 
     /// Has the nodes that are switched on watch from now on, and reads their clocks; the more often, the narrower what is
-    /// known. It costs a node a fifth of its time, so that only who looks at the result should ask for it.
+    /// known. A migration takes a third longer with it, so that only who looks at the result should ask for it.
     ///
     /// Throws where a node has stopped watching within a boot.
     package func watch(_ nodes: [LabNode]) async throws {
