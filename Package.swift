@@ -39,10 +39,11 @@ let package = Package(
         .testTarget(
             name: "BlockServerTests", dependencies: ["BlockServer", "DiskKit", "HostModel"], swiftSettings: settings),
         .target(name: "DiskKit", path: "Tests/DiskKit", swiftSettings: settings),
+        .target(name: "SeedKit", path: "Tests/SeedKit", swiftSettings: settings),
         .target(name: "AoE", dependencies: ["HostModel", "BlockServer", "CLinux"], swiftSettings: settings),
         .testTarget(
             name: "AoETests",
-            dependencies: ["AoE", "BlockServer", "DiskKit", "HostModel", "CLinux", "xenlvs", "xenlvsd"],
+            dependencies: ["AoE", "BlockServer", "DiskKit", "SeedKit", "HostModel", "CLinux", "xenlvs", "xenlvsd"],
             swiftSettings: settings),
         .target(
             name: "Serving", dependencies: ["AoE", "BlockServer", "CLinux", "HostModel", "Hosts"],
@@ -74,7 +75,8 @@ let package = Package(
                 "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration", "ImageStream", "Reporting",
             ], swiftSettings: settings),
         .target(name: "Migration", dependencies: ["HostModel", "Storage"], swiftSettings: settings),
-        .testTarget(name: "MigrationTests", dependencies: ["Migration", "HostModel"], swiftSettings: settings),
+        .testTarget(
+            name: "MigrationTests", dependencies: ["Migration", "SeedKit", "HostModel"], swiftSettings: settings),
         .testTarget(
             name: "ReplicationTests", dependencies: ["Replication", "HostModel"], exclude: ["Fixtures"],
             swiftSettings: settings),
@@ -96,7 +98,8 @@ let package = Package(
         .testTarget(
             name: "LabKitTests", dependencies: ["LabKit"], path: "Tests/Lab/LabKitTests", swiftSettings: settings),
         .target(
-            name: "ScenarioKit", dependencies: ["LabKit"], path: "Tests/Lab/ScenarioKit", swiftSettings: settings),
+            name: "ScenarioKit", dependencies: ["LabKit", "SeedKit"], path: "Tests/Lab/ScenarioKit",
+            swiftSettings: settings),
         .testTarget(
             name: "ScenarioKitTests", dependencies: ["ScenarioKit"], path: "Tests/Lab/ScenarioKitTests",
             swiftSettings: settings),

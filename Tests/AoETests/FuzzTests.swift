@@ -3,6 +3,7 @@ import DiskKit
 import Foundation
 import Glibc
 import HostModel
+import SeedKit
 import Testing
 
 @testable import AoE
@@ -112,7 +113,7 @@ struct FuzzTests {
         let target = try BareTarget(file: file, sectors: sectors, stateDirectory: directory)
         var model = Model(disk: [UInt8](repeating: 0, count: sectors * 512))
         let seed = UInt64.random(in: 0...UInt64.max)
-        var random = SplitMix(state: seed)
+        var random = SeededNumbers(seed: seed)
         var (good, silent) = (0, 0)
         for number in 0..<Self.count {
             let frame = Self.frame(&random)
@@ -136,7 +137,7 @@ struct FuzzTests {
     }
 
     /// A sound frame in which up to four bytes are changed, or that is cut off.
-    private static func frame(_ random: inout SplitMix) -> [UInt8] {
+    private static func frame(_ random: inout SeededNumbers) -> [UInt8] {
         var request: Request
         let sector = UInt64(random.below(66))
         let count = 1 + Int(random.below(3))
@@ -169,17 +170,6 @@ struct FuzzTests {
     }
 }
 
-/// A generator that gives the same numbers for the same seed (Steele, Lea and Flood, 2014).
-private struct SplitMix {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        state &+= 0x9e37_79b9_7f4a_7c15
-        var value = state
-        value = (value ^ value >> 30) &* 0xbf58_476d_1ce4_e5b9
-        value = (value ^ value >> 27) &* 0x94d0_49bb_1331_11eb
-        return value ^ value >> 31
-    }
-
-    mutating func below(_ limit: UInt64) -> UInt64 { next() % limit }
+extension SeededNumbers {
+    fileprivate mutating func below(_ limit: UInt64) -> UInt64 { next() % limit }
 }

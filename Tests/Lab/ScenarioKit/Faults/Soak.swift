@@ -1,4 +1,5 @@
 import LabKit
+import SeedKit
 
 /// Random chains of random cases, one after the other, until the time is over or something is wrong.
 package struct Soak: Sendable {
