@@ -17,7 +17,7 @@ LINT_PACKAGES := shellcheck
 LAB_PACKAGES := $(shell cat Tests/Lab/image/packages)
 DEB_PACKAGES := dpkg-dev
 # Namespaces and a wire between them, a processor for each end, and the target that ours is measured against.
-BENCH_PACKAGES := binutils iproute2 util-linux vblade
+BENCH_PACKAGES := binutils fio iproute2 util-linux vblade
 
 # --- What is built ----------------------------------------------------------------------------------------------------
 # Objects for the static runtime and for the shared one do not mix: each has a scratch directory of its own.
