@@ -20,7 +20,7 @@ public enum ServedVolume {
             let use = VolumeUse(.migration, migration.id.text)
             throw Failure(.busy, what, why: use.sentence, remedy: use.remedy)
         }
-        let volume = try JSONText.decode(Volume.self, from: record.body, what: "volume \(name) in the journal")
+        let volume = try record.volume()
         switch volume.state {
         case .active: break
         case .incoming, .retired: throw Failure(.refused, what, why: volume.state.objection.map { "it \($0)" })
@@ -41,7 +41,7 @@ public enum ServedVolume {
     public static func name(of path: String, on host: HostContext) throws -> VolumeName? {
         guard let wanted = resolved(path) else { return nil }
         for record in try host.database.volumes() {
-            let volume = try JSONText.decode(Volume.self, from: record.body, what: "volume \(record.name)")
+            let volume = try record.volume()
             var places = [host.links.path(of: record.name), record.backing]
             switch volume.place {
             case .logicalVolume(let group, let name): places.append("/dev/\(group)/\(name)")
