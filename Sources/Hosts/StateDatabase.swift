@@ -45,7 +45,7 @@ public final class StateDatabase: Sendable {
         }
         defer { close(file) }
         // SQLite syncs the names of the files that it makes; this one it finds.
-        try PrivateDirectory.synchronise(directory)
+        try DurableFile.synchronise(directory: directory)
         // Before SQLite opens it: its other files get the mode of this one (findCreateFileMode, os_unix.c).
         guard fchmod(file, 0o600) == 0 else {
             throw Failure(.failed, "cannot protect \(path)", why: String(cString: strerror(errno)))

@@ -104,7 +104,7 @@ public struct SavedImages: Sendable {
             if errno == ENOENT { return }
             throw system("cannot mark \(whole) as spent")
         }
-        try PrivateDirectory.synchronise(directory)
+        try DurableFile.synchronise(directory: directory)
     }
 
     /// Marks every image of a migration as spent, durably, those of earlier boots included.
@@ -114,7 +114,7 @@ public struct SavedImages: Sendable {
             let path = "\(directory)/\(name)"
             guard rename(path, path + ".spent") == 0 else { throw system("cannot mark \(path) as spent") }
         }
-        try PrivateDirectory.synchronise(directory)
+        try DurableFile.synchronise(directory: directory)
     }
 
     /// Gives a spent image's space back: the next freeze needs room for an image of its own. That of the first freeze stays
@@ -200,7 +200,7 @@ public struct SavedImages: Sendable {
         for name in mine where unlink("\(directory)/\(name)") != 0 && errno != ENOENT {
             throw system("cannot remove \(directory)/\(name)")
         }
-        if !mine.isEmpty { try PrivateDirectory.synchronise(directory) }
+        if !mine.isEmpty { try DurableFile.synchronise(directory: directory) }
         return mine.sorted()
     }
 
