@@ -1,4 +1,3 @@
-import Glibc
 import HostModel
 
 /// Finds out whether other targets on an interface answer for addresses.
@@ -82,15 +81,4 @@ public struct AddressProbe: Sendable {
             return (address, frame.source)
         }
     }
-}
-
-/// The time since the host's start.
-enum Clock {
-    static func nanoseconds() -> Int64 {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec)
-    }
-
-    static func milliseconds() -> Int64 { nanoseconds() / 1_000_000 }
 }
