@@ -94,11 +94,7 @@ enum ControlSocket {
             throw Failure(.usage, "cannot use the socket \(path)", why: "its path is too long")
         }
         withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: bytes) }
-        return withUnsafePointer(to: &name) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
+        return withSocketAddress(name, body)
     }
 
     static func make() throws(Failure) -> Int32 {
