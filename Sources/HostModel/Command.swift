@@ -76,15 +76,8 @@ public struct Command: Sendable, Equatable, CustomStringConvertible {
 
     /// `argument` quoted for a POSIX shell where it needs to be.
     public static func quoted(_ argument: String) -> String {
-        let plain = argument.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"):
-                true
-            default: "_-./:=,+@%".utf8.contains(byte)
-            }
-        }
-        return plain && !argument.isEmpty ? argument : "'" + argument.replacing("'", with: "'\\''") + "'"
+        let isPlain = argument.isPlain("_-./:=,+@%") && !argument.isEmpty
+        return isPlain ? argument : "'" + argument.replacing("'", with: "'\\''") + "'"
     }
 }
 

@@ -44,8 +44,13 @@ public final class StateDatabase: Sendable {
             throw Failure(.failed, "cannot open \(path)", why: String(cString: strerror(errno)))
         }
         defer { close(file) }
-        // SQLite syncs the names of the files that it makes; this one it finds.
-        try PrivateDirectory.synchronise(directory)
+        // SQLite syncs the names of the files that it makes; this one it finds. Whoever wrote into it has been here before
+        // and synced its name, so only an empty one may be new.
+        var status = stat()
+        guard fstat(file, &status) == 0 else {
+            throw Failure(.failed, "cannot look at \(path)", why: String(cString: strerror(errno)))
+        }
+        if status.st_size == 0 { try DurableFile.synchronise(directory: directory) }
         // Before SQLite opens it: its other files get the mode of this one (findCreateFileMode, os_unix.c).
         guard fchmod(file, 0o600) == 0 else {
             throw Failure(.failed, "cannot protect \(path)", why: String(cString: strerror(errno)))

@@ -53,9 +53,7 @@ public struct LinkKeeper: Sendable {
     }
 
     func recordedVolumes() throws -> [Volume] {
-        try host.database.volumes().map {
-            try JSONText.decode(Volume.self, from: $0.body, what: "volume \($0.name) in the journal")
-        }
+        try host.database.volumes().map { try $0.volume() }
     }
 
     func facts(_ name: VolumeName, _ volume: Volume?, _ migrations: [OpenMigration]) async throws -> LinkFacts {

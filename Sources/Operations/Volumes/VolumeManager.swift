@@ -52,16 +52,12 @@ public struct VolumeManager: Sendable {
 
     /// The volume in the journal, or nil.
     public func record(of name: VolumeName) throws -> Volume? {
-        try host.database.volume(name).map {
-            try JSONText.decode(Volume.self, from: $0.body, what: "volume \(name) in the journal")
-        }
+        try host.database.volume(name)?.volume()
     }
 
     /// Every volume in the journal.
     public func all() throws -> [Volume] {
-        try host.database.volumes().map {
-            try JSONText.decode(Volume.self, from: $0.body, what: "volume \($0.name) in the journal")
-        }
+        try host.database.volumes().map { try $0.volume() }
     }
 
     func put(_ volume: Volume) throws {
