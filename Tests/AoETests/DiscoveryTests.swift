@@ -71,8 +71,9 @@ struct DiscoveryTests {
         var failed = bytes
         failed[27] = 0x41
         #expect(DiscoveryFrame.identity(failed, 3) == nil)
+        // More sectors than 48 bits can address.
         var huge = bytes
-        huge.replaceSubrange(36 + 200..<36 + 208, with: [UInt8](repeating: 0xff, count: 8))
+        huge.replaceSubrange(36 + 200..<36 + 208, with: [0, 0, 0, 0, 0, 0, 1, 0])
         #expect(DiscoveryFrame.identity(huge, 3) == nil)
     }
 
