@@ -15,7 +15,7 @@ struct BadInputTests {
         for words in [
             ["volume", "create", "--size", "1M", "--directory", root.path + "/pool"], ["volume", "show"],
             ["volume", "remove"], ["link", "show"], ["link", "repair"], ["replica", "status"],
-            ["detach"],
+            ["volume", "partitions"], ["detach"],
         ] {
             let run = try Product.run(words + ["--", name], root: root)
             #expect(run.status == 64, "\(words)")
@@ -52,7 +52,7 @@ struct BadInputTests {
         arguments: [
             ["volume", "show", "nosuch"], ["volume", "resize", "nosuch", "--size", "1G"],
             ["volume", "snapshot", "nosuch", "s1", "--size", "1G"], ["link", "show", "nosuch"],
-            ["link", "repair", "nosuch"], ["detach", "nosuch"],
+            ["link", "repair", "nosuch"], ["volume", "partitions", "nosuch"], ["detach", "nosuch"],
             ["attachments", "--revalidate", "nosuch"], ["replica", "status", "nosuch"],
             ["migration", "status", "nosuch"],
             ["migration", "report", "nosuch"], ["migration", "resume", "nosuch"], ["migration", "abort", "nosuch"],

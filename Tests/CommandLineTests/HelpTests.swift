@@ -19,6 +19,7 @@ struct HelpTests {
         ["domain", "list"], ["domain", "define"], ["replica", "status"], ["aoe", "serve"], ["aoe", "discover"],
         ["doctor"],
         ["export", "aoe"], ["unexport", "aoe"], ["exports"], ["attach", "aoe"], ["detach"], ["attachments"],
+        ["volume", "partitions"],
         ["agent"],
     ]
 
@@ -32,7 +33,7 @@ struct HelpTests {
     }
 
     static let listings: [String?] = [
-        "list", "show", "status", "recover", "exports", "discover", "attachments",
+        "list", "show", "status", "recover", "exports", "discover", "attachments", "partitions",
     ]
 
     @Test(

@@ -1,6 +1,7 @@
 import Foundation
 import Glibc
 import HostModel
+import Hosts
 import Storage
 import Testing
 
