@@ -8,12 +8,12 @@ extension Scenarios {
     @Suite("A target of another host as a guest's disk")
     struct AoEAttachment {
         @Test(
-            "A guest counts on it while its target is restarted, and again after its host has lost power",
+            "A guest's root is on it while its target is killed and loses power, its own host too, and while it moves",
             .timeLimit(.minutes(30)))
         func guest() async throws {
             try await scenario { hosts in
                 try await hosts.b.run("lvcreate -qq -y -Wn -L 32M -n served vg0")
-                var target = try await serve("served", slot: 0, on: hosts.b)
+                var target = try await serveToBoth(on: hosts.b)
                 try await refuseBadInput(on: hosts.a)
                 let attached = try await hosts.a.run(
                     "xenlvs attach aoe e1.0 --as far --interface storage-b --timeout 60", timeout: .seconds(120))
@@ -21,7 +21,7 @@ extension Scenarios {
                 #expect(try await hosts.a.run("cat /sys/module/aoe/parameters/aoe_iflist").text == "storage-b")
                 try await expect(on: hosts.a, "far", state: "up", target: "as-recorded", uses: [])
 
-                let guest = LabGuest("web1", volumes: ["far"])
+                let guest = LabGuest("web1", kind: .pvh, volumes: ["far"], hasRootOnDisk: true)
                 try await hosts.a.run(
                     """
                     set -e; mkfs.ext4 -q -E lazy_itable_init=0,lazy_journal_init=0 /dev/xenlvs/far 24M
@@ -29,31 +29,29 @@ extension Scenarios {
                     """, timeout: .seconds(120))
                 try await hosts.a.create(guest)
                 var journey = Journey(of: guest, from: hosts.a)
-                try await journey.goesOn()
-                try await expect(on: hosts.a, "far", state: "up", target: "as-recorded", uses: ["domain web1"])
-                for option in ["", " --force"] {
-                    let refused = try await hosts.a.run(
-                        "xenlvs detach far\(option)", timeout: .seconds(120), check: false)
-                    let isRight = refused.exit == 5 && refused.stderr.contains("the domain web1 uses it")
-                    #expect(isRight, "\(refused.exit): \(refused.stderr)")
+                for words in ["far", "far --force"] {
+                    try await refuseToDetach(words, usedBy: "the domain web1 uses it", on: hosts.a)
                 }
 
                 try await target.signal("KILL")
                 _ = try await target.wait()
-                target = try await serve("served", slot: 0, on: hosts.b)
+                target = try await serveToBoth(on: hosts.b)
+                try await journey.goesOn(for: 10)
+                try await hosts.b.powerOff()
+                try await hosts.switchOn()
+                target = try await serveToBoth(on: hosts.b)
                 try await journey.goesOn(for: 10)
 
                 _ = try await journey.console()
                 try await hosts.a.powerOff()
                 try await hosts.switchOn()
-                let link = try await hosts.a.run("readlink /dev/xenlvs/far")
-                #expect(link.text == "/dev/etherd/e1.0")
+                #expect(try await hosts.a.run("readlink /dev/xenlvs/far").text == "/dev/etherd/e1.0")
                 try await expect(on: hosts.a, "far", state: "up", target: "as-recorded", uses: [])
                 try await journey.startedAgain(on: hosts.a, hosts)
-                try await journey.goesOn()
 
-                try await hosts.a.shutDown(guest)
-                try await detach("far", "e1.0", on: hosts.a)
+                try await move(&journey, hosts)
+                try await hosts.b.shutDown(guest)
+                try await detach("far", "e1.0", on: hosts.b)
                 try await target.signal("TERM")
                 #expect(try await target.wait().exit == 0, "the target did not end in good order: \(target.errors)")
                 let disk = try await hosts.b.disk("/dev/vg0/served")
@@ -61,8 +59,25 @@ extension Scenarios {
                     Issue.record("\(problem)")
                 }
                 #expect(disk.stamps != nil, "the stamped blocks were not there to be checked")
+                try await hosts.b.run("set -e; rmmod aoe; ip link delete wire; ip link delete self")
                 try await expectNothingLeft(hosts, volumes: ["served"])
             }
+        }
+
+        /// The target's host reaches it too: the guest goes there live, as between hosts with any shared storage.
+        private func move(_ journey: inout Journey, _ hosts: Hosts) async throws {
+            try await hosts.b.run(
+                "xenlvs attach aoe e1.0 --as far --interface self --timeout 60", timeout: .seconds(120))
+            let guest = journey.guest
+            try await hosts.a.run("xl migrate \(guest.name) nodeb", timeout: .seconds(300))
+            // Its name was another one while it came, and so is that of its log.
+            let log = guest.consolePath.replacing("\(guest.name).log", with: "\(guest.name)--incoming.log")
+            try await hosts.b.run("ln -s \(log) \(guest.consolePath)")
+            try await journey.arrived(on: hosts.b)
+            try await journey.goesOn()
+            try await hosts.expectRunning(guest, on: [hosts.b], "after its live migration")
+            try await detach("far", "e1.0", on: hosts.a)
+            try await journey.goesOn()
         }
 
         @Test(
@@ -83,8 +98,7 @@ extension Scenarios {
 
                 let opener = try await hosts.a.start("exec 3</dev/xenlvs/one; echo open; exec sleep 600")
                 try await opener.waitForOutput("open")
-                let refused = try await hosts.a.run("xenlvs detach one --force", timeout: .seconds(120), check: false)
-                #expect(refused.exit == 5 && refused.stderr.contains("sleep (pid "), "\(refused.stderr)")
+                try await refuseToDetach("one --force", usedBy: "sleep (pid ", on: hosts.a)
                 one = try await restart(one, "one", slot: 1, after: "lvextend -qq -L 24M vg0/one", on: hosts.b)
                 try await expect(on: hosts.a, "one", state: "up", target: "grown", uses: nil)
                 let grown = try await hosts.a.run(
@@ -98,7 +112,14 @@ extension Scenarios {
                 let shrunk = try await hosts.a.run(
                     "xenlvs attachments --revalidate one", timeout: .seconds(120), check: false)
                 #expect(shrunk.exit == 1 && shrunk.stderr.contains("20 MiB"), "\(shrunk.stderr)")
+                try await partitions(on: hosts.a)
                 try await recoverAfterBoot(hosts)
+                // The kernel has found the partition by itself now.
+                let user = try await hosts.a.start("exec 3</dev/etherd/e1.10p1; echo open; exec sleep 600")
+                try await user.waitForOutput("open")
+                try await refuseToDetach("ten --force", usedBy: "sleep (pid ", on: hosts.a)
+                try await user.signal()
+                _ = try await user.wait()
 
                 try await detach("one", "e1.1", on: hosts.a)
                 #expect(try await hosts.a.run("cat '/sys/block/etherd!e1.10/state'").text == "up")
@@ -109,6 +130,36 @@ extension Scenarios {
                 }
                 try await expectNothingLeft(hosts, volumes: ["one", "ten"])
             }
+        }
+
+        /// Of an attachment and of a volume, each with a table of the old kind: one partition of 1024 sectors behind 256.
+        private func partitions(on node: LabNode) async throws {
+            try await node.run("xenlvs volume create parted --size 4M", timeout: .seconds(120))
+            for (name, removal) in [("ten", "detach ten"), ("parted", "volume remove parted")] {
+                try await node.run(
+                    """
+                    printf '\\0\\0\\0\\0\\203\\0\\0\\0\\0\\1\\0\\0\\0\\4\\0\\0%48s\\125\\252' '' | tr ' ' '\\0' |
+                        dd of=/dev/xenlvs/\(name) bs=1 seek=446 conv=notrunc,fsync status=none
+                    """)
+                let text = try await node.run(
+                    "xenlvs volume partitions \(name) --format json", timeout: .seconds(120)
+                ).stdout
+                let found = try JSONDecoder().decode([Partition].self, from: Data(text.utf8))
+                let part = try #require(found.first, "\(text)")
+                #expect(found.count == 1 && part.number == 1, "\(text)")
+                #expect(part.start == 256 * 512 && part.size == 1024 * 512, "\(text)")
+                #expect(try await node.run("blockdev --getro --getsize64 \(part.device)").text == "1\n524288")
+                let refused = try await node.run("xenlvs \(removal)", timeout: .seconds(120), check: false)
+                #expect(refused.exit == 5 && refused.stderr.contains("/dev/loop"), "\(refused.stderr)")
+                try await node.run("xenlvs volume partitions \(name) --remove", timeout: .seconds(120))
+                #expect(try await node.run("losetup -a").text.isEmpty)
+            }
+            try await node.run("xenlvs volume remove parted", timeout: .seconds(120))
+        }
+
+        private struct Partition: Decodable {
+            var number, start, size: Int
+            var device: String
         }
 
         /// With e1.1 smaller than recorded only e1.10 comes back.
@@ -134,9 +185,28 @@ extension Scenarios {
             #expect(left.text.isEmpty, "\(left.text)")
         }
 
-        private func serve(_ volume: String, slot: Int, on node: LabNode) async throws -> LabProcess {
+        private func refuseToDetach(_ words: String, usedBy user: String, on node: LabNode) async throws {
+            let refused = try await node.run("xenlvs detach \(words)", timeout: .seconds(120), check: false)
+            #expect(refused.exit == 5 && refused.stderr.contains(user), "\(refused.exit): \(refused.stderr)")
+        }
+
+        /// Serves on a bridge that the host has an end of as well: nobody hears his own target otherwise.
+        private func serveToBoth(on node: LabNode) async throws -> LabProcess {
+            try await node.run(
+                """
+                [ -e /sys/class/net/wire ] && exit 0; set -e
+                ip link add wire type bridge; ip link add self type veth peer name port
+                for end in storage-a port; do ip link set $end master wire; done
+                for end in self port wire; do ip link set $end up; done
+                """)
+            return try await serve("served", slot: 0, by: "wire", on: node)
+        }
+
+        private func serve(
+            _ volume: String, slot: Int, by interface: String = "storage-a", on node: LabNode
+        ) async throws -> LabProcess {
             let target = try await node.start(
-                "exec xenlvs aoe serve /dev/vg0/\(volume) --shelf 1 --slot \(slot) --interface storage-a")
+                "exec xenlvs aoe serve /dev/vg0/\(volume) --shelf 1 --slot \(slot) --interface \(interface)")
             try await target.waitForOutput("serving e1.\(slot)")
             return target
         }
@@ -182,7 +252,7 @@ extension Scenarios {
         }
 
         private func expectNothingLeft(_ hosts: Hosts, volumes: Set<String>) async throws {
-            #expect(try await hosts.a.run("xenlvs attachments --format json").text == "[]")
+            #expect(try await hosts.a.run("xenlvs attachments --format json | tr -d '\\n'").text == "[]")
             // Refused while anything has a device open.
             try await hosts.a.run("rmmod aoe", timeout: .seconds(60))
             let problems =
