@@ -21,6 +21,12 @@ public struct DiscoveredTarget: Sendable, Equatable {
         public var size: ByteCount
         public var model: String
         public var serial: String
+
+        public init(size: ByteCount, model: String, serial: String) {
+            self.size = size
+            self.model = model
+            self.serial = serial
+        }
     }
 }
 
@@ -32,12 +38,17 @@ public struct Discovery: Sendable {
     private static let limit = 65536
 
     private let interfaces: [NetworkInterface]
+    /// The one target that is asked; nil for everybody.
+    private let address: AoEAddress?
 
-    /// - Parameter names: where to ask; empty for every Ethernet interface that is up.
+    /// - Parameters:
+    ///   - names: where to ask; empty for every Ethernet interface that is up.
+    ///   - address: the one target to ask; nil for everybody.
     /// Throws `.notFound` and `.refused` for an interface that is named and cannot be asked on.
-    public init(on names: [String]) throws(Failure) {
+    public init(on names: [String], asking address: AoEAddress? = nil) throws(Failure) {
+        self.address = address
         if names.isEmpty {
-            interfaces = Self.allNames().compactMap { try? NetworkInterface(named: $0) }.filter(\.isUp)
+            interfaces = Self.allPresent()
             return
         }
         var found: [NetworkInterface] = []
@@ -51,6 +62,13 @@ public struct Discovery: Sendable {
             found.append(interface)
         }
         interfaces = found
+    }
+
+    /// The names of the Ethernet interfaces that are up.
+    public static var presentInterfaces: [String] { allPresent().map(\.name) }
+
+    private static func allPresent() -> [NetworkInterface] {
+        allNames().compactMap { try? NetworkInterface(named: $0) }.filter(\.isUp)
     }
 
     private static func allNames() -> [String] {
@@ -78,9 +96,10 @@ public struct Discovery: Sendable {
         let tag = UInt32.random(in: 0x8000_0000 ... .max)
         var targets: [Place: DiscoveredTarget] = [:]
         for _ in 0..<Self.questions {
-            _ = socket.send(DiscoveryFrame.query(from: interface.address, tag))
+            _ = socket.send(DiscoveryFrame.query(address, from: interface.address, tag))
             socket.receive(forMilliseconds: Self.patienceMilliseconds) { bytes in
-                guard let target = DiscoveryFrame.target(bytes, tag, on: interface.name), targets.count < Self.limit
+                guard let target = DiscoveryFrame.target(bytes, tag, on: interface.name),
+                    address == nil || target.address == address, targets.count < Self.limit
                 else { return }
                 let place = Place(address: target.address, mac: target.mac)
                 if targets[place] == nil { targets[place] = target }

@@ -13,13 +13,15 @@ public enum Tool: String, Sendable, Codable, CaseIterable {
     case xenstoreRead = "xenstore-read"
     case sha256sum
     case fallocate
+    /// Writes to the control files of Linux's AoE initiator, in a child process of our own binary: such a write can hang in
+    /// the kernel for as long as a target does not answer.
+    case aoeControl = "aoe-control"
 
     /// Where the program stands, in the order to try.
     public var candidatePaths: [String] {
         switch self {
-        case .lvm: ["/proc/self/exe"]
+        case .lvm, .aoeControl: ["/proc/self/exe"]
         case .drbdsetup, .drbdmeta, .modprobe, .losetup, .blockdev, .xl, .xenstoreRead:
-
             ["/usr/sbin/\(rawValue)", "/sbin/\(rawValue)", "/usr/bin/\(rawValue)", "/bin/\(rawValue)"]
         case .ssh, .udevadm, .dmesg, .fallocate, .sha256sum:
             ["/usr/bin/\(rawValue)", "/bin/\(rawValue)", "/sbin/\(rawValue)"]

@@ -106,3 +106,15 @@ public struct VolumeGroupName: CheckedName {
     public static let kind = "volume group name"
     public static let longest = 60
 }
+
+/// A network interface's name, as `ip link` shows it.
+///
+/// The kernel allows more (`dev_valid_name`, net/core/dev.c: anything but white space, '/' and ':'); what is allowed here
+/// can stand in a list of interfaces and in a module's parameter.
+public struct InterfaceName: CheckedName {
+    public let text: String
+    public init(unchecked text: String) { self.text = text }
+    public static let kind = "name of a network interface"
+    /// IFNAMSIZ (linux/if.h) without the closing zero.
+    public static let longest = 15
+}

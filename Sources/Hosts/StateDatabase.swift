@@ -116,6 +116,15 @@ public final class StateDatabase: Sendable {
                     ) STRICT;
                     """)
         }
+        migrator.registerMigration("2") { database in
+            try database.execute(
+                sql: """
+                    -- Devices of other hosts that are in use here: the name of the link, and the target's address.
+                    CREATE TABLE attachment (
+                        name TEXT PRIMARY KEY, address TEXT NOT NULL UNIQUE, body TEXT NOT NULL
+                    ) STRICT;
+                    """)
+        }
         return migrator
     }
 }

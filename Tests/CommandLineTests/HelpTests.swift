@@ -18,7 +18,8 @@ struct HelpTests {
         ["volume", "remove"], ["volume", "snapshot"], ["link", "show"], ["link", "set"], ["link", "repair"],
         ["domain", "list"], ["domain", "define"], ["replica", "status"], ["aoe", "serve"], ["aoe", "discover"],
         ["doctor"],
-        ["export", "aoe"], ["unexport", "aoe"], ["exports"],
+        ["export", "aoe"], ["unexport", "aoe"], ["exports"], ["attach", "aoe"], ["detach"], ["attachments"],
+        ["volume", "partitions"],
         ["agent"],
     ]
 
@@ -31,9 +32,13 @@ struct HelpTests {
         #expect(help.output.contains("USAGE: xenlvs \(words.joined(separator: " "))"))
     }
 
+    static let listings: [String?] = [
+        "list", "show", "status", "recover", "exports", "discover", "attachments", "partitions",
+    ]
+
     @Test(
         "Each listing takes --format",
-        arguments: commands.filter { ["list", "show", "status", "recover", "exports", "discover"].contains($0.last) })
+        arguments: commands.filter { listings.contains($0.last) })
     func formats(_ words: [String]) throws {
         let help = try Product.run(words + ["--help"], root: try Root())
         #expect(help.output.contains("--format"))
