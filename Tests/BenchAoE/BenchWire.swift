@@ -42,7 +42,11 @@ final class BenchWire {
     }
 
     func measure(_ workload: Workload, _ target: Target, seconds: Double) throws -> Sample {
-        if target == .fio { return try FioRun(workload, file: diskFile, seconds: seconds).sample() }
+        switch target {
+        case .fio: return try FioRun(workload, "libaio", file: diskFile, seconds: seconds).sample()
+        case .fioRing: return try FioRun(workload, "io_uring", file: diskFile, seconds: seconds).sample()
+        case .xenlvs, .vblade, .reflector, .oneExport, .thousandExports: break
+        }
         let process = try start(workload, target)
         defer {
             kill(process.processIdentifier, SIGTERM)
@@ -82,7 +86,7 @@ final class BenchWire {
         case .oneExport, .thousandExports:
             try list(target.exports)
             return [binary + "d"]
-        case .fio: preconditionFailure("fio needs no wire")
+        case .fio, .fioRing: preconditionFailure("fio needs no wire")
         }
     }
 

@@ -1,13 +1,13 @@
 import Foundation
 
-/// What fio gets from the disk's file by libaio at the same depth, on the target's processor: no wire, no protocol.
+/// What fio gets from the disk's file at the same depth, on the target's processor: no wire, no protocol.
 struct FioRun {
     private let words: [String]
 
-    init(_ workload: Workload, file: String, seconds: Double) {
+    init(_ workload: Workload, _ engine: String, file: String, seconds: Double) {
         words =
             [
-                "taskset", "--cpu-list", "0", "fio", "--name=limit", "--filename=\(file)", "--ioengine=libaio",
+                "taskset", "--cpu-list", "0", "fio", "--name=limit", "--filename=\(file)", "--ioengine=\(engine)",
                 "--direct=1",
                 "--bs=\(workload.sectors * 512)", "--iodepth=\(workload.depth)",
                 "--iodepth_batch_complete_max=\(workload.depth)", "--size=\(BenchWire.sectors * 512)",

@@ -7,6 +7,8 @@ enum Target: String, CaseIterable, Codable {
     case reflector
     /// The same requests at the same file by fio, without a wire: the limit of the disk.
     case fio
+    /// The same by io_uring.
+    case fioRing = "fio-io_uring"
     /// xenlvsd with one export, and with a thousand.
     case oneExport, thousandExports
 
@@ -51,7 +53,7 @@ struct Workload {
     }()
 
     private static let onDisk: [Workload] = {
-        let targets: [Target] = [.xenlvs, .vblade, .fio]
+        let targets: [Target] = [.xenlvs, .vblade, .fio, .fioRing]
         let direct = ["--writeback", "--direct"]
         return [
             Workload(
