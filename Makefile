@@ -33,7 +33,7 @@ SOURCES := $(shell find Sources Package.swift -type f)
 SCRIPTS = $(shell grep --recursive --files-with-matches --extended-regexp '^\#!/bin/(ba)?sh' .ci packaging Tests/Lab)
 
 .PHONY: build test unit scenarios hot-path lint format deps deps-build deps-unit deps-lint deps-lab deps-deb deps-bench debug debug-tests \
-	node-binary image lab-up lab-ssh lab-down demo bench-migration bench-aoe fault-matrix soak install deb deb-check clean help
+	node-binary image lab-up lab-ssh lab-down demo bench-migration bench-aoe fault-matrix soak fuzz install deb deb-check clean help
 
 build: $(BINARY) $(DAEMON) ## the release binaries, with Swift's runtime linked in
 
@@ -105,6 +105,11 @@ soak: image debug-tests node-binary ## random commands and faults, 60,000 in the
 	XENLVS_RUNS=60000 $(if $(SEED),XENLVS_SEED=$(SEED)) swift test --skip-build --disable-xctest --filter RandomRunTests
 	XENLVS_BINARY=$(abspath $(NODE_BINARY)) LAB_LIMIT=72h .ci/with-lab stdbuf -oL $(LAB) soak \
 	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+fuzz: deps-unit ## mutated AoE frames, ten million with the address sanitizer; FRAMES=N
+	swift build --build-tests --sanitize=address --scratch-path .build/sanitized
+	XENLVS_FUZZ_FRAMES=$(or $(FRAMES),10000000) swift test --skip-build --disable-xctest --sanitize=address \
+	    --scratch-path .build/sanitized --filter '^AoETests\.FuzzTests'
 
 lab-up: image debug node-binary ## start two Xen hosts and put xenlvs on them; NODES="a b c" for three
 	$(LAB_RUN) up $(NODES)
