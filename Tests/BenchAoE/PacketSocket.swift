@@ -63,7 +63,8 @@ enum Clock {
             let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
                 String(decoding: bytes.prefix { $0 != 0 }, as: UTF8.self)
             }
-            guard let file = fopen("\(directory)/\(name)/schedstat", "r") else { continue }
+            // The directory above has the main thread's once more.
+            guard !name.hasPrefix("."), let file = fopen("\(directory)/\(name)/schedstat", "r") else { continue }
             defer { fclose(file) }
             var text = [CChar](repeating: 0, count: 128)
             if fgets(&text, 127, file) != nil { total += strtod(text, nil) * 1e-9 }
