@@ -52,6 +52,11 @@ let package = Package(
             name: "ServingTests",
             dependencies: ["Serving", "AoE", "BlockServer", "CLinux", "HostModel"],
             swiftSettings: settings),
+        .target(
+            name: "ISCSI", dependencies: ["HostModel", .product(name: "Yams", package: "Yams")],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ISCSITests", dependencies: ["ISCSI", "SeedKit", "HostModel"], swiftSettings: settings),
         .target(name: "Storage", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Replication", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Domains", dependencies: ["HostModel"], swiftSettings: settings),
