@@ -7,6 +7,20 @@ public enum Digest: String, Sendable, Codable, CaseIterable {
     /// A session without them is refused.
     case crc32c
     case none
+
+    /// The values in the order of preference, as targets are told them.
+    var words: String {
+        switch self {
+        case .either: "CRC32C,None"
+        case .crc32c: "CRC32C"
+        case .none: "None"
+        }
+    }
+
+    init?(words: String) {
+        guard let digest = Self.allCases.first(where: { $0.words == words }) else { return nil }
+        self = digest
+    }
 }
 
 /// An initiator that may use an export.

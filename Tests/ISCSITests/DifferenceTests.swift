@@ -168,9 +168,9 @@ struct DifferenceTests {
 
     @Test("configfs's links")
     func links() {
-        #expect(LIO.resolved(link: "../../../../../../target/core/iblock_0/vol1") == "core/iblock_0/vol1")
+        #expect(KernelWrite.resolved(link: "../../../../../../target/core/iblock_0/vol1") == "core/iblock_0/vol1")
         #expect(
-            LIO.resolved(link: "../../../../../../../target/iscsi/iqn.x/tpgt_1/lun/lun_1")
+            KernelWrite.resolved(link: "../../../../../../../target/iscsi/iqn.x/tpgt_1/lun/lun_1")
                 == "iscsi/iqn.x/tpgt_1/lun/lun_1")
     }
 }

@@ -9,6 +9,9 @@ public enum KernelWrite: Sendable, Equatable, CustomStringConvertible {
     case unlink(String)
     case removeDirectory(String)
 
+    /// The kernel's directory of targets.
+    public static let root = "/sys/kernel/config/target"
+
     /// What the write is about.
     public var path: String {
         switch self {
@@ -18,14 +21,22 @@ public enum KernelWrite: Sendable, Equatable, CustomStringConvertible {
         }
     }
 
+    /// What a symbolic link of configfs leads to, relative to the root: readlink(2) gives as many `../` as it takes and
+    /// then `target/core/…`.
+    public static func resolved(link: String) -> String {
+        var rest = link[...]
+        while rest.hasPrefix("../") { rest = rest.dropFirst(3) }
+        return String(rest.hasPrefix("target/") ? rest.dropFirst("target/".count) : rest)
+    }
+
     /// The line that a shell would take, secrets left out.
     public var description: String {
-        let place = Command.quoted("\(LIO.root)/\(path)")
+        let place = Command.quoted("\(Self.root)/\(path)")
         return switch self {
         case .makeDirectory: "mkdir \(place)"
         case .write(let value, _): "echo -n \(Command.quoted(value)) >\(place)"
         case .writeSecret(let secret, _): "echo -n \(secret) >\(place)"
-        case .link(_, let target): "ln -s \(Command.quoted("\(LIO.root)/\(target)")) \(place)"
+        case .link(_, let target): "ln -s \(Command.quoted("\(Self.root)/\(target)")) \(place)"
         case .unlink: "rm \(place)"
         case .removeDirectory: "rmdir \(place)"
         }

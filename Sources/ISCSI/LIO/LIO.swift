@@ -3,7 +3,6 @@ import HostModel
 /// The places of LIO, the kernel's target (Documentation/target/tcm_mod_builder.rst; target_core_configfs.c,
 /// target_core_fabric_configfs.c and iscsi_target_configfs.c of Linux 6.1).
 enum LIO {
-    static let root = "/sys/kernel/config/target"
     static let core = "core"
     static let fabric = "iscsi"
     static let discovery = "iscsi/discovery_auth"
@@ -20,14 +19,6 @@ enum LIO {
     /// Longest value of `udev_path` (`SE_UDEV_PATH_LEN`, target_core_base.h), less its NUL.
     static let longestDevicePath = 511
 
-    /// What a symbolic link of configfs leads to, relative to the root: readlink(2) gives as many `../` as it takes and
-    /// then `target/core/…`.
-    static func resolved(link: String) -> String {
-        var rest = link[...]
-        while rest.hasPrefix("../") { rest = rest.dropFirst(3) }
-        return String(rest.hasPrefix("target/") ? rest.dropFirst("target/".count) : rest)
-    }
-
     /// A portal group's attributes and parameters as an export has them, in the order in which they are written. What is
     /// new is read-only until it is said to be otherwise (`prod_mode_write_protect`): there is no moment in which an
     /// initiator that must not write could.
@@ -39,8 +30,8 @@ enum LIO {
             ("attrib/demo_mode_discovery", "0"),
             ("attrib/demo_mode_write_protect", "1"),
             ("attrib/prod_mode_write_protect", "1"),
-            ("param/HeaderDigest", parameter(export.export.headerDigest)),
-            ("param/DataDigest", parameter(export.export.dataDigest)),
+            ("param/HeaderDigest", export.export.headerDigest.words),
+            ("param/DataDigest", export.export.dataDigest.words),
         ]
     }
 
@@ -49,12 +40,4 @@ enum LIO {
         "attrib/demo_mode_discovery", "attrib/demo_mode_write_protect", "attrib/prod_mode_write_protect",
         "param/HeaderDigest", "param/DataDigest",
     ]
-
-    private static func parameter(_ digest: Digest) -> String {
-        switch digest {
-        case .either: "CRC32C,None"
-        case .crc32c: "CRC32C"
-        case .none: "None"
-        }
-    }
 }

@@ -138,6 +138,12 @@ extension LIOSnapshot {
     /// Whether a target, whoever made it, has the device as a LUN.
     func isMapped(_ device: String) -> Bool { !targets(of: device).isEmpty }
 
+    /// Whether xenlvs's own target has a volume's device open.
+    public func serves(_ volume: VolumeName, ownedBy owned: LIOOwnership) -> Bool {
+        let path = LIO.device(of: volume)
+        return owned.owns(device: path) && devices[path]?.isEnabled == true
+    }
+
     /// The targets that have the device as a LUN.
     func targets(of device: String) -> [String] {
         targets.filter { _, target in
