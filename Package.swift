@@ -55,6 +55,8 @@ let package = Package(
         .target(
             name: "ISCSI", dependencies: ["HostModel", .product(name: "Yams", package: "Yams")],
             swiftSettings: settings),
+        .target(
+            name: "ISCSIHost", dependencies: ["HostModel", "Hosts", "ISCSI", "Storage"], swiftSettings: settings),
         .testTarget(
             name: "ISCSITests", dependencies: ["ISCSI", "SeedKit", "HostModel"], swiftSettings: settings),
         .target(name: "Storage", dependencies: ["HostModel"], swiftSettings: settings),
@@ -64,8 +66,8 @@ let package = Package(
         .executableTarget(
             name: "xenlvs",
             dependencies: [
-                "AoE", "BlockServer", "HostModel", "Hosts", "LVMHost", "Migration", "Operations", "Reporting",
-                "Serving", "Storage",
+                "AoE", "BlockServer", "HostModel", "Hosts", "ISCSI", "ISCSIHost", "LVMHost", "Migration", "Operations",
+                "Reporting", "Serving", "Storage",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
         .executableTarget(

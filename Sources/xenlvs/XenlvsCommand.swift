@@ -13,7 +13,8 @@ struct XenlvsCommand: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             MigrateCommand.self, MigrationCommand.self, VolumeCommand.self, LinkCommand.self, DomainCommand.self,
-            ReplicaCommand.self, ExportCommand.self, UnexportCommand.self, ExportsCommand.self, AoECommand.self,
+            ReplicaCommand.self, ExportCommand.self, UnexportCommand.self, ExportsCommand.self, ApplyCommand.self,
+            PlanCommand.self, AoECommand.self,
             DoctorCommand.self, RecoverCommand.self, AgentCommand.self,
         ])
 }

@@ -18,7 +18,8 @@ struct HelpTests {
         ["volume", "remove"], ["volume", "snapshot"], ["link", "show"], ["link", "set"], ["link", "repair"],
         ["domain", "list"], ["domain", "define"], ["replica", "status"], ["aoe", "serve"], ["aoe", "discover"],
         ["doctor"],
-        ["export", "aoe"], ["unexport", "aoe"], ["exports"],
+        ["export", "aoe"], ["unexport", "aoe"], ["exports"], ["export", "iscsi"], ["unexport", "iscsi"], ["apply"],
+        ["plan"],
         ["agent"],
     ]
 

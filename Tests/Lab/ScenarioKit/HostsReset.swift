@@ -49,7 +49,9 @@ extension LabNode {
             for resource in $(drbdsetup events2 --now all 2>/dev/null | sed -n 's/^exists resource name:\\([^ ]*\\).*/\\1/p'); do
                 drbdsetup down $resource
             done
-            umount /dev/xenlvs/* 2>/dev/null
+            umount /dev/xenlvs/* /mnt 2>/dev/null
+            if [ -e /etc/iscsi/nodes ]; then iscsiadm -m node -U all; rm -rf /etc/iscsi/nodes; fi 2>/dev/null
+            if [ -e /sys/kernel/config/target/iscsi ]; then targetctl clear; fi
             losetup -D
             for volume in $(lvs --noheadings -o lv_full_name); do lvremove -qq -f $volume; done
             rm -rf /dev/xenlvs /var/lib/xenlvs /run/xenlvs /etc/xenlvs \(Hosts.pool)
