@@ -58,6 +58,8 @@ let package = Package(
         .target(
             name: "ISCSIHost", dependencies: ["HostModel", "Hosts", "ISCSI", "Storage"], swiftSettings: settings),
         .testTarget(
+            name: "ISCSIHostTests", dependencies: ["ISCSIHost", "ISCSI", "HostModel"], swiftSettings: settings),
+        .testTarget(
             name: "ISCSITests", dependencies: ["ISCSI", "SeedKit", "HostModel"], swiftSettings: settings),
         .target(name: "Storage", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Replication", dependencies: ["HostModel"], swiftSettings: settings),

@@ -1,3 +1,4 @@
+import Glibc
 import HostModel
 import Hosts
 import ISCSI
@@ -47,14 +48,16 @@ public struct ISCSIExporter: Sendable {
 
     public init(paths: Paths, runner: any CommandRunner, questions: Questions) {
         kernel = KernelTarget()
-        store = ISCSIStore(path: paths.state + "/iscsi.json")
+        store = ISCSIStore(path: Self.recordPath(paths))
         lockPath = paths.run + "/iscsi.lock"
         self.runner = runner
         self.questions = questions
     }
 
-    /// What is asked for at the moment.
-    public func recorded() throws(Failure) -> ISCSIState { try store.load().state }
+    /// Whether anything was ever exported over iSCSI here, as far as this process may look.
+    public static func hasRecord(_ paths: Paths) -> Bool { access(recordPath(paths), R_OK) == 0 }
+
+    private static func recordPath(_ paths: Paths) -> String { paths.state + "/iscsi.json" }
 
     /// The writes that would lead to `state`, or to what is recorded. Changes nothing.
     public func plan(_ state: ISCSIState? = nil) async throws -> LIODifference {

@@ -31,8 +31,8 @@ struct ExportsCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             if rescan { _ = try await LocalDaemon.ask(.rescan) }
+            let exports = only == .iscsi ? [] : try await listAoE()
             let overISCSI = only == .aoe || format == .prometheus ? [] : try await listISCSI()
-            let exports = only == .iscsi ? [] : try await listAoE(isNeeded: overISCSI.isEmpty || only == .aoe)
             let width = Terminal.output.isTerminal ? Terminal.output.columns : nil
             switch format {
             case .table:
@@ -59,9 +59,9 @@ struct ExportsCommand: AsyncParsableCommand {
     }
 
     /// A host that exports over iSCSI alone needs no daemon.
-    private func listAoE(isNeeded: Bool) async throws -> [ExportStatus] {
+    private func listAoE() async throws -> [ExportStatus] {
         do { return try await LocalDaemon.ask(.list(statistics: stats || format == .prometheus)) } catch {
-            if isNeeded { throw error }
+            if only == .aoe || format == .prometheus || !ISCSIExporter.hasRecord(ThisHost.paths) { throw error }
             Console.say("not shown: exports over ATA over Ethernet: \(Failure(error, doing: "ask the daemon"))")
             return []
         }
