@@ -39,13 +39,13 @@ struct ConvergenceTests {
         for run in 0..<runs {
             let (first, second) = (Sample.state(&numbers), Sample.state(&numbers))
             var kernel = try Self.host(withForeign: Bool.random(using: &numbers))
+            let before = kernel.nodes.filter { Self.isForeign($0.key) }
             kernel.provide(first)
             for write in try kernel.difference(to: first, owned: first.ownership).writes { try kernel.perform(write) }
             #expect(try kernel.difference(to: first, owned: first.ownership).isEmpty, "run \(run) of seed \(seed)")
 
             let owned = first.ownership.union(second.ownership)
             kernel.provide(second)
-            let before = kernel.nodes.filter { Self.isForeign($0.key) }
             for prefix in 0...(try kernel.difference(to: second, owned: owned).writes.count) {
                 let end = try Self.cutOff(kernel, after: prefix, to: second, owned)
                 #expect(
