@@ -51,7 +51,7 @@ public struct VolumeUse: Sendable, Codable, Hashable {
         case .holder: "see 'lsblk' and 'dmsetup ls --tree'"
         case .mount: "umount \(name)"
         case .snapshot: "remove the snapshot first: xenlvs volume remove \(name)"
-        case .open: "see 'lsof' and 'dmsetup ls --tree' for who it is"
+        case .open: "see 'xenlvs exports', 'lsof' and 'dmsetup ls --tree' for who it is"
         }
     }
 }
