@@ -60,7 +60,8 @@ let package = Package(
         .testTarget(
             name: "ISCSIHostTests", dependencies: ["ISCSIHost", "ISCSI", "HostModel"], swiftSettings: settings),
         .testTarget(
-            name: "ISCSITests", dependencies: ["ISCSI", "SeedKit", "HostModel"], swiftSettings: settings),
+            name: "ISCSITests", dependencies: ["ISCSI", "SeedKit", "HostModel"], exclude: ["Fixtures"],
+            swiftSettings: settings),
         .target(name: "Storage", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Replication", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Domains", dependencies: ["HostModel"], swiftSettings: settings),

@@ -1,3 +1,4 @@
+import Foundation
 import HostModel
 import SeedKit
 import Testing
@@ -164,6 +165,22 @@ struct TextTests {
             #expect(read.leftOut.isEmpty && read.discovery == state.discovery)
             #expect(read.exports == state.exports.map(ImportedExport.init))
         }
+    }
+
+    /// Saved by targetctl of python3-rtslib-fb 2.1.75 from what xenlvs had exported on Linux 6.1.
+    @Test("What targetctl has saved is imported")
+    func savedByTargetctl() throws {
+        let path = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "Fixtures/saveconfig.json")
+        let read = try LIOSaveFile.read(String(contentsOf: path, encoding: .utf8))
+        #expect(read.leftOut.isEmpty && read.discovery == nil)
+        let exports = read.exports.sorted { $0.target < $1.target }
+        #expect(exports.map(\.target) == [Sample.target("web1"), Sample.target("web2")])
+        #expect(exports.map(\.devicePath) == ["/dev/xenlvs/web1", "/dev/xenlvs/web2"])
+        #expect(exports.map(\.serial.count) == [32, 32] && exports.map(\.lun) == [1, 1])
+        #expect(exports[0].portals.map(\.description).sorted() == ["10.77.0.1:3260", "10.78.0.1:3260"])
+        #expect(Set(exports[0].initiators.map(\.name)) == [Sample.initiator, Sample.otherInitiator])
+        #expect(exports[0].credentials[Sample.initiator]?.target?.user == "tgt")
+        #expect(exports[1].credentials.isEmpty && !exports[1].isReadOnly && !exports[1].isThin)
     }
 
     @Test(

@@ -51,7 +51,8 @@ public enum LIOSaveFile {
         if let module = saved.fabricModules.first(where: { $0.name == "iscsi" }) {
             do throws(Failure) {
                 result.discovery = try credentials(
-                    (module.userid, module.password), (module.mutualUserid, module.mutualPassword))
+                    (module.discoveryUserid, module.discoveryPassword),
+                    (module.discoveryMutualUserid, module.discoveryMutualPassword))
             } catch { result.leftOut.append("discovery: \(error.description)") }
         }
         return result
@@ -127,8 +128,10 @@ extension SavedConfiguration {
             state.discovery.map { discovery in
                 [
                     FabricModule(
-                        name: "iscsi", userid: discovery.initiator.user, password: discovery.initiator.secret.text,
-                        mutualUserid: discovery.target?.user, mutualPassword: discovery.target?.secret.text,
+                        name: "iscsi", discoveryUserid: discovery.initiator.user,
+                        discoveryPassword: discovery.initiator.secret.text,
+                        discoveryMutualUserid: discovery.target?.user,
+                        discoveryMutualPassword: discovery.target?.secret.text,
                         discoveryEnableAuth: true)
                 ]
             } ?? []

@@ -28,16 +28,18 @@ struct SavedConfiguration: Codable {
 
     struct FabricModule: Codable {
         var name: String
-        var userid: String?
-        var password: String?
-        var mutualUserid: String?
-        var mutualPassword: String?
+        var discoveryUserid: String?
+        var discoveryPassword: String?
+        var discoveryMutualUserid: String?
+        var discoveryMutualPassword: String?
         var discoveryEnableAuth: Bool?
 
         private enum CodingKeys: String, CodingKey {
-            case name, userid, password
-            case mutualUserid = "mutual_userid"
-            case mutualPassword = "mutual_password"
+            case name
+            case discoveryUserid = "discovery_userid"
+            case discoveryPassword = "discovery_password"
+            case discoveryMutualUserid = "discovery_mutual_userid"
+            case discoveryMutualPassword = "discovery_mutual_password"
             case discoveryEnableAuth = "discovery_enable_auth"
         }
     }
