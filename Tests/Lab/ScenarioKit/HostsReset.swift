@@ -51,7 +51,12 @@ extension LabNode {
             done
             umount /dev/xenlvs/* /mnt 2>/dev/null
             if [ -e /etc/iscsi/nodes ]; then iscsiadm -m node -U all; rm -rf /etc/iscsi/nodes; fi 2>/dev/null
-            if [ -e /sys/kernel/config/target/iscsi ]; then targetctl clear; fi
+            if cd /sys/kernel/config/target/iscsi 2>/dev/null; then
+                for file in */tpgt_*/enable; do echo 0 >$file; done
+                rm -f */tpgt_*/acls/*/lun_*/* ; rmdir */tpgt_*/acls/*/lun_*; rmdir */tpgt_*/acls/*
+                find */tpgt_*/lun -type l -exec rm {} +; rmdir */tpgt_*/lun/lun_*
+                rmdir */tpgt_*/np/*; rmdir */tpgt_*; rmdir iqn.*; cd ../core; rmdir *_*/*; rmdir *_*; cd /
+            fi 2>/dev/null
             losetup -D
             for volume in $(lvs --noheadings -o lv_full_name); do lvremove -qq -f $volume; done
             rm -rf /dev/xenlvs /var/lib/xenlvs /run/xenlvs /etc/xenlvs \(Hosts.pool)

@@ -116,7 +116,9 @@ extension Scenarios {
             #expect(stranger.exit == 24, "\(stranger.exit) \(stranger.stderr)")
         }
 
-        @Test("A kill or a power cut in the middle is put right by the next apply", .timeLimit(.minutes(12)))
+        @Test(
+            "A kill or a power cut in the middle is put right by the next apply", .onlyInTheFullRun,
+            .timeLimit(.minutes(12)))
         func cutOff() async throws {
             try await scenario { hosts in
                 try await prepare(hosts)
@@ -151,7 +153,7 @@ extension Scenarios {
             }
         }
 
-        @Test("What somebody else has made is shown and left alone", .timeLimit(.minutes(10)))
+        @Test("What somebody else has made is shown and left alone", .onlyInTheFullRun, .timeLimit(.minutes(10)))
         func foreign() async throws {
             try await scenario { hosts in
                 try await prepare(hosts)
@@ -159,12 +161,16 @@ extension Scenarios {
                     """
                     set -e
                     lvcreate -qq -y -Wn -L 4M -n theirs vg0
-                    targetcli /backstores/block create theirs /dev/vg0/theirs
-                    targetcli /iscsi create iqn.2026-11.com.example:theirs
-                    targetcli /iscsi/iqn.2026-11.com.example:theirs/tpg1/luns create /backstores/block/theirs
-                    """, timeout: .seconds(120))
+                    modprobe -a target_core_mod target_core_iblock iscsi_target_mod
+                    [ -e /sys/kernel/config/target ] || mount -t configfs configfs /sys/kernel/config
+                    cd /sys/kernel/config/target; mkdir -p iscsi core/iblock_0/theirs
+                    echo -n udev_path=/dev/vg0/theirs >core/iblock_0/theirs/control
+                    echo -n 1 >core/iblock_0/theirs/enable
+                    group=iscsi/iqn.2026-11.com.example:theirs/tpgt_1
+                    mkdir iscsi/iqn.2026-11.com.example:theirs $group $group/lun/lun_0 $group/np/0.0.0.0:3260
+                    ln -s $PWD/core/iblock_0/theirs $group/lun/lun_0/theirs; echo -n 1 >$group/enable
+                    """, timeout: .seconds(60))
                 let command = "xenlvs export iscsi web1 --portal nodeb --initiator \(Self.initiator)"
-                // targetcli's own portal is every address.
                 let refused = try await hosts.b.run(resolved(command), check: false)
                 #expect(refused.exit == 5 && refused.stderr.contains("every address"), "\(refused.stderr)")
                 let view = "find /sys/kernel/config/target | grep -E 'theirs' | sort; ls /sys/kernel/config/target/core"
