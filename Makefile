@@ -13,11 +13,12 @@ RELEASED := $(shell sed -n 's/^\#\# $(VERSION) - //p' CHANGELOG.md)
 BUILD_PACKAGES := libaio-dev liblvm2-dev libsqlite3-dev libzstd-dev
 # The programs that unit tests hold our commands against, and that make loop devices and volume groups for them.
 UNIT_PACKAGES := drbd-utils e2fsprogs iproute2 lvm2 mount udev
-LINT_PACKAGES := shellcheck
+# What the style of the scripts and the machine code of the hot path are checked with.
+LINT_PACKAGES := binutils shellcheck
 LAB_PACKAGES := $(shell cat Tests/Lab/image/packages)
 DEB_PACKAGES := dpkg-dev
 # Namespaces and a wire between them, a processor for each end, and the target that ours is measured against.
-BENCH_PACKAGES := binutils iproute2 util-linux vblade
+BENCH_PACKAGES := fio iproute2 util-linux vblade
 
 # --- What is built ----------------------------------------------------------------------------------------------------
 # Objects for the static runtime and for the shared one do not mix: each has a scratch directory of its own.
@@ -31,8 +32,8 @@ NODE_BINARY := .build/node/xenlvs
 SOURCES := $(shell find Sources Package.swift -type f)
 SCRIPTS = $(shell grep --recursive --files-with-matches --extended-regexp '^\#!/bin/(ba)?sh' .ci packaging Tests/Lab)
 
-.PHONY: build test unit scenarios lint format deps deps-build deps-unit deps-lint deps-lab deps-deb deps-bench debug debug-tests \
-	node-binary image lab-up lab-ssh lab-down demo bench-migration bench-aoe fault-matrix soak install deb deb-check clean help
+.PHONY: build test unit scenarios hot-path lint format deps deps-build deps-unit deps-lint deps-lab deps-deb deps-bench debug debug-tests \
+	node-binary image lab-up lab-ssh lab-down demo bench-migration bench-aoe fault-matrix soak fuzz install deb deb-check clean help
 
 build: $(BINARY) $(DAEMON) ## the release binaries, with Swift's runtime linked in
 
@@ -59,13 +60,16 @@ node-binary:
 	@cmp --silent $(NODE_BINARY).new $(NODE_BINARY) && rm $(NODE_BINARY).new || mv $(NODE_BINARY).new $(NODE_BINARY)
 
 # --- Tests ------------------------------------------------------------------------------------------------------------
-test: lint unit scenarios ## everything: lint, unit tests, scenarios on real Xen hosts
+test: lint unit hot-path scenarios ## everything: lint, unit tests, the hot path, scenarios on real Xen hosts
 
 unit: deps-unit debug-tests ## the unit tests
 	swift test --skip-build --disable-xctest --skip '^ScenarioTests\.'
 
 scenarios: deps-unit image debug-tests node-binary ## the scenarios; ONLY=REGEX for some of them
 	XENLVS_BINARY=$(abspath $(NODE_BINARY)) .ci/scenarios $(if $(ONLY),'$(ONLY)')
+
+hot-path: deps-lint $(BINARY) ## that no request of a target allocates memory or counts references
+	.ci/hot-path $(BINARY)
 
 lint: deps-lint ## the style of the Swift code and of the shell scripts
 	swift format lint --strict --recursive --parallel --configuration .ci/swift-format.json Sources Tests Package.swift
@@ -87,7 +91,6 @@ bench-migration: image debug build ## measure xenlvs against the procedure typed
 
 bench-aoe: deps-bench build ## measure the AoE target against vblade; as root
 	swift build --configuration release --static-swift-stdlib --product bench-aoe --scratch-path $(RELEASE_SCRATCH)
-	.ci/hot-path $(BINARY)
 	XENLVS_BINARY=$(abspath $(BINARY)) $(RELEASE_SCRATCH)/release/bench-aoe
 
 # All of it takes hours and writes the table that users read: with the results that are kept beside it, of which a run that was
@@ -102,6 +105,11 @@ soak: image debug-tests node-binary ## random commands and faults, 60,000 in the
 	XENLVS_RUNS=60000 $(if $(SEED),XENLVS_SEED=$(SEED)) swift test --skip-build --disable-xctest --filter RandomRunTests
 	XENLVS_BINARY=$(abspath $(NODE_BINARY)) LAB_LIMIT=72h .ci/with-lab stdbuf -oL $(LAB) soak \
 	    $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
+
+fuzz: deps-unit ## mutated AoE frames, ten million with the address sanitizer; FRAMES=N
+	swift build --build-tests --sanitize=address --scratch-path .build/sanitized
+	XENLVS_FUZZ_FRAMES=$(or $(FRAMES),10000000) swift test --skip-build --disable-xctest --sanitize=address \
+	    --scratch-path .build/sanitized --filter '^AoETests\.FuzzTests'
 
 lab-up: image debug node-binary ## start two Xen hosts and put xenlvs on them; NODES="a b c" for three
 	$(LAB_RUN) up $(NODES)

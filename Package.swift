@@ -82,7 +82,8 @@ let package = Package(
         .target(
             name: "Operations",
             dependencies: [
-                "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration", "ImageStream", "Reporting",
+                "AoE", "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration", "ImageStream",
+                "Reporting",
             ], swiftSettings: settings),
         .target(name: "Migration", dependencies: ["HostModel", "Storage"], swiftSettings: settings),
         .testTarget(
@@ -119,8 +120,8 @@ let package = Package(
         .testTarget(
             name: "OperationsTests",
             dependencies: [
-                "Operations", "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration", "Reporting",
-                "ImageStream", .product(name: "GRDB", package: "GRDB.swift"),
+                "AoE", "Operations", "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration",
+                "Reporting", "ImageStream", .product(name: "GRDB", package: "GRDB.swift"),
             ], exclude: ["Fixtures"], swiftSettings: settings),
         .testTarget(name: "CommandLineTests", dependencies: ["xenlvs", "HostModel"], swiftSettings: settings),
         .testTarget(name: "HostModelTests", dependencies: ["HostModel"], swiftSettings: settings),

@@ -18,10 +18,8 @@ public struct AddressClaim: ~Copyable, Sendable {
         name.sun_family = sa_family_t(AF_UNIX)
         let text = Array("\0xenlvs-aoe/\(interface)/\(address)".utf8)
         withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: text) }
-        let length = socklen_t(MemoryLayout<sa_family_t>.size + text.count)
-        let status = withUnsafePointer(to: &name) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, length) }
-        }
+        let length = MemoryLayout<sa_family_t>.size + text.count
+        let status = withSocketAddress(name, length: length) { bind(descriptor, $0, $1) }
         guard status == 0 else {
             let cause = errno
             close(descriptor)

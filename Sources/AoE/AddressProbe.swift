@@ -1,4 +1,3 @@
-import Glibc
 import HostModel
 
 /// Finds out whether other targets on an interface answer for addresses.
@@ -29,12 +28,12 @@ public struct AddressProbe: Sendable {
         let tag = UInt32.random(in: .min ... .max)
         var holders: [AoEAddress: MACAddress] = [:]
         for _ in 0..<Self.questions {
-            for address in addresses where holders[address] == nil { _ = port.send(question(address, tag)) }
-            let deadline = Clock.milliseconds() + Self.patienceMilliseconds
-            while holders.count < addresses.count, let left = Optional(deadline - Clock.milliseconds()), left > 0 {
-                guard let answer = port.receive(waitingMilliseconds: Int32(left)) else { continue }
-                if let (address, holder) = holder(answer, tag) { holders[address] = holder }
+            for address in addresses where holders[address] == nil {
+                _ = port.send(DiscoveryFrame.query(address, from: interface.address, tag))
             }
+            port.receive(
+                forMilliseconds: Self.patienceMilliseconds, while: { holders.count < addresses.count },
+                { answer in if let (address, holder) = holder(answer, tag) { holders[address] = holder } })
         }
         var conflicts: [AoEAddress: Failure] = [:]
         for (address, holder) in holders { conflicts[address] = busy(address, holder) }
@@ -50,20 +49,6 @@ public struct AddressProbe: Sendable {
         Failure(
             .busy, "cannot serve \(address) on \(interface.name)", why: "the target at \(holder) answers for it there",
             remedy: "give another --shelf or --slot, or end that target first")
-    }
-
-    /// A configuration query for the one address.
-    private func question(_ address: AoEAddress, _ tag: UInt32) -> [UInt8] {
-        var bytes = [UInt8](repeating: 0, count: Wire.minimumLength)
-        bytes.withUnsafeMutableBytes { buffer in
-            let frame = FrameWriter(base: buffer.baseAddress.unsafelyUnwrapped)
-            frame.begin(
-                to: .broadcast, from: interface.address, as: address, command: AoECommandCode.configuration.rawValue,
-                flags: 0)
-            frame.put(tag, at: Wire.Offset.tag)
-            frame.put(Wire.version << 4 | ConfigurationCommand.read.rawValue, at: 29)
-        }
-        return bytes
     }
 
     /// Who answers a question, and for which address; nil where the frame is no answer to one.
@@ -82,15 +67,4 @@ public struct AddressProbe: Sendable {
             return (address, frame.source)
         }
     }
-}
-
-/// The time since the host's start.
-enum Clock {
-    static func nanoseconds() -> Int64 {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return Int64(now.tv_sec) * 1_000_000_000 + Int64(now.tv_nsec)
-    }
-
-    static func milliseconds() -> Int64 { nanoseconds() / 1_000_000 }
 }

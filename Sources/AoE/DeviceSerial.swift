@@ -1,13 +1,11 @@
 import FoundationEssentials
-import Glibc
+import HostModel
 
 /// What tells a served file or device from all others, across restarts.
 public enum DeviceSerial {
     /// Twenty characters from this machine's identity and the path, links followed.
     public static func text(of path: String) -> String {
-        let resolved = realpath(path, nil)
-        defer { free(resolved) }
-        return text(forSubject: resolved.map { String(cString: $0) } ?? path)
+        text(forSubject: resolvedPath(path) ?? path)
     }
 
     /// The same for a name that stays while what it leads to changes, as a volume's.

@@ -21,6 +21,12 @@ public struct DiscoveredTarget: Sendable, Equatable {
         public var size: ByteCount
         public var model: String
         public var serial: String
+
+        public init(size: ByteCount, model: String, serial: String) {
+            self.size = size
+            self.model = model
+            self.serial = serial
+        }
     }
 }
 
@@ -32,12 +38,17 @@ public struct Discovery: Sendable {
     private static let limit = 65536
 
     private let interfaces: [NetworkInterface]
+    /// The one target that is asked; nil for everybody.
+    private let address: AoEAddress?
 
-    /// - Parameter names: where to ask; empty for every Ethernet interface that is up.
+    /// - Parameters:
+    ///   - names: where to ask; empty for every Ethernet interface that is up.
+    ///   - address: the one target to ask; nil for everybody.
     /// Throws `.notFound` and `.refused` for an interface that is named and cannot be asked on.
-    public init(on names: [String]) throws(Failure) {
+    public init(on names: [String], asking address: AoEAddress? = nil) throws(Failure) {
+        self.address = address
         if names.isEmpty {
-            interfaces = Self.allNames().compactMap { try? NetworkInterface(named: $0) }.filter(\.isUp)
+            interfaces = Self.allPresent()
             return
         }
         var found: [NetworkInterface] = []
@@ -51,6 +62,13 @@ public struct Discovery: Sendable {
             found.append(interface)
         }
         interfaces = found
+    }
+
+    /// The names of the Ethernet interfaces that are up.
+    public static var presentInterfaces: [String] { allPresent().map(\.name) }
+
+    private static func allPresent() -> [NetworkInterface] {
+        allNames().compactMap { try? NetworkInterface(named: $0) }.filter(\.isUp)
     }
 
     private static func allNames() -> [String] {
@@ -78,9 +96,10 @@ public struct Discovery: Sendable {
         let tag = UInt32.random(in: 0x8000_0000 ... .max)
         var targets: [Place: DiscoveredTarget] = [:]
         for _ in 0..<Self.questions {
-            _ = socket.send(DiscoveryFrame.query(from: interface.address, tag))
-            Self.collect(socket) { bytes in
-                guard let target = DiscoveryFrame.target(bytes, tag, on: interface.name), targets.count < Self.limit
+            _ = socket.send(DiscoveryFrame.query(address, from: interface.address, tag))
+            socket.receive(forMilliseconds: Self.patienceMilliseconds) { bytes in
+                guard let target = DiscoveryFrame.target(bytes, tag, on: interface.name),
+                    address == nil || target.address == address, targets.count < Self.limit
                 else { return }
                 let place = Place(address: target.address, mac: target.mac)
                 if targets[place] == nil { targets[place] = target }
@@ -90,7 +109,7 @@ public struct Discovery: Sendable {
             _ = socket.send(DiscoveryFrame.identify(place.address, place.mac, from: interface.address, tag))
         }
         if !targets.isEmpty {
-            Self.collect(socket) { bytes in
+            socket.receive(forMilliseconds: Self.patienceMilliseconds) { bytes in
                 guard let (address, mac, identity) = DiscoveryFrame.identity(bytes, tag) else { return }
                 targets[Place(address: address, mac: mac)]?.identity = identity
             }
@@ -102,54 +121,39 @@ public struct Discovery: Sendable {
         var address: AoEAddress
         var mac: MACAddress
     }
-
-    private static func collect(_ socket: borrowing PacketSocket, _ take: ([UInt8]) -> Void) {
-        let deadline = Clock.milliseconds() + patienceMilliseconds
-        while true {
-            let left = deadline - Clock.milliseconds()
-            guard left > 0 else { return }
-            if let bytes = socket.receive(waitingMilliseconds: Int32(left)) { take(bytes) }
-        }
-    }
 }
 
 /// The frames of discovery. What comes from the wire is hostile: every field is looked at only where it is there.
 enum DiscoveryFrame {
-    /// Who is there?
-    static func query(from source: MACAddress, _ tag: UInt32) -> [UInt8] {
-        make { frame in
-            begin(frame, to: .broadcast, from: source, shelf: 0xffff, slot: 0xff, .configuration, tag)
+    /// Who is there? Of all addresses or of one.
+    static func query(_ address: AoEAddress? = nil, from source: MACAddress, _ tag: UInt32) -> [UInt8] {
+        make(tag) { frame in
+            frame.begin(
+                to: .broadcast, from: source, shelf: address?.shelf ?? 0xffff, slot: address?.slot ?? 0xff,
+                command: AoECommandCode.configuration.rawValue, flags: 0)
             frame.put(Wire.version << 4 | ConfigurationCommand.read.rawValue, at: 29)
         }
     }
 
     static func identify(_ address: AoEAddress, _ mac: MACAddress, from source: MACAddress, _ tag: UInt32) -> [UInt8] {
-        make { frame in
-            begin(frame, to: mac, from: source, shelf: address.shelf, slot: address.slot, .ata, tag)
+        make(tag) { frame in
+            frame.begin(
+                to: mac, from: source, shelf: address.shelf, slot: address.slot, command: AoECommandCode.ata.rawValue,
+                flags: 0)
             frame.put(UInt8(1), at: ATARegisters.count)
             frame.put(ATACommand.identify.rawValue, at: ATARegisters.command)
             frame.put(UInt8(0xa0), at: ATARegisters.lba + 3)
         }
     }
 
-    private static func make(_ fill: (FrameWriter) -> Void) -> [UInt8] {
+    private static func make(_ tag: UInt32, _ fill: (FrameWriter) -> Void) -> [UInt8] {
         var bytes = [UInt8](repeating: 0, count: Wire.minimumLength)
-        bytes.withUnsafeMutableBytes { fill(FrameWriter(base: $0.baseAddress.unsafelyUnwrapped)) }
+        bytes.withUnsafeMutableBytes { buffer in
+            let frame = FrameWriter(base: buffer.baseAddress.unsafelyUnwrapped)
+            fill(frame)
+            frame.put(tag, at: Wire.Offset.tag)
+        }
         return bytes
-    }
-
-    private static func begin(
-        _ frame: FrameWriter, to destination: MACAddress, from source: MACAddress, shelf: UInt16, slot: UInt8,
-        _ command: AoECommandCode, _ tag: UInt32
-    ) {
-        frame.put(destination, at: Wire.Offset.destination)
-        frame.put(source, at: Wire.Offset.source)
-        frame.put(Wire.etherType, at: Wire.Offset.type)
-        frame.put(Wire.version << 4, at: Wire.Offset.versionAndFlags)
-        frame.put(shelf, at: Wire.Offset.shelf)
-        frame.put(slot, at: Wire.Offset.slot)
-        frame.put(command.rawValue, at: Wire.Offset.command)
-        frame.put(tag, at: Wire.Offset.tag)
     }
 
     /// The target that answers the query; nil for another frame.

@@ -104,22 +104,22 @@ struct FrameWriter {
     /// The header of the answer to `frame`, everything behind it zero up to the shortest frame.
     func begin(answering frame: FrameView, from source: MACAddress, as address: AoEAddress) {
         begin(
-            to: frame.source, from: source, as: address, command: frame.byte(Wire.Offset.command),
-            flags: Wire.Flag.response)
+            to: frame.source, from: source, shelf: address.shelf, slot: address.slot,
+            command: frame.byte(Wire.Offset.command), flags: Wire.Flag.response)
         put(frame.tag, at: Wire.Offset.tag)
     }
 
     /// A header with tag 0, everything behind it zero up to the shortest frame.
     func begin(
-        to destination: MACAddress, from source: MACAddress, as address: AoEAddress, command: UInt8, flags: UInt8
+        to destination: MACAddress, from source: MACAddress, shelf: UInt16, slot: UInt8, command: UInt8, flags: UInt8
     ) {
         base.initializeMemory(as: UInt8.self, repeating: 0, count: Wire.minimumLength)
         put(destination, at: Wire.Offset.destination)
         put(source, at: Wire.Offset.source)
         put(Wire.etherType, at: Wire.Offset.type)
         put(Wire.version << 4 | flags, at: Wire.Offset.versionAndFlags)
-        put(address.shelf, at: Wire.Offset.shelf)
-        put(address.slot, at: Wire.Offset.slot)
+        put(shelf, at: Wire.Offset.shelf)
+        put(slot, at: Wire.Offset.slot)
         put(command, at: Wire.Offset.command)
     }
 

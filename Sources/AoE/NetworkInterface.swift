@@ -47,11 +47,7 @@ struct NetworkInterface: Equatable {
         address.sll_family = UInt16(AF_PACKET)
         address.sll_protocol = Wire.etherType.bigEndian
         address.sll_ifindex = index
-        let status = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                Glibc.bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_ll>.size))
-            }
-        }
+        let status = withSocketAddress(address) { Glibc.bind(descriptor, $0, $1) }
         guard status == 0 else { throw Failure(.failed, what, why: String(cString: strerror(errno))) }
     }
 
@@ -74,11 +70,7 @@ struct LinkMonitor: ~Copyable {
         var address = sockaddr_nl()
         address.nl_family = sa_family_t(AF_NETLINK)
         address.nl_groups = UInt32(RTMGRP_LINK)
-        let status = withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_nl>.size))
-            }
-        }
+        let status = withSocketAddress(address) { [descriptor] in bind(descriptor, $0, $1) }
         guard descriptor >= 0, status == 0 else {
             throw Failure(.failed, "cannot watch the interfaces", why: String(cString: strerror(errno)))
         }

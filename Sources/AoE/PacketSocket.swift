@@ -21,8 +21,20 @@ struct PacketSocket: ~Copyable {
 
     func send(_ bytes: [UInt8]) -> Bool { Glibc.send(descriptor, bytes, bytes.count, 0) == bytes.count }
 
+    /// Gives `take` every frame that comes within the time, as long as more are wanted.
+    func receive(
+        forMilliseconds limit: Int64, while isMoreWanted: () -> Bool = { true }, _ take: ([UInt8]) -> Void
+    ) {
+        let deadline = Clock.milliseconds() + limit
+        while isMoreWanted() {
+            let left = deadline - Clock.milliseconds()
+            guard left > 0 else { return }
+            if let bytes = receive(waitingMilliseconds: Int32(left)) { take(bytes) }
+        }
+    }
+
     /// The next frame, no more of it than a frame of 9000 bytes payload has; nil where none came.
-    func receive(waitingMilliseconds: Int32) -> [UInt8]? {
+    private func receive(waitingMilliseconds: Int32) -> [UInt8]? {
         var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&request, 1, waitingMilliseconds) > 0 else { return nil }
         var bytes = [UInt8](repeating: 0, count: 9216)

@@ -38,24 +38,9 @@ struct StateFile: Sendable {
         do { bytes = try JSONEncoder().encode(Record(state)) } catch {
             throw Failure(error, doing: "cannot store what clients have set in \(path)")
         }
-        let temporary = path + ".new"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard descriptor >= 0 else { throw failure("make \(temporary)") }
-        let written = bytes.withUnsafeBytes { write(descriptor, $0.baseAddress, $0.count) }
-        let isStored = written == bytes.count && fsync(descriptor) == 0
-        let cause = failure("write \(temporary)")
-        close(descriptor)
-        guard isStored else { throw cause }
-        guard rename(temporary, path) == 0 else { throw failure("replace \(path)") }
-        try synchroniseDirectory()
-    }
-
-    private func synchroniseDirectory() throws(Failure) {
-        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
-        let descriptor = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw failure("open \(directory)") }
-        defer { close(descriptor) }
-        guard fsync(descriptor) == 0 else { throw failure("synchronise \(directory)") }
+        do throws(Failure) { try DurableFile.replace(path, with: Array(bytes)) } catch {
+            throw Failure(.failed, error.what + Self.purpose, why: error.why)
+        }
     }
 
     private func read() throws(Failure) -> [UInt8]? {
@@ -73,8 +58,10 @@ struct StateFile: Sendable {
     }
 
     private func failure(_ action: String) -> Failure {
-        Failure(.failed, "cannot \(action), where what clients set is kept", why: String(cString: strerror(errno)))
+        Failure(.failed, "cannot \(action)\(Self.purpose)", why: String(cString: strerror(errno)))
     }
+
+    private static let purpose = ", where what clients set is kept"
 }
 
 private enum Unreadable: Error {

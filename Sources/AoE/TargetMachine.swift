@@ -114,8 +114,8 @@ struct TargetMachine: ~Copyable {
     func advertise(into base: UnsafeMutableRawPointer) -> Int {
         let frame = FrameWriter(base: base)
         frame.begin(
-            to: .broadcast, from: ownAddress, as: address, command: AoECommandCode.configuration.rawValue,
-            flags: Wire.Flag.response)
+            to: .broadcast, from: ownAddress, shelf: address.shelf, slot: address.slot,
+            command: AoECommandCode.configuration.rawValue, flags: Wire.Flag.response)
         return putConfiguration(state.configuration, ConfigurationCommand.read.rawValue, frame)
     }
 }

@@ -62,21 +62,10 @@ public enum GuestConfinement {
         "devid": .anything, "mtu": .anything, "mac": .anything, "nictype": .text { $0 == "vif" },
         "rate_bytes_per_interval": .anything, "rate_interval_usecs": .anything, "trusted": .anything,
         // These reach a shell script.
-        "bridge": .text { isPlain($0, "._-") }, "ifname": .text { isPlain($0, "._-") },
-        "ip": .text { isPlain($0, ".:/ ") },
-        "script": .text { $0.hasPrefix("/etc/xen/scripts/") && isPlain(String($0.dropFirst(17)), "-_") },
+        "bridge": .text { $0.isPlain("._-") }, "ifname": .text { $0.isPlain("._-") },
+        "ip": .text { $0.isPlain(".:/ ") },
+        "script": .text { $0.hasPrefix("/etc/xen/scripts/") && String($0.dropFirst(17)).isPlain("-_") },
     ]
-
-    private static func isPlain(_ text: String, _ marks: String) -> Bool {
-        text.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"):
-                true
-            default: marks.utf8.contains(byte)
-            }
-        }
-    }
 
     private static func objection(_ tree: ConfigurationTree, at path: String, _ rule: Rule) -> String? {
         switch (rule, tree) {

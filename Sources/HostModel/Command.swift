@@ -13,13 +13,15 @@ public enum Tool: String, Sendable, Codable, CaseIterable {
     case xenstoreRead = "xenstore-read"
     case sha256sum
     case fallocate
+    /// Writes to the control files of Linux's AoE initiator, in a child process of our own binary: such a write can hang in
+    /// the kernel for as long as a target does not answer.
+    case aoeControl = "aoe-control"
 
     /// Where the program stands, in the order to try.
     public var candidatePaths: [String] {
         switch self {
-        case .lvm: ["/proc/self/exe"]
+        case .lvm, .aoeControl: ["/proc/self/exe"]
         case .drbdsetup, .drbdmeta, .modprobe, .losetup, .blockdev, .xl, .xenstoreRead:
-
             ["/usr/sbin/\(rawValue)", "/sbin/\(rawValue)", "/usr/bin/\(rawValue)", "/bin/\(rawValue)"]
         case .ssh, .udevadm, .dmesg, .fallocate, .sha256sum:
             ["/usr/bin/\(rawValue)", "/bin/\(rawValue)", "/sbin/\(rawValue)"]
@@ -76,15 +78,8 @@ public struct Command: Sendable, Equatable, CustomStringConvertible {
 
     /// `argument` quoted for a POSIX shell where it needs to be.
     public static func quoted(_ argument: String) -> String {
-        let plain = argument.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"):
-                true
-            default: "_-./:=,+@%".utf8.contains(byte)
-            }
-        }
-        return plain && !argument.isEmpty ? argument : "'" + argument.replacing("'", with: "'\\''") + "'"
+        let isPlain = argument.isPlain("_-./:=,+@%") && !argument.isEmpty
+        return isPlain ? argument : "'" + argument.replacing("'", with: "'\\''") + "'"
     }
 }
 

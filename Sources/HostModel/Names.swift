@@ -31,16 +31,7 @@ extension CheckedName {
         if text.utf8.count > longest { return "it is longer than \(longest) bytes" }
         if text == "." || text == ".." { return "'.' and '..' are directories" }
         if text.hasPrefix("-") { return "a leading '-' would be read as an option" }
-        let legal = text.utf8.allSatisfy { byte in
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"):
-                true
-            case UInt8(ascii: "_"), UInt8(ascii: "."), UInt8(ascii: "+"), UInt8(ascii: "-"): true
-            default: false
-            }
-        }
-        return legal ? nil : "only letters, digits and _ . + - are allowed"
+        return text.isPlain("_.+-") ? nil : "only letters, digits and _ . + - are allowed"
     }
 
     public static func < (left: Self, right: Self) -> Bool { left.text < right.text }
@@ -114,4 +105,16 @@ public struct VolumeGroupName: CheckedName {
     public init(unchecked text: String) { self.text = text }
     public static let kind = "volume group name"
     public static let longest = 60
+}
+
+/// A network interface's name, as `ip link` shows it.
+///
+/// The kernel allows more (`dev_valid_name`, net/core/dev.c: anything but white space, '/' and ':'); what is allowed here
+/// can stand in a list of interfaces and in a module's parameter.
+public struct InterfaceName: CheckedName {
+    public let text: String
+    public init(unchecked text: String) { self.text = text }
+    public static let kind = "name of a network interface"
+    /// IFNAMSIZ (linux/if.h) without the closing zero.
+    public static let longest = 15
 }

@@ -18,14 +18,6 @@ public enum PrivateDirectory {
         guard chmod(path, 0o700) == 0 else { throw system("cannot protect \(path)") }
     }
 
-    /// Makes the names in a directory survive a power cut.
-    public static func synchronise(_ path: String) throws(Failure) {
-        let directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard directory >= 0 else { throw system("cannot open \(path)") }
-        defer { close(directory) }
-        guard fsync(directory) == 0 else { throw system("cannot sync \(path)") }
-    }
-
     private static func system(_ what: String) -> Failure {
         Failure(.failed, what, why: String(cString: strerror(errno)))
     }

@@ -15,12 +15,13 @@ public struct VolumeRecord: Sendable, Equatable {
 }
 
 extension StateDatabase {
-    /// Writes a volume, new or known.
+    /// Writes a volume, new or known. Throws `.refused` where an attachment has its name.
     public func put(_ volume: VolumeRecord) throws {
         try write { try Self.put(volume, in: $0) }
     }
 
     static func put(_ volume: VolumeRecord, in database: Database) throws {
+        try requireNoAttachment(volume.name, in: database)
         try database.execute(
             sql: """
                 INSERT INTO volume (name, body, backing) VALUES (?, ?, ?)

@@ -44,8 +44,13 @@ public final class StateDatabase: Sendable {
             throw Failure(.failed, "cannot open \(path)", why: String(cString: strerror(errno)))
         }
         defer { close(file) }
-        // SQLite syncs the names of the files that it makes; this one it finds.
-        try PrivateDirectory.synchronise(directory)
+        // SQLite syncs the names of the files that it makes; this one it finds. Whoever wrote into it has been here before
+        // and synced its name, so only an empty one may be new.
+        var status = stat()
+        guard fstat(file, &status) == 0 else {
+            throw Failure(.failed, "cannot look at \(path)", why: String(cString: strerror(errno)))
+        }
+        if status.st_size == 0 { try DurableFile.synchronise(directory: directory) }
         // Before SQLite opens it: its other files get the mode of this one (findCreateFileMode, os_unix.c).
         guard fchmod(file, 0o600) == 0 else {
             throw Failure(.failed, "cannot protect \(path)", why: String(cString: strerror(errno)))
@@ -108,6 +113,15 @@ public final class StateDatabase: Sendable {
                     -- DRBD minors and ports that a migration or a lasting replica holds on this host.
                     CREATE TABLE allocation (
                         kind TEXT NOT NULL, number INTEGER NOT NULL, owner TEXT NOT NULL, PRIMARY KEY (kind, number)
+                    ) STRICT;
+                    """)
+        }
+        migrator.registerMigration("2") { database in
+            try database.execute(
+                sql: """
+                    -- Devices of other hosts that are in use here: the name of the link, and the target's address.
+                    CREATE TABLE attachment (
+                        name TEXT PRIMARY KEY, address TEXT NOT NULL UNIQUE, body TEXT NOT NULL
                     ) STRICT;
                     """)
         }

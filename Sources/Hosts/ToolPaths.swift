@@ -28,12 +28,20 @@ enum ToolPaths {
             why: "looked at \(tool.candidatePaths.joined(separator: ", "))", remedy: package(with: tool))
     }
 
-    /// What our own binary needs to hear to become LVM.
-    static func leadingArguments(of tool: Tool) -> [String] { tool == .lvm ? ["lvm-worker", "--"] : [] }
+    /// What our own binary needs to hear to become one of the tools that it hosts.
+    static func leadingArguments(of tool: Tool) -> [String] {
+        switch tool {
+        case .lvm: ["lvm-worker", "--"]
+        case .aoeControl: ["aoe-control", "--"]
+        case .drbdsetup, .drbdmeta, .xl, .modprobe, .losetup, .ssh, .udevadm, .blockdev, .dmesg, .xenstoreRead,
+            .sha256sum, .fallocate:
+            []
+        }
+    }
 
     private static func package(with tool: Tool) -> String {
         switch tool {
-        case .lvm: "reinstall xenlvs"
+        case .lvm, .aoeControl: "reinstall xenlvs"
         case .drbdsetup, .drbdmeta: "install the package drbd-utils"
         case .xl: "install the package xen-utils and boot the host under Xen"
         case .xenstoreRead: "install the package xenstore-utils"

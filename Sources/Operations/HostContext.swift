@@ -19,6 +19,9 @@ public struct HostContext: Sendable {
     public let images: SavedImages
     /// The name this host calls itself.
     public let name: HostName
+    /// Where the kernel shows devices.
+    let tree: DeviceTree
+    let initiator: InitiatorEdges
 
     /// Opens the state of this host. Throws where the configuration or the journal cannot be read.
     ///
@@ -29,6 +32,19 @@ public struct HostContext: Sendable {
         paths: Paths = Paths(), runner: (any CommandRunner)? = nil, crashPoints: [CrashPoint] = [],
         trace: @escaping @Sendable (String) -> Void = { _ in }
     ) throws {
+        try self.init(
+            paths: paths, runner: runner, crashPoints: crashPoints, trace: trace, tree: DeviceTree(), initiator: .live)
+    }
+
+    /// - Parameters:
+    ///   - tree: for tests; by default the host's own `/dev` and `/sys`.
+    ///   - initiator: for tests.
+    init(
+        paths: Paths, runner: (any CommandRunner)?, crashPoints: [CrashPoint],
+        trace: @escaping @Sendable (String) -> Void, tree: DeviceTree, initiator: InitiatorEdges
+    ) throws {
+        self.tree = tree
+        self.initiator = initiator
         self.paths = paths
         configuration = try HostConfiguration.load(paths.configuration)
         activity = ActivityClock()
@@ -36,7 +52,7 @@ public struct HostContext: Sendable {
         self.runner = EffectRunner(
             runner: runner ?? ProcessRunner(activity: activity, trace: trace), effects: effects)
         database = try StateDatabase(path: paths.database)
-        links = LinkDirectory(path: paths.links)
+        links = LinkDirectory(path: paths.links, devices: tree.devices, owner: tree.owner)
         images = SavedImages(directory: paths.images)
         name = try HostName(try configuration.host ?? Self.kernelHostName())
     }

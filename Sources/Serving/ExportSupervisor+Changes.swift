@@ -55,20 +55,14 @@ extension ExportSupervisor {
         guard others.count < Self.limit else {
             throw Failure(.refused, what, why: "there are \(others.count) exports already")
         }
-        let place = Self.resolved(record.path)
-        if let other = others.first(where: { Self.resolved($0.path) == place }) {
+        let place = resolvedPath(record.path) ?? record.path
+        if let other = others.first(where: { (resolvedPath($0.path) ?? $0.path) == place }) {
             throw Failure(
                 .busy, what, why: "it is exported as \(other.address)",
                 remedy: "two targets of one device would overwrite each other: "
                     + "'xenlvs unexport aoe \(other.address)' first")
         }
         try scrutiny(record)
-    }
-
-    private static func resolved(_ path: String) -> String {
-        guard let pointer = realpath(path, nil) else { return path }
-        defer { free(pointer) }
-        return String(cString: pointer)
     }
 
     private func open(_ record: ExportRecord) throws(Failure) -> Handover<Backing> {

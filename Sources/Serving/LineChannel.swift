@@ -1,3 +1,4 @@
+import AoE
 import CLinux
 import Glibc
 import HostModel
@@ -27,7 +28,7 @@ struct LineChannel: ~Copyable {
 
     /// The next line without its end. Throws how it ended instead; `.closed` also for a line that was cut off.
     mutating func receive(within milliseconds: Int64) throws(Ending) -> [UInt8] {
-        let deadline = Self.now() + milliseconds
+        let deadline = Clock.milliseconds() + milliseconds
         var looked = 0
         while true {
             if let end = received[looked...].firstIndex(of: UInt8(ascii: "\n")) {
@@ -56,7 +57,7 @@ struct LineChannel: ~Copyable {
 
     /// Sends all bytes.
     borrowing func send(_ bytes: [UInt8], within milliseconds: Int64) throws(Ending) {
-        let deadline = Self.now() + milliseconds
+        let deadline = Clock.milliseconds() + milliseconds
         var rest = bytes[...]
         while !rest.isEmpty {
             let count = rest.withUnsafeBytes {
@@ -73,16 +74,10 @@ struct LineChannel: ~Copyable {
     }
 
     private borrowing func wait(for event: Int32, until deadline: Int64) throws(Ending) {
-        let left = deadline - Self.now()
+        let left = deadline - Clock.milliseconds()
         guard left > 0 else { throw .late }
         var request = pollfd(fd: descriptor, events: Int16(event), revents: 0)
         if poll(&request, 1, Int32(clamping: left)) == 0 { throw .late }
-    }
-
-    private static func now() -> Int64 {
-        var now = timespec()
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        return Int64(now.tv_sec) * 1000 + Int64(now.tv_nsec) / 1_000_000
     }
 }
 
@@ -99,11 +94,7 @@ enum ControlSocket {
             throw Failure(.usage, "cannot use the socket \(path)", why: "its path is too long")
         }
         withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: bytes) }
-        return withUnsafePointer(to: &name) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                body($0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
+        return withSocketAddress(name, body)
     }
 
     static func make() throws(Failure) -> Int32 {

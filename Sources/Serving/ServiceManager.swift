@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import HostModel
 
 /// Tells systemd how the daemon is (sd_notify(3)): one datagram to the socket that `NOTIFY_SOCKET` names.
 public struct ServiceManager: Sendable {
@@ -29,12 +30,10 @@ public struct ServiceManager: Sendable {
         // '@' stands for the zero byte that a name in the abstract namespace begins with.
         if first == UInt8(ascii: "@") { bytes[0] = 0 }
         withUnsafeMutableBytes(of: &name.sun_path) { $0.copyBytes(from: bytes) }
-        let length = socklen_t(MemoryLayout<sa_family_t>.size + bytes.count)
+        let length = MemoryLayout<sa_family_t>.size + bytes.count
         let text = Array(state.utf8)
-        withUnsafePointer(to: &name) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                _ = sendto(descriptor, text, text.count, Int32(MSG_NOSIGNAL), $0, length)
-            }
+        _ = withSocketAddress(name, length: length) {
+            sendto(descriptor, text, text.count, Int32(MSG_NOSIGNAL), $0, $1)
         }
     }
 }

@@ -32,14 +32,13 @@ public struct BlockDevice: Sendable, Equatable {
     /// Follows `path` to a block device. Throws `.notFound` where nothing is there, `.refused` for anything else.
     public init(at path: String, sysfs: String = "/sys") throws(Failure) {
         let what = "cannot use \(path) as a block device"
-        guard let resolved = realpath(path, nil) else { throw Failure.system(what) }
-        defer { free(resolved) }
+        guard let node = resolvedPath(path) else { throw Failure.system(what) }
         var status = stat()
-        guard stat(resolved, &status) == 0 else { throw Failure.system(what) }
+        guard stat(node, &status) == 0 else { throw Failure.system(what) }
         let kind = FileKind(mode: status.st_mode)
         guard kind == .blockDevice else { throw Failure(.refused, what, why: "it is \(kind.rawValue)") }
         self.path = path
-        self.node = String(cString: resolved)
+        self.node = node
         self.number = BlockDeviceNumber(status.st_rdev)
         self.sysfs = sysfs
     }

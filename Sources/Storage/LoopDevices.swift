@@ -23,8 +23,9 @@ public struct LoopDevice: Sendable, Equatable {
 public enum LoopDevices {
     /// Attaches `file` to a free loop device and prints its path, or the path of the one that has the file already
     /// (`--nooverlap`): to run it twice does no harm. Direct I/O keeps the data from being cached twice.
-    public static func attach(_ file: String, readOnly: Bool = false) -> Command {
-        let mode = readOnly ? ["--read-only"] : []
+    /// - Parameter partitions: lets the kernel read the partition table and make a device of each partition.
+    public static func attach(_ file: String, readOnly: Bool = false, partitions: Bool = false) -> Command {
+        let mode = (readOnly ? ["--read-only"] : []) + (partitions ? ["--partscan"] : [])
         return Command(
             .losetup, ["--find", "--show", "--nooverlap", "--direct-io=on"] + mode + [file], .mutation)
     }

@@ -20,6 +20,19 @@ enum SizeArgument {
     }
 }
 
+/// Words of the command line that stand for times.
+enum TimeArgument {
+    /// Throws a `.usage` failure for a number of seconds out of range.
+    static func limit(_ seconds: Int, in range: ClosedRange<Int>) throws -> Duration {
+        guard range.contains(seconds) else {
+            throw Failure(
+                .usage, "\(seconds) seconds is no limit that can be kept",
+                remedy: "give a number from \(range.lowerBound) to \(range.upperBound)")
+        }
+        return .seconds(seconds)
+    }
+}
+
 /// The part of the exit codes (a contract, see `ExitStatus`) that a command can end with, for its help.
 enum ExitCodeHelp {
     static let reading = """

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import LVMHost
+import Operations
 
 @main
 enum Entry {
@@ -10,6 +11,10 @@ enum Entry {
         // trusted with the rest of the program. The child must not have done anything else before.
         if words.count >= 3, words[1] == "lvm-worker", words[2] == "--" {
             exit(LVMHost.run(arguments: Array(words.dropFirst(3))))
+        }
+        // A write to the AoE initiator can hang in the kernel, and the process that has made it with it.
+        if words.count >= 3, words[1] == "aoe-control", words[2] == "--" {
+            exit(InitiatorControl.run(arguments: Array(words.dropFirst(3))))
         }
         // A peer, an ssh or an 'xl restore' that ends early is a failure to be told, not the end of this process.
         signal(SIGPIPE, SIG_IGN)

@@ -55,13 +55,16 @@ struct LinkCommand: AsyncParsableCommand {
                 Volumes are activated, and files get their loop devices. A volume whose domain belongs to another host, \
                 one that a migration is filling, and an old copy never get a link. A link that leads to another device \
                 than the volume is left alone and told; named alone it is put right too, unless a domain has what it \
-                leads to.
+                leads to. The link of an attachment is made \
+                only to a device that is what is recorded of its target.
 
                 Exit codes: 0 all is right; 1 failed; 4 something is left for the operator, or the journal cannot be \
                 read; 5 all is right but for volumes that another command has; 6 no such volume; 64 usage.
                 """)
-        @Argument(help: "The volume's name; all of them by default.") var name: String?
-        @Flag(help: "All volumes, which is the default.") var all = false
+        @Argument(help: "The volume's or the attachment's name; all of them by default.") var name: String?
+        @Flag(help: "All volumes and attachments, which is the default.") var all = false
+        @Option(help: ArgumentHelp("How long to wait for attached targets, 0 to 600.", valueName: "seconds"))
+        var wait = 5
         @OptionGroup var output: FormatOption
 
         func validate() throws {
@@ -71,8 +74,14 @@ struct LinkCommand: AsyncParsableCommand {
         func run() async throws {
             try await reporting {
                 let name = try name.map { try VolumeName($0) }
+                let limit = try TimeArgument.limit(wait, in: 0...600)
                 let keeper = LinkKeeper(host: try ThisHost.open())
-                let rows = if let name { [try await keeper.repair(name)] } else { try await keeper.repairAll() }
+                let rows =
+                    if let name {
+                        [try await keeper.repair(name, waitingForTarget: limit)]
+                    } else {
+                        try await keeper.repairAll(waitingForTargets: limit)
+                    }
                 try output.show(rows)
                 return LinkRepairRow.exitStatus(of: rows)
             }

@@ -7,19 +7,27 @@ struct RecoverCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "recover", abstract: "Put this host's links back after a boot, and say what is left to do.",
         discussion: """
-            Run by xenlvs-recover.service before guests are started. Links are put back as by 'xenlvs link repair'; for each \
+            Run by xenlvs-recover.service before guests are started, which leaves the attachments to \
+            xenlvs-attach.service. Links are put back as by 'xenlvs link repair'; for each \
             open migration one line tells where it stands and what to type; saved images of earlier boots, which are never \
-            restored, are named. No domain is started, unpaused or destroyed, and no replica is attached: 'xenlvs migration \
+            restored, are named. Attached targets are looked for, all together no longer than --wait says, and get their \
+            link only where they are what is recorded of them. No domain is started, unpaused or destroyed, and no replica is attached: 'xenlvs migration \
             resume' does that, together with the other host.
 
             Exit codes: 0 all links are right; 1 failed; 4 something is left for the operator, or the journal cannot be \
             read; 5 all is right but for volumes that another command has; 64 usage.
             """)
+    @Option(
+        help: ArgumentHelp("How long to wait for attached targets, up to 600; 0 leaves them out.", valueName: "seconds")
+    )
+    var wait = 60
     @OptionGroup var output: FormatOption
 
     func run() async throws {
         try await reporting {
-            let report = try await BootRecovery(host: try ThisHost.open()).run()
+            let limit = try TimeArgument.limit(wait, in: 0...600)
+            let report = try await BootRecovery(host: try ThisHost.open()).run(
+                waitingForTargets: wait == 0 ? nil : limit)
             switch output.format {
             case .json: Console.result(try PrettyJSON.encode(report))
             case .table:

@@ -8,7 +8,9 @@ struct VolumeCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "volume", abstract: "Make and look after volumes: LVs, or files in a directory.",
         discussion: "A volume is the storage of one guest disk. Guests name it by its link, /dev/xenlvs/NAME.",
-        subcommands: [Create.self, List.self, Show.self, Resize.self, Remove.self, Snapshot.self])
+        subcommands: [
+            Create.self, List.self, Show.self, Resize.self, Remove.self, Snapshot.self, Partitions.self,
+        ])
 
     struct Create: AsyncParsableCommand {
         static let configuration = CommandConfiguration(

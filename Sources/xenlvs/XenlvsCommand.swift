@@ -14,7 +14,7 @@ struct XenlvsCommand: AsyncParsableCommand {
         subcommands: [
             MigrateCommand.self, MigrationCommand.self, VolumeCommand.self, LinkCommand.self, DomainCommand.self,
             ReplicaCommand.self, ExportCommand.self, UnexportCommand.self, ExportsCommand.self, ApplyCommand.self,
-            PlanCommand.self, AoECommand.self,
+            PlanCommand.self, AttachCommand.self, DetachCommand.self, AttachmentsCommand.self, AoECommand.self,
             DoctorCommand.self, RecoverCommand.self, AgentCommand.self,
         ])
 }

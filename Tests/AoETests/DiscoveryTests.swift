@@ -13,6 +13,25 @@ struct DiscoveryTests {
         [2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 9, 0x88, 0xa2, flags, 0, 0, 5, 7, command] + big(tag) + argument
     }
 
+    @Test("A question has the one address that is asked for, or that of all, and is as long as the shortest frame")
+    func questions() throws {
+        let mac = MACAddress(value: 0x0200_0000_0007)
+        let wire: [UInt8] = [2, 0, 0, 0, 0, 7, 0x88, 0xa2, 0x10, 0]
+        func padded(_ bytes: [UInt8]) -> [UInt8] { bytes + [UInt8](repeating: 0, count: 60 - bytes.count) }
+        let everybody = [UInt8](repeating: 0xff, count: 6)
+        let read: [UInt8] = [0, 0, 0, 0, 0, 0x10]
+        #expect(
+            DiscoveryFrame.query(from: mac, 0x8000_0001)
+                == padded(everybody + wire + [0xff, 0xff, 0xff, 1, 0x80, 0, 0, 1] + read))
+        let address = try AoEAddress(shelf: 0x102, slot: 3)
+        #expect(
+            DiscoveryFrame.query(address, from: mac, 9) == padded(everybody + wire + [1, 2, 3, 1, 0, 0, 0, 9] + read))
+        #expect(
+            DiscoveryFrame.identify(address, MACAddress(value: 0x0200_0000_0009), from: mac, 9)
+                == padded(
+                    [2, 0, 0, 0, 0, 9] + wire + [1, 2, 3, 0, 0, 0, 0, 9] + [0, 0, 1, 0xec, 0, 0, 0, 0xa0]))
+    }
+
     @Test("An answer to the query is a target, with what it says")
     func target() throws {
         let bytes = answer(1, tag: 77, [0, 16, 0x12, 0x34, 8, 0x10, 0, 3] + Array("abc".utf8) + [0, 0])
@@ -52,8 +71,9 @@ struct DiscoveryTests {
         var failed = bytes
         failed[27] = 0x41
         #expect(DiscoveryFrame.identity(failed, 3) == nil)
+        // More sectors than 48 bits can address.
         var huge = bytes
-        huge.replaceSubrange(36 + 200..<36 + 208, with: [UInt8](repeating: 0xff, count: 8))
+        huge.replaceSubrange(36 + 200..<36 + 208, with: [0, 0, 0, 0, 0, 0, 1, 0])
         #expect(DiscoveryFrame.identity(huge, 3) == nil)
     }
 

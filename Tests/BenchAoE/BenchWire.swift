@@ -10,8 +10,7 @@ final class BenchWire {
     private let memoryFile = "/dev/shm/xenlvs-bench.img"
     private var diskFile: String { root + "/disk.img" }
     static let sectors = 256 << 11
-
-    struct Failed: Error, CustomStringConvertible { var description: String }
+    static let manyExports = 1000
 
     init(binary: String) throws {
         self.binary = binary
@@ -30,7 +29,7 @@ final class BenchWire {
         }
         let namespace = open("/run/netns/\(clientNamespace)", O_RDONLY | O_CLOEXEC)
         // CLONE_NEWNET, for this thread, which is the only one that makes sockets.
-        guard namespace >= 0, setns(namespace, 0x4000_0000) == 0 else { throw Failed(description: "no namespace") }
+        guard namespace >= 0, setns(namespace, 0x4000_0000) == 0 else { throw BenchFailure("no namespace") }
         close(namespace)
         Self.pin(toProcessor: 1)
     }
@@ -38,36 +37,88 @@ final class BenchWire {
     deinit {
         for namespace in [targetNamespace, clientNamespace] { try? Self.run("ip", "netns", "delete", namespace) }
         unlink(memoryFile)
+        try? FileManager.default.removeItem(atPath: "\(memoryFile).d")
         try? FileManager.default.removeItem(atPath: root)
     }
 
     func measure(_ workload: Workload, _ target: Target, seconds: Double) throws -> Sample {
+        switch target {
+        case .fio: return try FioRun(workload, "libaio", file: diskFile, seconds: seconds).sample()
+        case .fioRing: return try FioRun(workload, "io_uring", file: diskFile, seconds: seconds).sample()
+        case .xenlvs, .vblade, .reflector, .oneExport, .thousandExports: break
+        }
         let process = try start(workload, target)
         defer {
             kill(process.processIdentifier, SIGTERM)
             process.waitUntilExit()
         }
-        let load = try LoadGenerator(interface: "client0", shelf: 1, slot: 2)
-        return try load.run(workload, process: process.processIdentifier, seconds: seconds)
+        let load = try LoadGenerator(interface: "client0", exports: target.exports)
+        var sample = try load.run(workload, process: process.processIdentifier, seconds: seconds)
+        sample.memoryMebibytes = Self.memory(of: process.processIdentifier)
+        return sample
     }
 
     private func start(_ workload: Workload, _ target: Target) throws -> Process {
-        let file = workload.place == .memory ? memoryFile : diskFile
-        let words =
-            switch target {
-            case .xenlvs:
-                [binary, "aoe", "serve", file, "--shelf", "1", "--slot", "2", "--interface", "target0"]
-                    + workload.xenlvs
-            case .vblade: ["vblade"] + workload.vblade + ["1", "2", "target0", file]
-            }
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
-        process.arguments = ["taskset", "--cpu-list", "0", "ip", "netns", "exec", targetNamespace] + words
+        process.arguments =
+            ["taskset", "--cpu-list", "0", "ip", "netns", "exec", targetNamespace]
+            + (try command(of: workload, target))
         process.environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "XENLVS_ROOT": root]
         process.standardOutput = FileHandle.nullDevice
         process.standardError = FileHandle.nullDevice
         try process.run()
         return process
+    }
+
+    private func command(of workload: Workload, _ target: Target) throws -> [String] {
+        let file = workload.place == .memory ? memoryFile : diskFile
+        let first = ExportAddress(0)
+        switch target {
+        case .xenlvs:
+            return [
+                binary, "aoe", "serve", file, "--shelf", "\(first.shelf)", "--slot", "\(first.slot)", "--interface",
+                "target0",
+            ] + workload.xenlvs
+        case .vblade: return ["vblade"] + workload.vblade + ["\(first.shelf)", "\(first.slot)", "target0", file]
+        case .reflector:
+            return [try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"), "reflect", "target0"]
+        case .oneExport, .thousandExports:
+            try list(target.exports)
+            return [binary + "d"]
+        case .fio, .fioRing: preconditionFailure("fio needs no wire")
+        }
+    }
+
+    /// Leaves the list of exports that the daemon begins with: the file in memory, cut into as many.
+    private func list(_ count: Int) throws {
+        let manyFiles = "\(memoryFile).d"
+        try? FileManager.default.removeItem(atPath: manyFiles)
+        try FileManager.default.createDirectory(atPath: manyFiles, withIntermediateDirectories: true)
+        let exports = try (0..<count).map { number -> [String: Any] in
+            let path = "\(manyFiles)/\(number)"
+            let length = Self.sectors / count * 512
+            guard FileManager.default.createFile(atPath: path, contents: Data(count: length)) else {
+                throw BenchFailure("cannot make \(path)")
+            }
+            return [
+                "address": "\(ExportAddress(number))", "path": path, "interfaces": ["target0"], "readOnly": false,
+                "allow": [], "durability": "writeback", "cache": "automatic", "queueDepth": 128,
+            ]
+        }
+        let state = root + "/var/lib/xenlvs/aoe"
+        for directory in [state, root + "/run"] {
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        }
+        try JSONSerialization.data(withJSONObject: ["version": 1, "exports": exports])
+            .write(to: URL(fileURLWithPath: state + "/exports.json"))
+    }
+
+    /// What a process has in memory of its own (`RssAnon`), in MiB: the page cache that it has mapped is nobody's.
+    private static func memory(of process: Int32) -> Double? {
+        let status = try? String(contentsOfFile: "/proc/\(process)/status", encoding: .utf8)
+        let line = status?.split(separator: "\n").first { $0.hasPrefix("RssAnon:") }
+        return line.flatMap { Double($0.filter(\.isNumber)) }.map { $0 / 1024 }
     }
 
     private static func run(_ words: String...) throws {
@@ -76,7 +127,7 @@ final class BenchWire {
         process.arguments = words
         try process.run()
         process.waitUntilExit()
-        guard process.terminationStatus == 0 else { throw Failed(description: "failed: \(words)") }
+        guard process.terminationStatus == 0 else { throw BenchFailure("failed: \(words)") }
     }
 
     private static func pin(toProcessor number: Int) {

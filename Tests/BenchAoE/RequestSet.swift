@@ -13,6 +13,7 @@ struct RequestSet: ~Copyable {
     private static let frameSize = 9216
     private static let batch = 64
     private let workload: Workload
+    private let exports: Int
     private let length: Int
     private let slots: UnsafeMutablePointer<Slot>
     private let frames: UnsafeMutableRawPointer
@@ -28,8 +29,9 @@ struct RequestSet: ~Copyable {
     private var retransmissions = 0
     private var errors = 0
 
-    init(workload: Workload) {
+    init(workload: Workload, exports: Int) {
         self.workload = workload
+        self.exports = exports
         length = workload.writes ? 36 + workload.sectors * 512 : 60
         slots = .allocate(capacity: workload.depth)
         slots.initialize(repeating: Slot(), count: workload.depth)
@@ -86,20 +88,21 @@ struct RequestSet: ~Copyable {
         while sent < pending.count {
             let count = xenlvs_sendmmsg(descriptor, outgoing + sent, UInt32(pending.count - sent), 0)
             if count < 0, errno == ENOBUFS || errno == EAGAIN || errno == EINTR { continue }
-            guard count > 0 else { throw LoadGenerator.Failed(description: String(cString: strerror(errno))) }
+            guard count > 0 else { throw BenchFailure(String(cString: strerror(errno))) }
             sent += Int(count)
         }
         pending.removeAll(keepingCapacity: true)
     }
 
     private mutating func prepare(_ index: Int, _ now: Double) {
-        let places = UInt64(BenchWire.sectors / workload.sectors)
+        let places = UInt64(BenchWire.sectors / exports / workload.sectors)
         random ^= random << 13
         random ^= random >> 7
         random ^= random << 17
         cursor &+= 1
         let lba = (workload.isSequential ? cursor : random) % places * UInt64(workload.sectors)
         let frame = frame(index)
+        ExportAddress(Int((random >> 32) % UInt64(exports))).write(to: frame)
         frame.storeBytes(of: workload.writes ? 0x41 : 0x40, toByteOffset: 24, as: UInt8.self)
         frame.storeBytes(of: 0, toByteOffset: 25, as: UInt8.self)
         frame.storeBytes(of: UInt8(workload.sectors), toByteOffset: 26, as: UInt8.self)
@@ -154,7 +157,9 @@ struct RequestSet: ~Copyable {
             sorted.isEmpty ? 0 : Double(sorted[Int(Double(sorted.count - 1) * part)]) * 1e6
         }
         return Sample(
-            iops: Double(sorted.count) / elapsed, p50Microseconds: percentile(0.5).rounded(),
+            iops: Double(sorted.count) / elapsed,
+            megabytesPerSecond: Double(sorted.count * workload.sectors * 512) / elapsed / 1e6,
+            p50Microseconds: percentile(0.5).rounded(),
             p99Microseconds: percentile(0.99).rounded(),
             cpuMicroseconds: sorted.isEmpty ? 0 : processorSeconds * 1e6 / Double(sorted.count),
             retransmissions: retransmissions, errors: errors)

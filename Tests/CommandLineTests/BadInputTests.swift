@@ -15,6 +15,7 @@ struct BadInputTests {
         for words in [
             ["volume", "create", "--size", "1M", "--directory", root.path + "/pool"], ["volume", "show"],
             ["volume", "remove"], ["link", "show"], ["link", "repair"], ["replica", "status"],
+            ["volume", "partitions"], ["detach"],
         ] {
             let run = try Product.run(words + ["--", name], root: root)
             #expect(run.status == 64, "\(words)")
@@ -51,7 +52,9 @@ struct BadInputTests {
         arguments: [
             ["volume", "show", "nosuch"], ["volume", "resize", "nosuch", "--size", "1G"],
             ["volume", "snapshot", "nosuch", "s1", "--size", "1G"], ["link", "show", "nosuch"],
-            ["link", "repair", "nosuch"], ["replica", "status", "nosuch"], ["migration", "status", "nosuch"],
+            ["link", "repair", "nosuch"], ["volume", "partitions", "nosuch"], ["detach", "nosuch"],
+            ["attachments", "--revalidate", "nosuch"], ["replica", "status", "nosuch"],
+            ["migration", "status", "nosuch"],
             ["migration", "report", "nosuch"], ["migration", "resume", "nosuch"], ["migration", "abort", "nosuch"],
             ["migration", "resolve", "nosuch", "--fenced", "nodeb"],
             ["volume", "create", "web1", "--size", "1M", "--directory", "/nosuch/pool"],
@@ -80,6 +83,11 @@ struct BadInputTests {
             ["migration", "resolve", "x", "--fenced", "-oProxyCommand=x"],
             ["migrate", "web1", "--to", "-oProxyCommand=x"], ["migrate", "web1", "--to", "a b"],
             ["migrate", "web1", "--to", "nodeb", "--settle", "never"],
+            ["attach", "aoe", "e1.0"], ["attach", "aoe", "e1", "--as", "web1"],
+            ["attach", "aoe", "e1.255", "--as", "web1"],
+            ["attach", "aoe", "e1.0", "--as", "a/b"], ["attach", "aoe", "e1.0", "--as", "x", "--interface", "a b"],
+            ["attach", "aoe", "e1.0", "--as", "x", "--timeout", "0"], ["recover", "--wait", "601"],
+            ["attachments", "--revalidate", "a/b"], ["attachments", "--format", "xml"],
             ["domain", "define", "web1", "--memory", "64M", "--kernel", "/vmlinuz"],
             ["domain", "define", "web1", "--memory", "x", "--disk", "web1", "--kernel", "/vmlinuz"],
         ])

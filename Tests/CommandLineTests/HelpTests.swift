@@ -18,8 +18,9 @@ struct HelpTests {
         ["volume", "remove"], ["volume", "snapshot"], ["link", "show"], ["link", "set"], ["link", "repair"],
         ["domain", "list"], ["domain", "define"], ["replica", "status"], ["aoe", "serve"], ["aoe", "discover"],
         ["doctor"],
-        ["export", "aoe"], ["unexport", "aoe"], ["exports"], ["export", "iscsi"], ["unexport", "iscsi"], ["apply"],
-        ["plan"],
+        ["export", "aoe"], ["unexport", "aoe"], ["exports"], ["attach", "aoe"], ["detach"], ["attachments"],
+        ["volume", "partitions"],
+        ["export", "iscsi"], ["unexport", "iscsi"], ["apply"], ["plan"],
         ["agent"],
     ]
 
@@ -32,9 +33,13 @@ struct HelpTests {
         #expect(help.output.contains("USAGE: xenlvs \(words.joined(separator: " "))"))
     }
 
+    static let listings: [String?] = [
+        "list", "show", "status", "recover", "exports", "discover", "attachments", "partitions",
+    ]
+
     @Test(
         "Each listing takes --format",
-        arguments: commands.filter { ["list", "show", "status", "recover", "exports", "discover"].contains($0.last) })
+        arguments: commands.filter { listings.contains($0.last) })
     func formats(_ words: [String]) throws {
         let help = try Product.run(words + ["--help"], root: try Root())
         #expect(help.output.contains("--format"))

@@ -109,6 +109,20 @@ struct VolumeLifeTests {
         #expect(!FileManager.default.fileExists(atPath: "/sys/block/\(device.dropFirst(5))/loop"))
     }
 
+    // Partitions that are there are looked for in the lab: not every kernel that builds this reads partition tables.
+    @Test("Where there are no partitions that is said, and no loop device is left")
+    func noPartitions() throws {
+        let root = try Root()
+        #expect(try make(root).status == 0)
+        let device = try #require(link(root))
+        let none = try root.xenlvs("volume", "partitions", "cli-t")
+        #expect(none.status == 1 && none.errors.contains("no partition table"), "\(none.errors)")
+        let removed = try root.xenlvs("volume", "partitions", "cli-t", "--remove")
+        #expect(removed.status == 0 && removed.output.isEmpty, "\(removed.output)\(removed.errors)")
+        #expect(try root.xenlvs("volume", "remove", "cli-t").status == 0)
+        #expect(!FileManager.default.fileExists(atPath: "/sys/block/\(device.dropFirst(5))/loop"))
+    }
+
     @Test("A configuration names it by its link")
     func define() throws {
         let root = try Root()

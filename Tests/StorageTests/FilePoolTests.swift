@@ -130,6 +130,7 @@ struct LoopDeviceTests {
             LoopDevices.attach("/srv/web1.img").description
                 == "losetup --find --show --nooverlap --direct-io=on /srv/web1.img")
         #expect(LoopDevices.attach("/f", readOnly: true).arguments.contains("--read-only"))
+        #expect(LoopDevices.attach("/f", partitions: true).arguments.contains("--partscan"))
         #expect(LoopDevices.detach("/dev/loop1").description == "losetup --detach /dev/loop1")
         #expect(LoopDevices.find("/f").arguments.suffix(2) == ["--associated", "/f"])
         #expect(LoopDevices.list().effect == .query)

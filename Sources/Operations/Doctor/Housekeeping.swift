@@ -4,7 +4,7 @@ import Migration
 import Replication
 import Storage
 
-/// What is to be said of a host's own volumes, links, replicas, images and migrations.
+/// What is to be said of a host's own volumes, links, attachments, replicas, images and migrations.
 struct Housekeeping: Sendable {
     let host: HostContext
 
@@ -21,6 +21,7 @@ struct Housekeeping: Sendable {
         await attempt("cannot look at the migrations") { try migrationFindings() }
         await attempt("cannot look at the volumes") { try await volumeFindings() }
         await attempt("cannot look at the links") { try await linkFindings() }
+        await attempt("cannot look at the attachments") { try await attachmentFindings() }
         await attempt("cannot look at the replicas") { try await replicaFindings() }
         await attempt("cannot look at the saved images") { try imageFindings() }
         return findings
@@ -81,6 +82,18 @@ struct Housekeeping: Sendable {
             finding(
                 link.verdict == .notRecorded ? .warning : .blocking,
                 "the link \(link.path) is \(link.verdict.rawValue)", why: link.why, remedy: link.remedy)
+        }
+    }
+
+    private func attachmentFindings() async throws -> [Finding] {
+        let attachments = try await AttachmentCatalog(host: host).all()
+        let wrong = attachments.filter { $0.why != nil }
+        if wrong.isEmpty { return [finding(.fine, "every attachment is up (\(attachments.count))")] }
+        return wrong.map { attachment in
+            finding(
+                attachment.target == .grown ? .warning : .blocking,
+                "the attachment \(attachment.name) of \(attachment.address) is not as it has to be",
+                why: attachment.why, remedy: attachment.remedy)
         }
     }
 

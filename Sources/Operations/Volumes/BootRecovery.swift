@@ -70,8 +70,9 @@ public struct BootRecovery: Sendable {
 
     public init(host: HostContext) { self.host = host }
 
-    public func run() async throws -> Report {
-        let links = try await LinkKeeper(host: host).repairAll()
+    /// - Parameter limit: how long to wait for the targets of attachments, all of them together; nil leaves them out.
+    public func run(waitingForTargets limit: Duration?) async throws -> Report {
+        let links = try await LinkKeeper(host: host).repairAll(waitingForTargets: limit)
         return Report(links: links, migrations: try advice(), earlierImages: try host.images.ofEarlierBoots())
     }
 

@@ -17,6 +17,8 @@ public struct VolumeUse: Sendable, Codable, Hashable {
         case holder
         case mount
         case snapshot
+        /// A process has its device open.
+        case process
         /// Its device is open and nothing of the above explains it.
         case open
     }
@@ -38,6 +40,7 @@ public struct VolumeUse: Sendable, Codable, Hashable {
         case .holder: "the device \(name) is built on it"
         case .mount: "it is mounted on \(name)"
         case .snapshot: "it has a snapshot '\(name)'"
+        case .process: "\(name) has its device open"
         case .open: "something has its device open"
         }
     }
@@ -51,6 +54,7 @@ public struct VolumeUse: Sendable, Codable, Hashable {
         case .holder: "see 'lsblk' and 'dmsetup ls --tree'"
         case .mount: "umount \(name)"
         case .snapshot: "remove the snapshot first: xenlvs volume remove \(name)"
+        case .process: "end it first"
         case .open: "see 'xenlvs exports', 'lsof' and 'dmsetup ls --tree' for who it is"
         }
     }
@@ -117,7 +121,7 @@ struct HostUse: Sendable {
 extension VolumeUse {
     fileprivate var explainsOpenDevice: Bool {
         switch kind {
-        case .domain, .replica, .holder, .mount, .open: true
+        case .domain, .replica, .holder, .mount, .process, .open: true
         case .migration, .snapshot: false
         }
     }

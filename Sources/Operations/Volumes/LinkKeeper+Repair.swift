@@ -42,14 +42,29 @@ extension LinkKeeper {
     /// Puts the links of all active volumes back, as at boot. One that fails does not keep the others from being done.
     ///
     /// A link that leads to another device than the volume's is left alone: a guest may be running on it.
-    public func repairAll() async throws -> [LinkRepairRow] {
+    /// - Parameter limit: how long to wait for the targets of attachments, all of them together; nil leaves them out.
+    public func repairAll(
+        waitingForTargets limit: Duration? = LinkKeeper.targetPatience
+    ) async throws -> [LinkRepairRow] {
         var rows: [LinkRepairRow] = []
         for volume in try recordedVolumes() { rows.append(await repair(volume.name, replacing: false)) }
-        return rows
+        guard let limit else { return rows }
+        return rows + (try await AttachmentRecovery(host: host).run(try host.attachments(), limit: limit))
     }
 
+    /// How long a target that does not answer is asked again, where nobody says otherwise.
+    public static let targetPatience = Duration.seconds(5)
+
     /// Puts one link back; here, where nothing uses what it leads to, also one that was changed by hand.
-    public func repair(_ name: VolumeName) async throws -> LinkRepairRow {
+    /// - Parameter limit: how long to wait for an attachment's target.
+    public func repair(
+        _ name: VolumeName, waitingForTarget limit: Duration = LinkKeeper.targetPatience
+    ) async throws -> LinkRepairRow {
+        if let attachment = try host.attachments().first(where: { $0.name == name }),
+            let row = try await AttachmentRecovery(host: host).run([attachment], limit: limit).first
+        {
+            return row
+        }
         guard try recordedVolumes().contains(where: { $0.name == name }) else {
             throw Failure(.notFound, "there is no volume '\(name)'", remedy: "see 'xenlvs volume list'")
         }

@@ -14,7 +14,7 @@ public struct LinkFacts: Sendable, Encodable {
     public var node: String?
     /// The same by its numbers: `253:3`.
     public var device: String?
-    /// What the journal has for the volume; nil where it knows none of that name.
+    /// What the journal has for the volume, or an attachment's target; nil where it knows none of that name.
     public var recorded: String?
     public var verdict: LinkVerdict
     /// The verdict in words; nil where all is well.
@@ -32,12 +32,13 @@ public struct LinkKeeper: Sendable {
         store = VolumeStore(runner: host.runner)
     }
 
-    /// Every link and every volume, or those of one name. Changes nothing.
+    /// Every link, volume and attachment, or those of one name. Changes nothing.
     /// - Throws: `.notFound` where neither link nor volume has the name.
     public func show(_ name: VolumeName? = nil) async throws -> [LinkFacts] {
         let volumes = try recordedVolumes()
+        let attachments = try host.attachments()
         let migrations = try OpenMigration.all(in: host.database)
-        var names = Set(volumes.map(\.name)).union(try host.links.list())
+        var names = Set(volumes.map(\.name)).union(attachments.map(\.name)).union(try host.links.list())
         if let name {
             guard names.contains(name) else {
                 throw Failure(
@@ -47,15 +48,17 @@ public struct LinkKeeper: Sendable {
         }
         var facts: [LinkFacts] = []
         for name in names.sorted() {
+            if let attachment = attachments.first(where: { $0.name == name }) {
+                facts.append(try self.facts(attachment))
+                continue
+            }
             facts.append(try await self.facts(name, volumes.first { $0.name == name }, migrations))
         }
         return facts
     }
 
     func recordedVolumes() throws -> [Volume] {
-        try host.database.volumes().map {
-            try JSONText.decode(Volume.self, from: $0.body, what: "volume \($0.name) in the journal")
-        }
+        try host.database.volumes().map { try $0.volume() }
     }
 
     func facts(_ name: VolumeName, _ volume: Volume?, _ migrations: [OpenMigration]) async throws -> LinkFacts {

@@ -3,10 +3,6 @@ import Hosts
 import Migration
 import Storage
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
 /// Volumes that are served to other hosts.
 public enum ServedVolume {
     /// Throws why a volume must not be served, by the journal alone: `.notFound`, `.busy` for one that a migration is at
@@ -20,7 +16,7 @@ public enum ServedVolume {
             let use = VolumeUse(.migration, migration.id.text)
             throw Failure(.busy, what, why: use.sentence, remedy: use.remedy)
         }
-        let volume = try JSONText.decode(Volume.self, from: record.body, what: "volume \(name) in the journal")
+        let volume = try record.volume()
         switch volume.state {
         case .active: break
         case .incoming, .retired: throw Failure(.refused, what, why: volume.state.objection.map { "it \($0)" })
@@ -39,22 +35,16 @@ public enum ServedVolume {
 
     /// The volume that a path leads to: its link, its LV or its file; nil where it is none.
     public static func name(of path: String, on host: HostContext) throws -> VolumeName? {
-        guard let wanted = resolved(path) else { return nil }
+        guard let wanted = resolvedPath(path) else { return nil }
         for record in try host.database.volumes() {
-            let volume = try JSONText.decode(Volume.self, from: record.body, what: "volume \(record.name)")
+            let volume = try record.volume()
             var places = [host.links.path(of: record.name), record.backing]
             switch volume.place {
             case .logicalVolume(let group, let name): places.append("/dev/\(group)/\(name)")
             case .file: places.append(volume.place.dataPath(of: record.name))
             }
-            if places.contains(where: { resolved($0) == wanted }) { return record.name }
+            if places.contains(where: { resolvedPath($0) == wanted }) { return record.name }
         }
         return nil
-    }
-
-    private static func resolved(_ path: String) -> String? {
-        guard let pointer = realpath(path, nil) else { return nil }
-        defer { free(pointer) }
-        return String(cString: pointer)
     }
 }

@@ -20,7 +20,11 @@ extension VolumeManager {
             let keeper = LinkKeeper(host: host)
             let plain = try await keeper.plainDevice(volume)
             let facts = try await keeper.facts(name, volume, use.migrations)
-            try checkUnused(volume, try uses(of: volume, plain, use), plain, facts)
+            var found = try self.uses(of: volume, plain, use)
+            if let plain {
+                found += try await PartitionMapper(host: host).maps(of: plain).map { VolumeUse(.holder, $0) }
+            }
+            try checkUnused(volume, found, plain, facts)
             return try await remove(volume, use, facts, force)
         }
     }

@@ -35,6 +35,7 @@ public struct VolumeManager: Sendable {
     /// - Throws: `.refused` for anything but an LV of that name, `.busy` where a migration, a replica or a domain has it.
     public func adopt(_ name: VolumeName, path: String) async throws -> Volume {
         try await VolumeLock.holding(name, of: host) {
+            try checkIsNoAttachment(name)
             let use = try await host.currentUse(asksLVM: true)
             let number = try BlockDevice(at: path).number
             let found = try checkAdoptable(
@@ -52,16 +53,12 @@ public struct VolumeManager: Sendable {
 
     /// The volume in the journal, or nil.
     public func record(of name: VolumeName) throws -> Volume? {
-        try host.database.volume(name).map {
-            try JSONText.decode(Volume.self, from: $0.body, what: "volume \(name) in the journal")
-        }
+        try host.database.volume(name)?.volume()
     }
 
     /// Every volume in the journal.
     public func all() throws -> [Volume] {
-        try host.database.volumes().map {
-            try JSONText.decode(Volume.self, from: $0.body, what: "volume \($0.name) in the journal")
-        }
+        try host.database.volumes().map { try $0.volume() }
     }
 
     func put(_ volume: Volume) throws {
@@ -104,11 +101,19 @@ extension VolumeManager {
                     ? "choose another name"
                     : "take the LV over with 'xenlvs link set \(name) PATH', or choose another name")
         }
+        try checkIsNoAttachment(name)
         guard case .absent = try host.links.read(name) else {
             throw Failure(
                 .refused, "there is a link \(host.links.path(of: name)) already",
                 remedy: "remove it, or choose another name")
         }
+    }
+
+    private func checkIsNoAttachment(_ name: VolumeName) throws {
+        guard let attachment = try host.attachments().first(where: { $0.name == name }) else { return }
+        throw Failure(
+            .refused, "there is an attachment '\(name)' already", why: "it is the target \(attachment.address)",
+            remedy: "choose another name, or 'xenlvs detach \(name)' first")
     }
 
     /// A group is asked by `LVMCommands.create`.

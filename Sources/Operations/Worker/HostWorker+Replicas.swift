@@ -127,11 +127,7 @@ extension HostWorker {
         }
         guard secret != nil else { return StepResult() }
         for volume in spec.volumes {
-            let control = try await control(volume, spec, role, secret: secret)
-            try await disconnect(control)
-            try await control.run(
-                control.commands.connect(control.device, control.connection),
-                doing: "let \(control.device.resource) connect")
+            try await connectAnew(try await control(volume, spec, role, secret: secret))
         }
         return StepResult()
     }
@@ -157,6 +153,13 @@ extension HostWorker {
             _ = try await store.device(volume.name, .metadata, at: volume.place(role))
             try await attach(try await control(volume, spec, role), volume)
         }
+    }
+
+    private func connectAnew(_ control: ReplicaControl) async throws {
+        try await disconnect(control)
+        try await control.run(
+            control.commands.connect(control.device, control.connection),
+            doing: "let \(control.device.resource) connect")
     }
 
     /// Ends whatever connection there is; afterwards the replica stands alone.
@@ -252,11 +255,7 @@ extension HostWorker {
 
     /// Ends the connection and lets this side connect anew.
     func reconnect(_ name: VolumeName, of migration: RecordedMigration, secret: SharedSecret) async throws {
-        let control = try await control(name, of: migration, secret: secret)
-        try await disconnect(control)
-        try await control.run(
-            control.commands.connect(control.device, control.connection),
-            doing: "let \(control.device.resource) connect")
+        try await connectAnew(try await control(name, of: migration, secret: secret))
     }
 
     /// Why a replica stands alone, from the kernel's log.

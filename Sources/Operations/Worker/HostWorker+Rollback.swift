@@ -60,7 +60,7 @@ extension HostWorker {
     /// to save and nothing to restore.
     private func isGuestGone(_ spec: MigrationSpec) async throws -> Bool {
         if try host.images.areOfAnEarlierBoot(spec.id) { return true }
-        guard try host.images.files(of: spec.id).isEmpty else { return false }
+        guard try host.images.names(of: spec.id).isEmpty else { return false }
         return try await settled(spec) == .absent
     }
 

@@ -98,9 +98,7 @@ extension HostWorker {
 
     /// The volume as the journal has it.
     func recordedVolume(_ name: VolumeName) throws -> Volume? {
-        try host.database.volume(name).map {
-            try JSONText.decode(Volume.self, from: $0.body, what: "volume \(name) in the journal")
-        }
+        try host.database.volume(name)?.volume()
     }
 
     func record(_ volume: Volume, backing: String) throws { try host.database.put(entry(volume, backing: backing)) }

@@ -32,11 +32,7 @@ enum PortProbe {
         name.sin_family = sa_family_t(AF_INET)
         name.sin_port = in_port_t(UInt16(port).bigEndian)
         guard inet_pton(AF_INET, address, &name.sin_addr) == 1 else { return -1 }
-        return withUnsafePointer(to: &name) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(socket, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
-            }
-        }
+        return withSocketAddress(name) { bind(socket, $0, $1) }
     }
 
     private static func bind6(_ socket: Int32, _ address: String, _ port: Int) -> Int32 {
@@ -44,10 +40,6 @@ enum PortProbe {
         name.sin6_family = sa_family_t(AF_INET6)
         name.sin6_port = in_port_t(UInt16(port).bigEndian)
         guard inet_pton(AF_INET6, address, &name.sin6_addr) == 1 else { return -1 }
-        return withUnsafePointer(to: &name) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(socket, $0, socklen_t(MemoryLayout<sockaddr_in6>.size))
-            }
-        }
+        return withSocketAddress(name) { bind(socket, $0, $1) }
     }
 }

@@ -104,17 +104,18 @@ public struct SavedImages: Sendable {
             if errno == ENOENT { return }
             throw system("cannot mark \(whole) as spent")
         }
-        try PrivateDirectory.synchronise(directory)
+        try DurableFile.synchronise(directory: directory)
     }
 
     /// Marks every image of a migration as spent, durably, those of earlier boots included.
     public func spendAll(_ id: MigrationID) throws {
-        guard access(directory, F_OK) == 0 else { return }
-        for name in try names(of: id) where !name.hasSuffix(".spent") {
+        let mine = try names(of: id)
+        for name in mine where !name.hasSuffix(".spent") {
             let path = "\(directory)/\(name)"
             guard rename(path, path + ".spent") == 0 else { throw system("cannot mark \(path) as spent") }
         }
-        try PrivateDirectory.synchronise(directory)
+        // Also where all are marked: a run that was cut off may not have come this far.
+        if !mine.isEmpty { try DurableFile.synchronise(directory: directory) }
     }
 
     /// Gives a spent image's space back: the next freeze needs room for an image of its own. That of the first freeze stays
@@ -156,7 +157,6 @@ public struct SavedImages: Sendable {
     /// Whether the migration has images of an earlier boot and none of this one: what it had saved, or let run, went with
     /// the host.
     public func areOfAnEarlierBoot(_ id: MigrationID) throws -> Bool {
-        guard access(directory, F_OK) == 0 else { return false }
         let names = try names(of: id)
         return !names.isEmpty
             && !names.contains { $0.hasSuffix(".\(boot).image") || $0.hasSuffix(".\(boot).image.spent") }
@@ -164,23 +164,21 @@ public struct SavedImages: Sendable {
 
     /// The paths of all images that were made in earlier boots and are not spent.
     public func ofEarlierBoots() throws -> [String] {
-        guard access(directory, F_OK) == 0 else { return [] }
-        return try FileManager.default.contentsOfDirectory(atPath: directory).filter {
-            $0.hasSuffix(".image") && !$0.hasSuffix(".\(boot).image")
-        }.sorted().map { "\(directory)/\($0)" }
+        try names().filter { $0.hasSuffix(".image") && !$0.hasSuffix(".\(boot).image") }.map { "\(directory)/\($0)" }
     }
 
-    /// What there is of a migration, those of earlier boots and spent ones included.
-    func files(of id: MigrationID) throws -> [ImageFile] { try files().filter { $0.name?.migration == id } }
+    /// The names of what there is of a migration, in order, those of earlier boots and spent ones included.
+    func names(of id: MigrationID) throws -> [String] { try names().filter { ImageFileName($0)?.migration == id } }
 
-    private func names(of id: MigrationID) throws -> [String] {
-        try FileManager.default.contentsOfDirectory(atPath: directory).filter { ImageFileName($0)?.migration == id }
+    /// The names of all there is, in order; none where there is no directory yet.
+    private func names() throws -> [String] {
+        guard access(directory, F_OK) == 0 else { return [] }
+        return try FileManager.default.contentsOfDirectory(atPath: directory).sorted()
     }
 
     /// Every file that is there, whosever it is, by name.
     func files() throws -> [ImageFile] {
-        guard access(directory, F_OK) == 0 else { return [] }
-        return try FileManager.default.contentsOfDirectory(atPath: directory).sorted().compactMap { name in
+        try names().compactMap { name in
             var status = stat()
             guard lstat("\(directory)/\(name)", &status) == 0 else {
                 if errno == ENOENT { return nil }
@@ -195,13 +193,12 @@ public struct SavedImages: Sendable {
     /// Removes every image of a migration, those of earlier boots included. Returns what was removed.
     @discardableResult
     public func removeAll(_ id: MigrationID) throws -> [String] {
-        guard access(directory, F_OK) == 0 else { return [] }
         let mine = try names(of: id)
         for name in mine where unlink("\(directory)/\(name)") != 0 && errno != ENOENT {
             throw system("cannot remove \(directory)/\(name)")
         }
-        if !mine.isEmpty { try PrivateDirectory.synchronise(directory) }
-        return mine.sorted()
+        if !mine.isEmpty { try DurableFile.synchronise(directory: directory) }
+        return mine
     }
 
     /// Bytes free for images.

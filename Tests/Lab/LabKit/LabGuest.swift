@@ -25,12 +25,17 @@ public struct LabGuest: Sendable {
     /// In MB; 96 is enough.
     public let memory: Int
     public let disks: [Disk]
+    /// Whether all that it runs lies on its first disk too, and not in its memory.
+    public let hasRootOnDisk: Bool
 
     /// A guest whose first volume is its xvda and whose second, if it has one, its xvdb, both by their links.
     ///
     /// - Parameter volumes: names in `/dev/xenlvs`; the guest's own name if none is given.
-    public init(_ name: String, kind: Kind = .pv, memory: Int = 96, volumes: [String] = []) {
+    public init(
+        _ name: String, kind: Kind = .pv, memory: Int = 96, volumes: [String] = [], hasRootOnDisk: Bool = false
+    ) {
         self.name = name
+        self.hasRootOnDisk = hasRootOnDisk
         self.kind = kind
         self.memory = memory
         let volumes = volumes.isEmpty ? [name] : volumes
@@ -57,7 +62,7 @@ public struct LabGuest: Sendable {
         type = "\(kind.rawValue)"
         kernel = "/lab/guest/vmlinuz"
         ramdisk = "/lab/guest/initrd"
-        extra = "console=hvc0 loglevel=3 panic=1 mitigations=off lsm= cryptomgr.notests"
+        extra = "console=hvc0 loglevel=3 panic=1 mitigations=off lsm= cryptomgr.notests\(hasRootOnDisk ? " lab.root" : "")"
         memory = \(memory)
         maxmem = \(memory)
         vcpus = 1

@@ -40,13 +40,16 @@ extension LabNode {
         try await run("nft delete chain inet xenlvs_lab to_\(peer.letter)")
     }
 
-    /// Makes a network slow or lossy in the direction away from this node.
+    /// Makes a network slow or bad in the direction away from this node. What is reordered goes at once, before what waits
+    /// for the delay.
     public func impair(
         _ network: LabNetwork, to peer: LabNode, delay: Duration = .zero, lossPercent: Double = 0,
-        kilobitsPerSecond: Int? = nil
+        duplicatePercent: Double = 0, reorderPercent: Double = 0, kilobitsPerSecond: Int? = nil
     ) async throws {
         var words = ["netem", "delay", "\(Int(delay / .microseconds(1)))us"]
         if lossPercent > 0 { words += ["loss", "\(lossPercent)%"] }
+        if duplicatePercent > 0 { words += ["duplicate", "\(duplicatePercent)%"] }
+        if reorderPercent > 0 { words += ["reorder", "\(reorderPercent)%"] }
         if let kilobitsPerSecond { words += ["rate", "\(kilobitsPerSecond)kbit"] }
         let card = Machine.card(network, to: peer.letter)
         try await run("tc qdisc replace dev \(card) root \(words.joined(separator: " "))")

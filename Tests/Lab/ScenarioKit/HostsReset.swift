@@ -49,6 +49,7 @@ extension LabNode {
             for resource in $(drbdsetup events2 --now all 2>/dev/null | sed -n 's/^exists resource name:\\([^ ]*\\).*/\\1/p'); do
                 drbdsetup down $resource
             done
+            pkill -KILL -x fio; pkill -KILL -x stamps
             umount /dev/xenlvs/* /mnt 2>/dev/null
             if [ -e /etc/iscsi/nodes ]; then iscsiadm -m node -U all; rm -rf /etc/iscsi/nodes; fi 2>/dev/null
             if cd /sys/kernel/config/target/iscsi 2>/dev/null; then
@@ -58,6 +59,9 @@ extension LabNode {
                 rmdir */tpgt_*/np/*; rmdir */tpgt_*; rmdir iqn.*; cd ../core; rmdir *_*/*; rmdir *_*; cd /
             fi 2>/dev/null
             losetup -D
+            # A device that is open keeps it, and the next scenario that needs it says so.
+            rmmod aoe 2>/dev/null
+            ip link delete wire 2>/dev/null; ip link delete self 2>/dev/null
             for volume in $(lvs --noheadings -o lv_full_name); do lvremove -qq -f $volume; done
             rm -rf /dev/xenlvs /var/lib/xenlvs /run/xenlvs /etc/xenlvs \(Hosts.pool)
             rm -f /etc/xen/*.cfg /var/log/xen/console/guest-*.log

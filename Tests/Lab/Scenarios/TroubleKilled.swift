@@ -57,21 +57,6 @@ extension Scenarios {
         ]
 
         @Test(
-            "With --settle early the hand-over is finished as well", .timeLimit(.minutes(20)))
-        func resumesEarlySettlement() async throws {
-            try await scenario { hosts in
-                var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
-                try await hosts.crash(
-                    "xenlvs migrate web1 --to nodeb --settle early", at: "releaseTargetVolume:after", on: hosts.a)
-                let id = try await hosts.identifier(of: "web1", on: hosts.a)
-                try await hosts.crash("xenlvs migration resume \(id)", at: "finishRestore:after", on: hosts.a)
-                try await hosts.expectRunning(journey.guest, on: [], "before the decision")
-                let migration = try await hosts.proceed("resume", id, on: hosts.a)
-                try await hosts.verifyMigrated(&journey, migration, from: hosts.a)
-            }
-        }
-
-        @Test(
             "Until the decision an abort brings the guest back from every phase, after it none is accepted",
             .timeLimit(.minutes(40)))
         func abortsInEveryPhase() async throws {
@@ -98,28 +83,6 @@ extension Scenarios {
                 try await hosts.expectRunning(journey.guest, on: [], "after a refused abort")
                 let migration = try await hosts.proceed("resume", id, on: hosts.a)
                 try await hosts.verifyMigrated(&journey, migration, from: hosts.a)
-            }
-        }
-
-        @Test("A way back whose run is killed after every step comes to its end", .timeLimit(.minutes(30)))
-        func abortsDespiteKills() async throws {
-            try await scenario { hosts in
-                var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
-                try await hosts.crash("xenlvs migrate web1 --to nodeb", at: "synchronise:after", on: hosts.a)
-                let id = try await hosts.identifier(of: "web1", on: hosts.a)
-                let steps = [
-                    "discardOnTarget", "saveForRollback", "takeDownSourceReplica", "linkSourceToVolume",
-                    "restoreOnSource", "continueOnSource", "cleanSourceAfterRollback", "cleanTargetAfterRollback",
-                    "closeTargetAfterRollback",
-                ]
-                for step in steps {
-                    try await hosts.crash("xenlvs migration abort \(id)", at: "\(step):after", on: hosts.a)
-                    let running = try await hosts.hostsRunning(journey.guest)
-                    let isFrozen = steps.firstIndex(of: step).map { (1...4).contains($0) } == true
-                    #expect(running == (isFrozen ? [] : ["nodea"]), "after \(step) it runs on \(running)")
-                }
-                try await hosts.abort(id, on: hosts.a)
-                try await hosts.verifyStayed(&journey, id)
             }
         }
     }

@@ -8,7 +8,7 @@ extension Scenarios {
     struct OnTheWay {
         @Test(
             "A target that is switched off does not touch the guest: the sync is resumed, the hand-over rolled back",
-            .timeLimit(.minutes(30)))
+            .onlyInTheFullRun, .timeLimit(.minutes(30)))
         func targetSwitchedOff() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
@@ -47,7 +47,7 @@ extension Scenarios {
 
         @Test(
             "An ssh that hangs stops the sync where it can be resumed, and rolls the hand-over back",
-            .timeLimit(.minutes(30)))
+            .onlyInTheFullRun, .timeLimit(.minutes(30)))
         func sshCut() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)

@@ -19,8 +19,8 @@ package struct ReliabilityPage {
             the cases that came before it too.
             """, "",
             """
-            \(summary.cases) cases; lost data: \(summary.lost), wrong: \(summary.wrong), something left over: \
-            \(summary.leftovers); the longest recovery: \(Int(summary.recoverySecondsMax.rounded())) s.
+            \(summary.cases) of at most \(FaultPlan.everything.count) cases so far; lost data: \(summary.lost), wrong: \
+            \(summary.wrong), something left over: \(summary.leftovers); the longest recovery: \(Int(summary.recoverySecondsMax.rounded())) s.
             """, "",
             """
             After each case a checker that shares no code with xenlvs looks at both hosts, the guest's console and its \

@@ -1,0 +1,85 @@
+import AoE
+import HostModel
+import Hosts
+
+/// A target of another host that is in use on this one, as the journal has it.
+public struct Attachment: Sendable, Equatable {
+    /// Its link below `/dev/xenlvs`.
+    public var name: VolumeName
+    public var address: AoEAddress
+    /// Where the kernel is to look for it; at least one.
+    public var interfaces: [InterfaceName]
+    /// What it was when it was attached, or last revalidated: another device, or a smaller one, never gets the link.
+    public var identity: TargetIdentity
+
+    public init(name: VolumeName, address: AoEAddress, interfaces: [InterfaceName], identity: TargetIdentity) {
+        self.name = name
+        self.address = address
+        self.interfaces = interfaces
+        self.identity = identity
+    }
+
+    func record() throws -> AttachmentRecord {
+        AttachmentRecord(name: name, address: address.description, body: try JSONText.encode(self))
+    }
+}
+
+/// What a target says of itself in IDENTIFY DEVICE, as far as it must stay the same.
+public struct TargetIdentity: Sendable, Codable, Equatable {
+    public var size: ByteCount
+    public var model: String
+    public var serial: String
+
+    public init(size: ByteCount, model: String, serial: String) {
+        self.size = size
+        self.model = model
+        self.serial = serial
+    }
+
+    init(_ identity: DiscoveredTarget.Identity) {
+        self.init(size: identity.size, model: identity.model, serial: identity.serial)
+    }
+
+    /// Whether the other is the same device, which may have another size.
+    func isSameDevice(as other: TargetIdentity) -> Bool { model == other.model && serial == other.serial }
+
+    /// `10 GiB, model 'xenlvs', serial 'ab12'`.
+    var words: String { "\(size) (\(size.bytes) bytes), model '\(model)', serial '\(serial)'" }
+}
+
+extension Attachment: Codable {
+    private enum CodingKeys: CodingKey { case name, address, interfaces, identity }
+
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        name = try values.decode(VolumeName.self, forKey: .name)
+        address = try AoEAddress(try values.decode(String.self, forKey: .address))
+        interfaces = try values.decode([InterfaceName].self, forKey: .interfaces)
+        identity = try values.decode(TargetIdentity.self, forKey: .identity)
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(name, forKey: .name)
+        try values.encode(address.description, forKey: .address)
+        try values.encode(interfaces, forKey: .interfaces)
+        try values.encode(identity, forKey: .identity)
+    }
+}
+
+extension HostContext {
+    /// Every attachment in the journal, by name.
+    func attachments() throws -> [Attachment] {
+        try database.attachments().map {
+            try JSONText.decode(Attachment.self, from: $0.body, what: "attachment \($0.name) in the journal")
+        }
+    }
+
+    /// Throws `.notFound` where there is none of that name.
+    func attachment(_ name: VolumeName) throws -> Attachment {
+        guard let found = try attachments().first(where: { $0.name == name }) else {
+            throw Failure(.notFound, "there is no attachment '\(name)'", remedy: "see 'xenlvs attachments'")
+        }
+        return found
+    }
+}

@@ -1,0 +1,122 @@
+import AoE
+import HostModel
+import Hosts
+import Storage
+
+/// Brings attachments back, as at boot: module, interfaces, devices, links.
+///
+/// A link is made only to a device that is, in size and serial number, the recorded one. Nothing is taken away.
+struct AttachmentRecovery: Sendable {
+    let host: HostContext
+    private let initiator: AoEInitiator
+
+    /// How long another command may have an attachment.
+    private static let patience = Duration.seconds(5)
+
+    init(host: HostContext) {
+        self.host = host
+        initiator = AoEInitiator(host: host)
+    }
+
+    /// One row for each of `attachments`. Targets that do not answer are asked again until `limit` is over.
+    func run(_ attachments: [Attachment], limit: Duration) async throws -> [LinkRepairRow] {
+        let deadline = ContinuousClock.now + limit
+        var rows: [VolumeName: LinkRepairRow] = [:]
+        var pending: [Attachment] = []
+        for attachment in attachments {
+            let facts = try LinkKeeper(host: host).facts(attachment)
+            if facts.verdict == .right, initiator.device(attachment.address)?.state == .up {
+                rows[attachment.name] = row(attachment, .wasRight)
+            } else {
+                pending.append(attachment)
+            }
+        }
+        if !pending.isEmpty {
+            do {
+                try await prepare()
+                for (name, row) in try await bringBack(pending, deadline) { rows[name] = row }
+            } catch {
+                let failure = Failure(error, doing: "cannot bring the attachments back")
+                for attachment in pending where rows[attachment.name] == nil {
+                    rows[attachment.name] = row(attachment, failure)
+                }
+            }
+        }
+        return attachments.compactMap { rows[$0.name] }
+    }
+
+    private func prepare() async throws {
+        try await AoEInitiator.holding(host) {
+            let known = try host.attachments()
+            let others = try await initiator.interfacesInUseByOthers(than: known)
+            _ = try await initiator.use(.needed(by: known.map(\.interfaces), others: others))
+        }
+    }
+
+    private func bringBack(
+        _ attachments: [Attachment], _ deadline: ContinuousClock.Instant
+    ) async throws -> [VolumeName: LinkRepairRow] {
+        var rows: [VolumeName: LinkRepairRow] = [:]
+        while true {
+            let pending = attachments.filter { rows[$0.name]?.needsOperator ?? true }
+            try await host.runner.run(InitiatorCommands.discover)
+            let answers = try await initiator.ask(for: pending)
+            for attachment in pending {
+                let opinion = TargetOpinion(attachment, TargetPaths(attachment.address, among: answers))
+                rows[attachment.name] = await judge(attachment, opinion)
+            }
+            if !rows.values.contains(where: \.needsOperator) || ContinuousClock.now >= deadline { return rows }
+            try await Task.sleep(for: .milliseconds(500))
+        }
+    }
+
+    private func judge(_ attachment: Attachment, _ opinion: TargetOpinion) async -> LinkRepairRow {
+        guard opinion.verdict == .asRecorded else {
+            return row(attachment, .failed, opinion.why, opinion.remedy)
+        }
+        guard let device = initiator.ready(attachment.address, attachment.identity.size) else {
+            let device = initiator.device(attachment.address)
+            let state = device.map { "it is \($0.state.rawValue) with \($0.size.bytes) bytes" } ?? "it is not there"
+            return row(
+                attachment, .failed, "the kernel does not bring \(attachment.address) up: \(state)",
+                "see 'dmesg', then 'xenlvs link repair \(attachment.name)'")
+        }
+        do {
+            return try await VolumeLock.holding(attachment.name, of: host, patience: Self.patience) {
+                try link(attachment, device)
+            }
+        } catch { return row(attachment, Failure(error, doing: "cannot set the link")) }
+    }
+
+    /// Reads everything anew under the lock: another command may have detached it.
+    private func link(_ attachment: Attachment, _ device: BlockDevice) throws -> LinkRepairRow {
+        guard try host.attachment(attachment.name) == attachment else {
+            return row(attachment, .busy, "another command has changed it meanwhile")
+        }
+        let facts = try LinkKeeper(host: host).facts(attachment)
+        switch facts.verdict {
+        case .right: return row(attachment, .wasRight)
+        case .missing, .dangling:
+            try host.links.set(attachment.name, to: device.path)
+            return row(attachment, .made)
+        case .replacedByHand, .notALink, .notRecorded, .mustNotBe, .onReplica, .migration, .rightlyAbsent:
+            return row(attachment, .refused, facts.why, facts.remedy)
+        }
+    }
+
+    private func row(
+        _ attachment: Attachment, _ result: LinkRepairRow.Result, _ why: String? = nil, _ remedy: String? = nil
+    ) -> LinkRepairRow {
+        var target: String?
+        if case .link(let held, _)? = try? host.links.read(attachment.name) { target = held }
+        return LinkRepairRow(
+            name: attachment.name, path: host.links.path(of: attachment.name), target: target, result: result, why: why,
+            remedy: remedy)
+    }
+
+    private func row(_ attachment: Attachment, _ failure: Failure) -> LinkRepairRow {
+        row(
+            attachment, failure.code == .busy ? .busy : .failed,
+            failure.why.map { "\(failure.what): \($0)" } ?? failure.what, failure.remedy)
+    }
+}
