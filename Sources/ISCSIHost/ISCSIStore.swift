@@ -1,7 +1,6 @@
 import FoundationEssentials
 import Glibc
 import HostModel
-import Hosts
 import ISCSI
 
 /// What is kept of this host's iSCSI exports over restarts.
@@ -49,25 +48,6 @@ struct ISCSIStore: Sendable {
         do { bytes = try encoder.encode(record) } catch {
             throw Failure(error, doing: "cannot store the iSCSI exports")
         }
-        let temporary = path + ".new"
-        let descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0o600)
-        guard descriptor >= 0 else { throw Failure.system("cannot make \(temporary)") }
-        let isStored = bytes.withUnsafeBytes { Self.writeAll($0, descriptor) } && fsync(descriptor) == 0
-        let cause = Failure.system("cannot write \(temporary)")
-        close(descriptor)
-        guard isStored else { throw cause }
-        guard rename(temporary, path) == 0 else { throw Failure.system("cannot replace \(path)") }
-        try PrivateDirectory.synchronise(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]))
-    }
-
-    private static func writeAll(_ bytes: UnsafeRawBufferPointer, _ descriptor: Int32) -> Bool {
-        var offset = 0
-        while offset < bytes.count {
-            let count = write(descriptor, bytes.baseAddress.unsafelyUnwrapped + offset, bytes.count - offset)
-            if count < 0, errno == EINTR { continue }
-            guard count > 0 else { return false }
-            offset += count
-        }
-        return true
+        try DurableFile.replace(path, with: Array(bytes))
     }
 }
