@@ -52,6 +52,16 @@ let package = Package(
             name: "ServingTests",
             dependencies: ["Serving", "AoE", "BlockServer", "CLinux", "HostModel"],
             swiftSettings: settings),
+        .target(
+            name: "ISCSI", dependencies: ["HostModel", .product(name: "Yams", package: "Yams")],
+            swiftSettings: settings),
+        .target(
+            name: "ISCSIHost", dependencies: ["HostModel", "Hosts", "ISCSI", "Storage"], swiftSettings: settings),
+        .testTarget(
+            name: "ISCSIHostTests", dependencies: ["ISCSIHost", "ISCSI", "HostModel"], swiftSettings: settings),
+        .testTarget(
+            name: "ISCSITests", dependencies: ["ISCSI", "SeedKit", "HostModel"], exclude: ["Fixtures"],
+            swiftSettings: settings),
         .target(name: "Storage", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Replication", dependencies: ["HostModel"], swiftSettings: settings),
         .target(name: "Domains", dependencies: ["HostModel"], swiftSettings: settings),
@@ -59,8 +69,8 @@ let package = Package(
         .executableTarget(
             name: "xenlvs",
             dependencies: [
-                "AoE", "BlockServer", "HostModel", "Hosts", "LVMHost", "Migration", "Operations", "Reporting",
-                "Serving", "Storage",
+                "AoE", "BlockServer", "HostModel", "Hosts", "ISCSI", "ISCSIHost", "LVMHost", "Migration", "Operations",
+                "Reporting", "Serving", "Storage",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
         .executableTarget(

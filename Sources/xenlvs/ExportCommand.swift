@@ -18,7 +18,7 @@ enum LocalDaemon {
 struct ExportCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "export", abstract: "Serve storage to other hosts, by the daemon and over restarts.",
-        subcommands: [OverAoE.self])
+        subcommands: [OverAoE.self, OverISCSI.self])
 
     struct OverAoE: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -78,7 +78,7 @@ enum ExportSubject {
         return (host.links.path(of: volume), volume)
     }
 
-    private static func absolute(_ path: String) throws -> String {
+    static func absolute(_ path: String) throws -> String {
         if path.hasPrefix("/") { return path }
         guard let directory = getcwd(nil, 0) else {
             throw Failure(.failed, "cannot tell where \(path) is", why: String(cString: strerror(errno)))
@@ -90,7 +90,7 @@ enum ExportSubject {
 
 struct UnexportCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "unexport", abstract: "End an export.", subcommands: [OverAoE.self])
+        commandName: "unexport", abstract: "End an export.", subcommands: [OverAoE.self, OverISCSI.self])
 
     struct OverAoE: AsyncParsableCommand {
         static let configuration = CommandConfiguration(

@@ -2,21 +2,27 @@ import AoE
 import ArgumentParser
 import BlockServer
 import HostModel
+import ISCSIHost
 import Reporting
 import Serving
 
 struct ExportsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "exports", abstract: "List what this host's daemon exports, and how it stands.",
+        commandName: "exports", abstract: "List what this host exports, and how it stands.",
         discussion: """
-            The states: serving; waiting, for an interface that is not there or on which another target has the address; \
+            Over ATA over Ethernet, by the daemon; the states: serving; waiting, for an interface that is not there or on which another target has the address; \
             failed, with the reason, and tried again; leaving, until its last requests have ended. --stats adds what each \
             export has done since it was last started, with the times below which half and 99 % of the reads and writes \
             stayed. The format prometheus is the text that Prometheus collects.
 
-            Exit codes: 0 done; 1 failed, or no daemon runs; 3 the daemon has not answered; 64 usage.
+            Over iSCSI, by the kernel; the states: serving; failed, with the reason ('xenlvs apply --recorded' tries \
+            again); foreign, for targets that xenlvs has not made and leaves alone. Initiators that are logged in are named.
+
+            Exit codes: 0 done; 1 failed, or no daemon runs and nothing is exported over iSCSI; 3 the daemon has not \
+            answered; 4 the record of iSCSI exports cannot be read; 64 usage.
             """)
     @Option(help: "table, json or prometheus.") var format = Form.table
+    @Option(name: .customLong("protocol"), help: "Only those over aoe or iscsi.") var only: ExportProtocol?
     @Flag(help: "Tell what each export has done.") var stats = false
     @Flag(help: "Look first whether backings have grown; initiators are told of it.") var rescan = false
 
@@ -25,18 +31,39 @@ struct ExportsCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             if rescan { _ = try await LocalDaemon.ask(.rescan) }
-            let exports = try await LocalDaemon.ask(.list(statistics: stats || format == .prometheus))
+            let exports = only == .iscsi ? [] : try await listAoE()
+            let overISCSI = only == .aoe || format == .prometheus ? [] : try await listISCSI()
             let width = Terminal.output.isTerminal ? Terminal.output.columns : nil
             switch format {
             case .table:
-                Console.result(try exports.map(ExportRow.init).rendered(as: .table, width: width))
-                if stats {
+                if only != .iscsi, !exports.isEmpty || overISCSI.isEmpty {
+                    Console.result(try exports.map(ExportRow.init).rendered(as: .table, width: width))
+                }
+                if only == .iscsi || !overISCSI.isEmpty {
+                    Console.result(try overISCSI.rendered(as: .table, width: width))
+                }
+                if stats, only != .iscsi {
                     Console.result(try exports.map(ExportStatisticsRow.init).rendered(as: .table, width: width))
                 }
-            case .json: Console.result(try exports.map(ExportRow.init).rendered(as: .json))
+            case .json:
+                let rows = exports.map { AnyExportRow.aoe(ExportRow($0)) } + overISCSI.map(AnyExportRow.iscsi)
+                Console.result(try PrettyJSON.encode(rows))
             case .prometheus: Console.result(PrometheusText.render(exports))
             }
             return .done
+        }
+    }
+
+    private func listISCSI() async throws -> [ISCSIExportRow] {
+        try await ThisHost.iSCSIExporter(of: try ThisHost.open()).list().map(ISCSIExportRow.init)
+    }
+
+    /// A host that exports over iSCSI alone needs no daemon.
+    private func listAoE() async throws -> [ExportStatus] {
+        do { return try await LocalDaemon.ask(.list(statistics: stats || format == .prometheus)) } catch {
+            if only == .aoe || format == .prometheus || !ISCSIExporter.hasRecord(ThisHost.paths) { throw error }
+            Console.say("not shown: exports over ATA over Ethernet: \(Failure(error, doing: "ask the daemon"))")
+            return []
         }
     }
 }
@@ -80,7 +107,8 @@ struct ExportRow: Listable {
         ]
     }
 
-    private enum CodingKeys: CodingKey {
+    private enum CodingKeys: String, CodingKey {
+        case kind = "protocol"
         case address, state, path, volume, interfaces, size, readOnly, durability, cache, queueDepth, allow, why, remedy
         case statistics
     }
@@ -88,6 +116,7 @@ struct ExportRow: Listable {
     func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
         let record = status.record
+        try values.encode(ExportProtocol.aoe, forKey: .kind)
         try values.encode(record.address.description, forKey: .address)
         try values.encode(status.state, forKey: .state)
         try values.encode(record.path, forKey: .path)

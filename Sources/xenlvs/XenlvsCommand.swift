@@ -13,8 +13,8 @@ struct XenlvsCommand: AsyncParsableCommand {
         version: Version.text,
         subcommands: [
             MigrateCommand.self, MigrationCommand.self, VolumeCommand.self, LinkCommand.self, DomainCommand.self,
-            ReplicaCommand.self, ExportCommand.self, UnexportCommand.self, ExportsCommand.self, AttachCommand.self,
-            DetachCommand.self, AttachmentsCommand.self, AoECommand.self, DoctorCommand.self, RecoverCommand.self,
-            AgentCommand.self,
+            ReplicaCommand.self, ExportCommand.self, UnexportCommand.self, ExportsCommand.self, ApplyCommand.self,
+            PlanCommand.self, AttachCommand.self, DetachCommand.self, AttachmentsCommand.self, AoECommand.self,
+            DoctorCommand.self, RecoverCommand.self, AgentCommand.self,
         ])
 }

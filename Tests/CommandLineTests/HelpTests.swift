@@ -20,6 +20,7 @@ struct HelpTests {
         ["doctor"],
         ["export", "aoe"], ["unexport", "aoe"], ["exports"], ["attach", "aoe"], ["detach"], ["attachments"],
         ["volume", "partitions"],
+        ["export", "iscsi"], ["unexport", "iscsi"], ["apply"], ["plan"],
         ["agent"],
     ]
 

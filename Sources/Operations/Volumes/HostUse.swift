@@ -55,7 +55,7 @@ public struct VolumeUse: Sendable, Codable, Hashable {
         case .mount: "umount \(name)"
         case .snapshot: "remove the snapshot first: xenlvs volume remove \(name)"
         case .process: "end it first"
-        case .open: "see 'lsof' and 'dmsetup ls --tree' for who it is"
+        case .open: "see 'xenlvs exports', 'lsof' and 'dmsetup ls --tree' for who it is"
         }
     }
 }

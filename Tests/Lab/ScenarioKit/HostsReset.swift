@@ -50,7 +50,14 @@ extension LabNode {
                 drbdsetup down $resource
             done
             pkill -KILL -x fio; pkill -KILL -x stamps
-            umount /dev/xenlvs/* 2>/dev/null
+            umount /dev/xenlvs/* /mnt 2>/dev/null
+            if [ -e /etc/iscsi/nodes ]; then iscsiadm -m node -U all; rm -rf /etc/iscsi/nodes; fi 2>/dev/null
+            if cd /sys/kernel/config/target/iscsi 2>/dev/null; then
+                for file in */tpgt_*/enable; do echo 0 >$file; done
+                rm -f */tpgt_*/acls/*/lun_*/* ; rmdir */tpgt_*/acls/*/lun_*; rmdir */tpgt_*/acls/*
+                find */tpgt_*/lun -type l -exec rm {} +; rmdir */tpgt_*/lun/lun_*
+                rmdir */tpgt_*/np/*; rmdir */tpgt_*; rmdir iqn.*; cd ../core; rmdir *_*/*; rmdir *_*; cd /
+            fi 2>/dev/null
             losetup -D
             # A device that is open keeps it, and the next scenario that needs it says so.
             rmmod aoe 2>/dev/null

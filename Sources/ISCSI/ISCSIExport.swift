@@ -1,0 +1,109 @@
+import HostModel
+
+/// Whether a session's headers or data carry checksums (RFC 7143, 13.1).
+public enum Digest: String, Sendable, Codable, CaseIterable {
+    /// As the initiator likes.
+    case either
+    /// A session without them is refused.
+    case crc32c
+    case none
+
+    /// The values in the order of preference, as targets are told them.
+    var words: String {
+        switch self {
+        case .either: "CRC32C,None"
+        case .crc32c: "CRC32C"
+        case .none: "None"
+        }
+    }
+
+    init?(words: String) {
+        guard let digest = Self.allCases.first(where: { $0.words == words }) else { return nil }
+        self = digest
+    }
+}
+
+/// An initiator that may use an export.
+public struct AllowedInitiator: Sendable, Equatable, Codable {
+    public var name: ISCSIName
+    /// The CHAP file for this initiator, absolute; nil for the export's.
+    public var chapFile: String?
+    /// Its writes are refused.
+    public var isReadOnly: Bool
+
+    public init(_ name: ISCSIName, chapFile: String? = nil, isReadOnly: Bool = false) {
+        self.name = name
+        self.chapFile = chapFile
+        self.isReadOnly = isReadOnly
+    }
+}
+
+/// A volume that is served over iSCSI, as an operator asks for it: one target with one LUN.
+///
+/// Secrets are in it only by the names of their files.
+public struct ISCSIExport: Sendable, Equatable, Codable {
+    public var volume: VolumeName
+    public var target: ISCSIName
+    /// The LUN where one is asked for; else it is given out, and stays the same.
+    public var lun: Int?
+    public var portals: [Portal]
+    public var initiators: [AllowedInitiator]
+    /// The CHAP file for all initiators without one of their own, absolute.
+    public var chapFile: String?
+    public var headerDigest: Digest
+    public var dataDigest: Digest
+    /// The device is opened for reading alone.
+    public var isReadOnly: Bool
+    /// Initiators may give blocks back (UNMAP).
+    public var isThin: Bool
+
+    public init(
+        volume: VolumeName, target: ISCSIName, lun: Int? = nil, portals: [Portal], initiators: [AllowedInitiator],
+        chapFile: String? = nil, headerDigest: Digest = .either, dataDigest: Digest = .either,
+        isReadOnly: Bool = false, isThin: Bool = false
+    ) {
+        self.volume = volume
+        self.target = target
+        self.lun = lun
+        self.portals = portals
+        self.initiators = initiators
+        self.chapFile = chapFile
+        self.headerDigest = headerDigest
+        self.dataDigest = dataDigest
+        self.isReadOnly = isReadOnly
+        self.isThin = isThin
+    }
+
+    /// The CHAP file that an initiator of the export is known by; nil where it need not prove anything.
+    public func chapFile(of initiator: AllowedInitiator) -> String? { initiator.chapFile ?? chapFile }
+
+    /// LUN 0 is left to the target: unmapped under a session, LIO answers reads of it with zeros and GOOD status. Above
+    /// 255 another way of addressing would begin (SAM-5, 4.7.5).
+    public static let luns = 1...255
+    public static let portalLimit = 32
+    public static let initiatorLimit = 248
+
+    /// The name of a volume's target where none is given: `iqn.2026-11.invalid.xenlvs.nodea:web1`. `invalid` belongs to
+    /// nobody (RFC 2606).
+    /// - Throws: `.usage` where volume or host have characters that an iSCSI name cannot have.
+    public static func standardTarget(of volume: VolumeName, on host: HostName) throws(Failure) -> ISCSIName {
+        do { return try ISCSIName("iqn.2026-11.invalid.xenlvs.\(host.text.lowercased()):\(volume)") } catch {
+            throw Failure(
+                .usage, "no name for the target of '\(volume)' can be made on the host \(host)", why: error.why,
+                remedy: "give one")
+        }
+    }
+}
+
+/// All that a host serves over iSCSI.
+public struct ISCSIState: Sendable, Equatable, Codable {
+    public var exports: [ISCSIExport]
+    /// The CHAP file for discovery, absolute; nil where whoever reaches a portal may ask for the names of targets that it
+    /// is allowed to use.
+    public var discoveryCHAPFile: String?
+
+    public init(exports: [ISCSIExport] = [], discoveryCHAPFile: String? = nil) {
+        self.exports = exports
+        self.discoveryCHAPFile = discoveryCHAPFile
+    }
+}

@@ -1,0 +1,52 @@
+import HostModel
+
+/// What multipathd is told about volumes: a file of its own in `/etc/multipath/conf.d` (multipath.conf(5),
+/// multipath-tools 0.9.4), so that the operator's file stays as it is.
+public struct MultipathConfiguration: Sendable, Equatable {
+    public static let path = "/etc/multipath/conf.d/xenlvs.conf"
+
+    public struct Map: Sendable, Equatable {
+        public var volume: VolumeName
+        public var identity: DeviceIdentity
+
+        public init(volume: VolumeName, identity: DeviceIdentity) {
+            self.volume = volume
+            self.identity = identity
+        }
+    }
+
+    /// Maps that multipathd is to make, each under its volume's name.
+    public var maps: [Map]
+    /// Disks that it must not touch, by their identity: those whose maps xenlvs makes itself.
+    public var keptAway: [DeviceIdentity]
+
+    public init(maps: [Map], keptAway: [DeviceIdentity] = []) {
+        self.maps = maps
+        self.keptAway = keptAway
+    }
+
+    /// How often a path is asked for before requests fail, where none is left. Not for ever: a map whose requests wait
+    /// cannot be taken away.
+    private static let retries = 12
+
+    /// What the file holds. The parser needs a new line after each opening and before each closing brace.
+    public var text: String {
+        var lines = ["# Written by xenlvs; changes are lost."]
+        if !keptAway.isEmpty {
+            lines += ["blacklist {"] + keptAway.map { "    wwid \"^\($0.wwid)$\"" } + ["}"]
+        }
+        if !maps.isEmpty {
+            lines += ["blacklist_exceptions {"] + maps.map { "    wwid \"^\($0.identity.wwid)$\"" } + ["}"]
+            lines.append("multipaths {")
+            for map in maps {
+                lines += [
+                    "    multipath {", "        wwid \(map.identity.wwid)", "        alias \(map.volume)",
+                    "        path_grouping_policy multibus", "        path_selector \"service-time 0\"",
+                    "        failback immediate", "        no_path_retry \(Self.retries)", "    }",
+                ]
+            }
+            lines.append("}")
+        }
+        return lines.map { $0 + "\n" }.joined()
+    }
+}

@@ -1,0 +1,43 @@
+import HostModel
+
+/// The places of LIO, the kernel's target (Documentation/target/tcm_mod_builder.rst; target_core_configfs.c,
+/// target_core_fabric_configfs.c and iscsi_target_configfs.c of Linux 6.1).
+enum LIO {
+    static let core = "core"
+    static let fabric = "iscsi"
+    static let discovery = "iscsi/discovery_auth"
+
+    /// The one host bus adapter that xenlvs makes its devices on. A number of its own, because targetcli gives out the
+    /// lowest that is free.
+    static let adapter = "core/iblock_3260"
+    /// The one portal group of a target.
+    static let group = "tpgt_1"
+
+    static func device(of volume: VolumeName) -> String { "\(adapter)/\(volume)" }
+    static func target(_ name: some CustomStringConvertible) -> String { "\(fabric)/\(name)" }
+
+    /// Longest value of `udev_path` (`SE_UDEV_PATH_LEN`, target_core_base.h), less its NUL.
+    static let longestDevicePath = 511
+
+    /// A portal group's attributes and parameters as an export has them, in the order in which they are written. What is
+    /// new is read-only until it is said to be otherwise (`prod_mode_write_protect`): there is no moment in which an
+    /// initiator that must not write could.
+    static func settings(of export: ResolvedExport) -> [(path: String, value: String)] {
+        [
+            ("attrib/authentication", export.credentials.isEmpty ? "0" : "1"),
+            ("attrib/generate_node_acls", "0"),
+            ("attrib/cache_dynamic_acls", "0"),
+            ("attrib/demo_mode_discovery", "0"),
+            ("attrib/demo_mode_write_protect", "1"),
+            ("attrib/prod_mode_write_protect", "1"),
+            ("param/HeaderDigest", export.export.headerDigest.words),
+            ("param/DataDigest", export.export.dataDigest.words),
+        ]
+    }
+
+    static let settingPaths = [
+        "attrib/authentication", "attrib/generate_node_acls", "attrib/cache_dynamic_acls",
+        "attrib/demo_mode_discovery", "attrib/demo_mode_write_protect", "attrib/prod_mode_write_protect",
+        "param/HeaderDigest", "param/DataDigest",
+    ]
+}

@@ -1,0 +1,153 @@
+import HostModel
+
+/// What of the kernel's objects xenlvs has made, by its own records.
+public struct LIOOwnership: Sendable, Equatable, Codable {
+    public struct Item: Sendable, Hashable, Codable {
+        public var target: ISCSIName
+        public var volume: VolumeName
+
+        public init(target: ISCSIName, volume: VolumeName) {
+            self.target = target
+            self.volume = volume
+        }
+    }
+
+    public var items: Set<Item>
+    /// Whether xenlvs has set the authentication of discovery, of which the host has one for all targets.
+    public var hasDiscovery: Bool
+
+    public init(items: Set<Item> = [], hasDiscovery: Bool = false) {
+        self.items = items
+        self.hasDiscovery = hasDiscovery
+    }
+
+    /// All that may be in the kernel while `state` is being brought about.
+    public func joined(with state: ISCSIState) -> LIOOwnership {
+        LIOOwnership(
+            items: items.union(state.exports.map { Item(target: $0.target, volume: $0.volume) }),
+            hasDiscovery: hasDiscovery || state.discoveryCHAPFile != nil)
+    }
+
+    func owns(target name: String) -> Bool { items.contains { $0.target.text == name } }
+    func owns(device path: String) -> Bool { items.contains { LIO.device(of: $0.volume) == path } }
+}
+
+/// The writes that lead from what the kernel serves to what it is to serve, in order. It touches nothing that xenlvs has
+/// not made, and of two exports only the one that differs.
+public struct LIODifference: Sendable, Equatable {
+    /// The part that belongs to one target, one backstore, or discovery.
+    public struct Change: Sendable, Equatable {
+        public var subject: String
+        public var writes: [KernelWrite]
+        /// The sessions that it ends.
+        public var endedSessions: [LIOSession]
+    }
+
+    public private(set) var changes: [Change] = []
+
+    public var writes: [KernelWrite] { changes.flatMap(\.writes) }
+    public var isEmpty: Bool { changes.isEmpty }
+
+    /// First goes what has to go, then comes what is new or changed: an address, a device or a name that one export gives
+    /// up is free when another takes it.
+    /// - Throws: `.refused` or `.busy` where something that xenlvs has not made is in the way.
+    public init(
+        from found: LIOSnapshot, to wanted: ResolvedState, owned: LIOOwnership
+    ) throws(Failure) {
+        try wanted.checkIdentities()
+        try ForeignObjects(found, owned).check(wanted)
+        let byTarget = Dictionary(uniqueKeysWithValues: wanted.exports.map { ($0.export.target.text, $0) })
+        let byDevice = Dictionary(
+            uniqueKeysWithValues: wanted.exports.map { (LIO.device(of: $0.export.volume), $0) })
+
+        let spentDevices = Set(
+            found.devices.filter { path, device in
+                owned.owns(device: path)
+                    && byDevice[path].map { device.mustBeRemade(for: $0, isMapped: found.isMapped(path)) } ?? true
+            }.keys)
+        let spentTargets = Set(
+            found.targets.filter { name, target in
+                owned.owns(target: name)
+                    && byTarget[name].map { target.mustBeRemade(for: $0, spentDevices: spentDevices) } ?? true
+            }.keys)
+
+        for name in spentTargets.sorted() {
+            let target = found.targets[name] ?? LIOTarget()
+            add(LIO.target(name), target.removal(at: LIO.target(name)), ending: target.sessions)
+        }
+        for path in spentDevices.sorted() { add(path, [.removeDirectory(path)]) }
+        for export in wanted.exports {
+            let path = LIO.device(of: export.export.volume)
+            let device = spentDevices.contains(path) ? nil : found.devices[path]
+            add(path, LIODevice.writes(from: device, to: export, at: path), needsAdapterIn: found)
+            let name = export.export.target.text
+            let target = spentTargets.contains(name) ? nil : found.targets[name]
+            add(
+                LIO.target(name), LIOTarget.writes(from: target, to: export, at: LIO.target(name)),
+                ending: target?.sessions(endedBy: export) ?? [])
+        }
+        addDiscovery(found, wanted, owned)
+        removeAdapter(found, spentDevices, wanted, owned)
+        makeFabric(found)
+    }
+
+    private mutating func add(_ subject: String, _ writes: [KernelWrite], ending sessions: [LIOSession] = []) {
+        if !writes.isEmpty { changes.append(Change(subject: subject, writes: writes, endedSessions: sessions)) }
+    }
+
+    /// A device on an adapter that is not there yet.
+    private mutating func add(_ subject: String, _ writes: [KernelWrite], needsAdapterIn found: LIOSnapshot) {
+        let isMade = changes.contains { $0.writes.contains(.makeDirectory(LIO.adapter)) }
+        let isNeeded = !writes.isEmpty && !isMade && !found.adapters.contains(LIO.adapter)
+        add(subject, (isNeeded ? [.makeDirectory(LIO.adapter)] : []) + writes)
+    }
+
+    private mutating func removeAdapter(
+        _ found: LIOSnapshot, _ spentDevices: Set<String>, _ wanted: ResolvedState, _ owned: LIOOwnership
+    ) {
+        let rest = found.devices.keys.filter { $0.hasPrefix(LIO.adapter + "/") && !spentDevices.contains($0) }
+        guard found.adapters.contains(LIO.adapter), rest.isEmpty, wanted.exports.isEmpty, !owned.items.isEmpty else {
+            return
+        }
+        add(LIO.adapter, [.removeDirectory(LIO.adapter)])
+    }
+
+    private mutating func addDiscovery(_ found: LIOSnapshot, _ wanted: ResolvedState, _ owned: LIOOwnership) {
+        guard wanted.discovery != nil || owned.hasDiscovery else { return }
+        let path = "\(LIO.discovery)/enforce_discovery_auth"
+        var writes = found.discovery.writes(to: wanted.discovery, below: LIO.discovery)
+        // Whoever may not ask must not be able to in between.
+        switch (found.enforcesDiscovery, wanted.discovery != nil) {
+        case (false, true): writes.append(.write("1", to: path))
+        case (true, false): writes.insert(.write("0", to: path), at: 0)
+        case (true, true), (false, false): break
+        }
+        add(LIO.discovery, writes)
+    }
+
+    /// The module makes the directory's files with the directory.
+    private mutating func makeFabric(_ found: LIOSnapshot) {
+        let isNeeded = writes.contains { $0.path.hasPrefix(LIO.fabric + "/") }
+        if !found.hasFabric, isNeeded {
+            changes.insert(Change(subject: LIO.fabric, writes: [.makeDirectory(LIO.fabric)], endedSessions: []), at: 0)
+        }
+    }
+}
+
+extension LIOSnapshot {
+    /// Whether a target, whoever made it, has the device as a LUN.
+    func isMapped(_ device: String) -> Bool { !targets(of: device).isEmpty }
+
+    /// Whether xenlvs's own target has a volume's device open.
+    public func serves(_ volume: VolumeName, ownedBy owned: LIOOwnership) -> Bool {
+        let path = LIO.device(of: volume)
+        return owned.owns(device: path) && devices[path]?.isEnabled == true
+    }
+
+    /// The targets that have the device as a LUN.
+    func targets(of device: String) -> [String] {
+        targets.filter { _, target in
+            target.groups.values.contains { $0.luns.values.contains { $0.values.contains(device) } }
+        }.keys.sorted()
+    }
+}

@@ -1,0 +1,105 @@
+import Glibc
+import HostModel
+import ISCSI
+import Storage
+
+/// CHAP files on this host.
+enum CHAPFile {
+    private static let sizeLimit = 4096
+
+    /// Reads one. Throws `.refused` where others than root could read or change it, `.notFound`, `.usage`.
+    static func read(_ path: String) throws(Failure) -> CHAPCredentials {
+        let what = "cannot use the CHAP file \(path)"
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else { throw Failure.system(what) }
+        defer { close(descriptor) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else { throw Failure.system(what) }
+        guard status.st_mode & S_IFMT == S_IFREG, status.st_size <= sizeLimit else {
+            throw Failure(.refused, what, why: "it is no file of at most \(sizeLimit) bytes")
+        }
+        guard status.st_mode & 0o077 == 0, status.st_uid == geteuid() else {
+            throw Failure(
+                .refused, what, why: "others may read or change it", remedy: "chown root \(path); chmod 600 \(path)")
+        }
+        var bytes = [UInt8](repeating: 0, count: sizeLimit)
+        let count = Glibc.read(descriptor, &bytes, bytes.count)
+        guard count >= 0 else { throw Failure.system(what) }
+        return try CHAPCredentials(parsing: String(decoding: bytes[..<count], as: UTF8.self), path: path)
+    }
+}
+
+/// The addresses of this host's interfaces.
+enum LocalAddresses {
+    /// In the spelling of `Portal`.
+    static func all() throws(Failure) -> Set<String> {
+        var first: UnsafeMutablePointer<ifaddrs>?
+        guard getifaddrs(&first) == 0 else { throw Failure.system("cannot list this host's addresses") }
+        defer { freeifaddrs(first) }
+        var addresses: Set<String> = []
+        for item in sequence(first: first, next: { $0?.pointee.ifa_next }) {
+            guard let address = item?.pointee.ifa_addr else { continue }
+            let length: Int
+            switch Int32(address.pointee.sa_family) {
+            case AF_INET: length = MemoryLayout<sockaddr_in>.size
+            case AF_INET6: length = MemoryLayout<sockaddr_in6>.size
+            default: continue
+            }
+            var buffer = [CChar](repeating: 0, count: Int(NI_MAXHOST))
+            let result = getnameinfo(
+                address, socklen_t(length), &buffer, socklen_t(buffer.count), nil, 0, NI_NUMERICHOST)
+            guard result == 0 else { continue }
+            let text = String(decoding: buffer.prefix { $0 != 0 }.map(UInt8.init(bitPattern:)), as: UTF8.self)
+            // A link-local address has its interface behind a '%'.
+            if let portal = try? Portal(String(text.prefix { $0 != "%" })) { addresses.insert(portal.address) }
+        }
+        return addresses
+    }
+
+    /// Throws `.refused` where a portal's address is not on this host: the kernel would take it without a word.
+    static func check(_ portals: [Portal], doing what: String) throws(Failure) {
+        let addresses = try all()
+        guard let portal = portals.first(where: { !addresses.contains($0.address) }) else { return }
+        throw Failure(
+            .refused, what, why: "\(portal.address) is not an address of this host", remedy: "see 'ip address'")
+    }
+}
+
+/// What is exported, as the host shows it.
+struct ExportedDevice {
+    var path: String
+    var number: BlockDeviceNumber
+    var identity: DeviceIdentity
+
+    /// Looks at the device that a volume's link leads to.
+    /// - Throws: `.refused` where it is not the volume's own LV, or cannot take blocks back and has to.
+    init(at path: String, of export: ISCSIExport) throws(Failure) {
+        let what = "cannot export '\(export.volume)' over iSCSI"
+        let device = try BlockDevice(at: path)
+        guard let mapping = try device.mapping() else {
+            throw Failure(
+                .refused, what, why: "\(path) leads to \(device.node), which is no logical volume",
+                remedy: "volumes in files have no UUID that a disk's identity could follow from: use an LV; if a "
+                    + "replica is in between, see 'xenlvs replica status'")
+        }
+        do throws(Failure) { identity = try DeviceIdentity(mapping: mapping.uuid) } catch {
+            throw Failure(.refused, what, why: error.why, causes: [error])
+        }
+        self.path = path
+        number = device.number
+        if export.isThin, !Self.takesBlocksBack(number) {
+            throw Failure(
+                .refused, "\(what) as thin", why: "its device cannot take blocks back",
+                remedy: "leave 'thin' out, or put the volume on storage that supports discard: see 'lsblk -D'")
+        }
+    }
+
+    /// Documentation/ABI/stable/sysfs-block: 0 stands for a device without discard.
+    private static func takesBlocksBack(_ number: BlockDeviceNumber) -> Bool {
+        let descriptor = open("/sys/dev/block/\(number)/queue/discard_max_bytes", O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        var byte: UInt8 = 0
+        return read(descriptor, &byte, 1) == 1 && byte != UInt8(ascii: "0")
+    }
+}
