@@ -9,7 +9,7 @@ extension Scenarios {
     struct AoEAttachment {
         @Test(
             "A guest's root is on it while its target is killed and loses power, its own host too, and while it moves",
-            .timeLimit(.minutes(30)))
+            .onlyInTheFullRun, .timeLimit(.minutes(30)))
         func guest() async throws {
             try await scenario { hosts in
                 try await hosts.b.run("lvcreate -qq -y -Wn -L 32M -n served vg0")

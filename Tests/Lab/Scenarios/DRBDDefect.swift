@@ -43,7 +43,7 @@ extension Scenarios {
 
         @Test(
             "A migration whose DRBD was attached again by hand in the middle hands over equal copies",
-            .timeLimit(.minutes(15)))
+            .onlyInTheFullRun, .timeLimit(.minutes(15)))
         func migrationIsNotCaught() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), megabytes: 16, isStamped: false, on: hosts.a)
