@@ -17,6 +17,7 @@ struct FaultRun: AsyncParsableCommand {
     @Option(help: "Only these cases, FAULT@TRACK/STEP:MOMENT, separated by commas.") var only: String?
     @Flag(help: "The subset that every test run has: each fault and each step once.") var subset = false
     @Option(help: "How many seconds a program hangs before it goes on.") var hang = 150
+    @Option(help: "Milliseconds from one look at which guests run to the next.") var look = 10
     @Option(help: "Write the table to this file.") var write: String?
     @Option(help: "Keep results in this file as they come. Cases that have theirs in it are not run again.")
     var results: String?
@@ -26,7 +27,7 @@ struct FaultRun: AsyncParsableCommand {
         let done = Set(known.map(\.fault))
         let chosen = try choice().filter { !done.contains($0) }
         print("\(chosen.count) cases, seed \(seed)")
-        let matrix = FaultMatrix(hang: .seconds(hang), log: { print($0) })
+        let matrix = FaultMatrix(hang: .seconds(hang), lookMilliseconds: look, log: { print($0) })
         let results = known + seeded(try await matrix.run(chosen) { try keep(known + seeded($0)) })
         if let write {
             try ReliabilityPage(results).text.write(toFile: write, atomically: true, encoding: .utf8)

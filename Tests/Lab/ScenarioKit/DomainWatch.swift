@@ -16,6 +16,8 @@ package actor DomainWatch {
     /// The boots in which a node was told to watch.
     private var watched: Set<String> = []
     private var readings: [String: [Reading]] = [:]
+    /// From one look to the next, in milliseconds.
+    private var periodMilliseconds = 10
 
     /// Where `/lab/domains` writes; see `Tests/Lab/image/node`.
     private static let log = "/var/log/xen/domains.log"
@@ -24,8 +26,12 @@ package actor DomainWatch {
 
     private var now: Double { began.duration(to: .now) / .milliseconds(1) }
 
+    /// How often nodes look that are told to watch from now on. A migration takes a third longer with a hundred looks a
+    /// second, because under emulation every wake-up costs much.
+    package func look(everyMilliseconds period: Int) { periodMilliseconds = period }
+
     /// Has the nodes that are switched on watch from now on, and reads their clocks; the more often, the narrower what is
-    /// known. A migration takes a third longer with it, so that only who looks at the result should ask for it.
+    /// known. Only who looks at the result should ask for it.
     ///
     /// Throws where a node has stopped watching within a boot.
     package func watch(_ nodes: [LabNode]) async throws {
@@ -36,7 +42,8 @@ package actor DomainWatch {
             guard let boot = lines.first else { throw ScenarioError("\(node.name) does not tell its boot") }
             if lines.count < 2 {
                 if watched.contains(boot) { throw ScenarioError("\(node.name) has stopped watching its guests") }
-                try await node.run("(setsid nice -n -10 /lab/domains \(Self.log) </dev/null >/dev/null 2>&1 &)")
+                let command = "/lab/domains \(Self.log) \(periodMilliseconds)"
+                try await node.run("(setsid nice -n -10 \(command) </dev/null >/dev/null 2>&1 &)")
             }
             watched.insert(boot)
             try await readClock(node)

@@ -5,10 +5,13 @@ import LabKit
 package struct FaultMatrix: Sendable {
     /// How long a program hangs before it goes on.
     private let hang: Duration
+    /// From one look at which guests run to the next.
+    private let lookMilliseconds: Int
     private let log: @Sendable (String) -> Void
 
-    package init(hang: Duration, log: @escaping @Sendable (String) -> Void) {
+    package init(hang: Duration, lookMilliseconds: Int, log: @escaping @Sendable (String) -> Void) {
         self.hang = hang
+        self.lookMilliseconds = lookMilliseconds
         self.log = log
     }
 
@@ -22,6 +25,7 @@ package struct FaultMatrix: Sendable {
         for (index, chain) in FaultPlan.chains(cases).enumerated() {
             log("chain \(chain.track.rawValue): \(chain.cases.map(\.description).joined(separator: " "))")
             let hosts = try await Hosts.clean()
+            await hosts.watch.look(everyMilliseconds: lookMilliseconds)
             // With two disks, whatever strikes must strike both alike; with one it takes less time.
             let volumes = index.isMultiple(of: 2) ? ["web1", "web1-data"] : ["web1"]
             results += await run(chain, hosts, LabGuest("web1", volumes: volumes)).map(\.judgedByEffort)

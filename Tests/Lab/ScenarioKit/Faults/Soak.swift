@@ -7,7 +7,7 @@ package struct Soak: Sendable {
     private let log: @Sendable (String) -> Void
 
     package init(hang: Duration, log: @escaping @Sendable (String) -> Void) {
-        matrix = FaultMatrix(hang: hang, log: log)
+        matrix = FaultMatrix(hang: hang, lookMilliseconds: 10, log: log)
         self.log = log
     }
 

@@ -1,6 +1,6 @@
-// Looks a hundred times a second at which guests' virtual CPUs may run on this host, and says so whenever that changes.
+// Looks again and again at which guests' virtual CPUs may run on this host, and says so whenever that changes.
 //
-//   domains LOG
+//   domains LOG PERIOD      PERIOD from one look to the next, in milliseconds, up to 999
 //
 // A line of LOG: "BOOT NOW BEFORE UUID...". BOOT is the boot's id, NOW the time of this look and BEFORE that of the one before
 // it, in milliseconds since the boot; then the guests that are neither paused nor shut down (suspended) nor dying, sorted.
@@ -25,7 +25,7 @@
 #include <xen/sys/privcmd.h>
 #include <xen/sysctl.h>
 
-enum { MAX_DOMAINS = 32, PERIOD_NS = 10 * 1000 * 1000, SILENCE_MS = 5000 };
+enum { MAX_DOMAINS = 32, SILENCE_MS = 5000 };
 
 // What the hypervisor reads and writes lies on pages that stay where they are.
 struct shared {
@@ -87,8 +87,9 @@ static void read_boot(char *id, size_t size) {
 }
 
 int main(int count, char **arguments) {
-    if (count != 2) {
-        fprintf(stderr, "usage: domains LOG\n");
+    const int period = count == 3 ? atoi(arguments[2]) : 0;
+    if (period < 1 || period > 999) {
+        fprintf(stderr, "usage: domains LOG PERIOD\n");
         return 64;
     }
     int log = open(arguments[1], O_WRONLY | O_CREAT | O_APPEND | O_DSYNC | O_CLOEXEC, 0644);
@@ -118,7 +119,7 @@ int main(int count, char **arguments) {
             last_line = time;
         }
         last_look = time;
-        next.tv_nsec += PERIOD_NS;
+        next.tv_nsec += period * 1000000L;
         if (next.tv_nsec >= 1000000000) {
             next.tv_nsec -= 1000000000;
             next.tv_sec++;
