@@ -153,7 +153,7 @@ extension Scenarios {
             }
         }
 
-        @Test("What somebody else has made is shown and left alone", .onlyInTheFullRun, .timeLimit(.minutes(10)))
+        @Test("What somebody else has made is shown and left alone", .timeLimit(.minutes(10)))
         func foreign() async throws {
             try await scenario { hosts in
                 try await prepare(hosts)
