@@ -46,7 +46,7 @@ public struct MACAddress: Hashable, Sendable, Comparable, CustomStringConvertibl
 }
 
 /// The address of an AoE target: shelf (major) and slot (minor). The highest numbers are wildcards.
-public struct AoEAddress: Hashable, Sendable, Comparable, CustomStringConvertible {
+public struct AoEAddress: Hashable, Sendable, Comparable, Codable, CustomStringConvertible {
     public let shelf: UInt16
     public let slot: UInt8
 
@@ -72,6 +72,16 @@ public struct AoEAddress: Hashable, Sendable, Comparable, CustomStringConvertibl
                 remedy: "give it as eSHELF.SLOT, such as e1.0")
         }
         try self.init(shelf: numbers[0], slot: numbers[1])
+    }
+
+    /// As text: `e1.0`.
+    public init(from decoder: any Decoder) throws {
+        try self.init(try decoder.singleValueContainer().decode(String.self))
+    }
+
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
     }
 
     /// Linux takes a shelf of all ones in twelve bits for a wrongly set switch and ignores it (drivers/block/aoe/aoecmd.c).

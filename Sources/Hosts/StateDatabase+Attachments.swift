@@ -53,10 +53,6 @@ extension StateDatabase {
         }
     }
 
-    public func attachment(_ name: VolumeName) throws -> AttachmentRecord? {
-        try attachments().first { $0.name == name }
-    }
-
     /// Every attachment, by name.
     public func attachments() throws -> [AttachmentRecord] {
         try read { database in

@@ -79,7 +79,7 @@ public struct ExportRecord: Sendable, Equatable, Codable {
     public init(from decoder: any Decoder) throws {
         let values = try decoder.container(keyedBy: CodingKeys.self)
         try self.init(
-            address: try AoEAddress(try values.decode(String.self, forKey: .address)),
+            address: try values.decode(AoEAddress.self, forKey: .address),
             path: try values.decode(String.self, forKey: .path),
             volume: try values.decodeIfPresent(String.self, forKey: .volume).map { try VolumeName($0) },
             interfaces: try values.decode([String].self, forKey: .interfaces),
@@ -92,7 +92,7 @@ public struct ExportRecord: Sendable, Equatable, Codable {
 
     public func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
-        try values.encode(address.description, forKey: .address)
+        try values.encode(address, forKey: .address)
         try values.encode(path, forKey: .path)
         try values.encodeIfPresent(volume?.text, forKey: .volume)
         try values.encode(interfaces, forKey: .interfaces)

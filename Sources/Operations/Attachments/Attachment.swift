@@ -3,7 +3,7 @@ import HostModel
 import Hosts
 
 /// A target of another host that is in use on this one, as the journal has it.
-public struct Attachment: Sendable, Equatable {
+public struct Attachment: Sendable, Equatable, Codable {
     /// Its link below `/dev/xenlvs`.
     public var name: VolumeName
     public var address: AoEAddress
@@ -45,26 +45,6 @@ public struct TargetIdentity: Sendable, Codable, Equatable {
 
     /// `10 GiB, model 'xenlvs', serial 'ab12'`.
     var words: String { "\(size) (\(size.bytes) bytes), model '\(model)', serial '\(serial)'" }
-}
-
-extension Attachment: Codable {
-    private enum CodingKeys: CodingKey { case name, address, interfaces, identity }
-
-    public init(from decoder: any Decoder) throws {
-        let values = try decoder.container(keyedBy: CodingKeys.self)
-        name = try values.decode(VolumeName.self, forKey: .name)
-        address = try AoEAddress(try values.decode(String.self, forKey: .address))
-        interfaces = try values.decode([InterfaceName].self, forKey: .interfaces)
-        identity = try values.decode(TargetIdentity.self, forKey: .identity)
-    }
-
-    public func encode(to encoder: any Encoder) throws {
-        var values = encoder.container(keyedBy: CodingKeys.self)
-        try values.encode(name, forKey: .name)
-        try values.encode(address.description, forKey: .address)
-        try values.encode(interfaces, forKey: .interfaces)
-        try values.encode(identity, forKey: .identity)
-    }
 }
 
 extension HostContext {

@@ -13,7 +13,7 @@ extension AttachmentManager {
     public func detach(_ name: VolumeName, force: Bool) async throws -> [String] {
         try await VolumeLock.holding(name, of: host) {
             let attachment = try host.attachment(name)
-            try await checkIsUnused(attachment)
+            try await checkIsUnused(attachment.address, doing: Self.what(attachment))
             return try await AoEInitiator.holding(host) { try await detach(attachment, force) }
         }
     }
@@ -24,7 +24,7 @@ extension AttachmentManager {
         // Whoever starts to use it does so by the link: without it, the next look is the last that is needed.
         if try host.links.remove(attachment.name) { removed.append(host.links.path(of: attachment.name)) }
         do {
-            try await checkIsUnused(attachment)
+            try await checkIsUnused(attachment.address, doing: Self.what(attachment))
             if !force { try await writeBack(attachment) }
         } catch {
             if let link { try host.links.set(attachment.name, to: link) }
@@ -38,18 +38,11 @@ extension AttachmentManager {
         return removed + ["the record of \(attachment.name), the target \(attachment.address)"]
     }
 
-    private func checkIsUnused(_ attachment: Attachment) async throws {
-        guard let device = initiator.device(attachment.address) else { return }
-        let uses = try await DeviceUse.lastingUses(of: device, on: host)
-        guard let first = uses.first else { return }
-        throw Failure(
-            .busy, "cannot detach '\(attachment.name)'", why: uses.map(\.sentence).joined(separator: "; "),
-            remedy: first.remedy)
-    }
+    private static func what(_ attachment: Attachment) -> String { "cannot detach '\(attachment.name)'" }
 
     /// What the link holds, to be put back; nil where there is none that leads anywhere.
     private func ownLink(of attachment: Attachment) throws -> String? {
-        let what = "cannot detach '\(attachment.name)'"
+        let what = Self.what(attachment)
         switch try host.links.read(attachment.name) {
         case .absent: return nil
         case .notALink(let kind):
@@ -76,7 +69,7 @@ extension AttachmentManager {
         } catch {
             let failure = Failure(error, doing: "cannot write it back")
             throw Failure(
-                .failed, "cannot detach '\(attachment.name)'",
+                .failed, Self.what(attachment),
                 why: "what the host has of it in memory cannot be written: \(failure.why ?? failure.what)",
                 remedy: "see that its target answers ('xenlvs attachments'); --force gives up what is not written",
                 causes: [failure])

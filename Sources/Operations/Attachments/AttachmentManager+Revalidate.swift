@@ -40,11 +40,8 @@ extension AttachmentManager {
 
     private func grownSize(of attachment: Attachment, _ deadline: ContinuousClock.Instant) async throws -> ByteCount {
         let what = "cannot revalidate '\(attachment.name)'"
-        var targets = TargetPaths(attachment.address, among: [])
-        while true {
-            targets = TargetPaths(attachment.address, among: try await initiator.ask(for: [attachment]))
-            if targets.isComplete || ContinuousClock.now >= deadline { break }
-            try await Task.sleep(for: .milliseconds(100))
+        let targets = try await answers(for: attachment.address, until: deadline) {
+            try await initiator.ask(for: [attachment])
         }
         let found = try targets.identity(doing: what)
         switch TargetVerdict(found, recorded: attachment.identity) {

@@ -50,7 +50,8 @@ public struct AttachmentManager: Sendable {
                 let others = try await initiator.interfacesInUseByOthers(than: known)
                 let (attachment, targets) = try await examine(
                     request, others.joined() + known.flatMap(\.interfaces), deadline)
-                try await checkIsUnused(request.address)
+                // A device that the kernel has found by itself may be in use without xenlvs.
+                try await checkIsUnused(request.address, doing: "cannot attach \(request.address)")
                 let wasThere = initiator.device(request.address) != nil
                 let former = try await initiator.use(
                     .needed(by: (known + [attachment]).map(\.interfaces), others: others))
@@ -99,11 +100,8 @@ public struct AttachmentManager: Sendable {
         _ request: AttachRequest, _ used: [InterfaceName], _ deadline: ContinuousClock.Instant
     ) async throws -> (Attachment, TargetPaths) {
         let asked = try await interfacesToAsk(request, used)
-        var targets = TargetPaths(request.address, among: [])
-        while true {
-            targets = TargetPaths(request.address, among: try await host.initiator.ask(asked, request.address))
-            if targets.isComplete || ContinuousClock.now >= deadline { break }
-            try await Task.sleep(for: .milliseconds(100))
+        let targets = try await answers(for: request.address, until: deadline) {
+            try await host.initiator.ask(asked, request.address)
         }
         let identity = try targets.identity(doing: "cannot attach \(request.address)")
         let heard = try targets.answers.map { try InterfaceName($0.interface) }
@@ -121,6 +119,17 @@ public struct AttachmentManager: Sendable {
         return (attachment, targets)
     }
 
+    /// Asks again until all that have answered have said what they are, or the time is over.
+    func answers(
+        for address: AoEAddress, until deadline: ContinuousClock.Instant, _ ask: () async throws -> [DiscoveredTarget]
+    ) async throws -> TargetPaths {
+        while true {
+            let targets = TargetPaths(address, among: try await ask())
+            if targets.isComplete || ContinuousClock.now >= deadline { return targets }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+    }
+
     /// Every interface on which the kernel will take an answer for the target's, not only those that are asked for.
     private func interfacesToAsk(_ request: AttachRequest, _ used: [InterfaceName]) async throws -> [String] {
         let present = try await host.initiator.interfaces()
@@ -130,13 +139,12 @@ public struct AttachmentManager: Sendable {
         return Set(wanted + used.map(\.text).filter(present.contains)).sorted()
     }
 
-    /// A device that the kernel has found by itself may be in use without xenlvs.
-    private func checkIsUnused(_ address: AoEAddress) async throws {
+    /// Throws `.busy` with everybody who has the kernel's device of `address`, where there is one.
+    func checkIsUnused(_ address: AoEAddress, doing what: String) async throws {
         guard let device = initiator.device(address) else { return }
         let uses = try await DeviceUse.lastingUses(of: device, on: host)
         guard let first = uses.first else { return }
-        throw Failure(
-            .busy, "cannot attach \(address)", why: uses.map(\.sentence).joined(separator: "; "), remedy: first.remedy)
+        throw Failure(.busy, what, why: uses.map(\.sentence).joined(separator: "; "), remedy: first.remedy)
     }
 
     private func takeIn(_ attachment: Attachment, _ device: BlockDevice) throws {

@@ -47,7 +47,7 @@ extension LinkKeeper {
         waitingForTargets limit: Duration? = LinkKeeper.targetPatience
     ) async throws -> [LinkRepairRow] {
         var rows: [LinkRepairRow] = []
-        for volume in try recordedVolumes() { rows.append(await repair(volume.name, replacing: false)) }
+        for volume in try host.recordedVolumes() { rows.append(await repair(volume.name, replacing: false)) }
         guard let limit else { return rows }
         return rows + (try await AttachmentRecovery(host: host).run(try host.attachments(), limit: limit))
     }
@@ -65,7 +65,7 @@ extension LinkKeeper {
         {
             return row
         }
-        guard try recordedVolumes().contains(where: { $0.name == name }) else {
+        guard try host.recordedVolume(name) != nil else {
             throw Failure(.notFound, "there is no volume '\(name)'", remedy: "see 'xenlvs volume list'")
         }
         return await repair(name, replacing: true)
@@ -87,7 +87,7 @@ extension LinkKeeper {
 
     /// Reads everything anew under the lock: the journal may have changed while it was waited for.
     private func repairLocked(_ name: VolumeName, replacing: Bool) async throws -> LinkRepairRow {
-        guard let volume = try recordedVolumes().first(where: { $0.name == name }) else {
+        guard let volume = try host.recordedVolume(name) else {
             throw Failure(.notFound, "the volume '\(name)' was removed meanwhile")
         }
         let migrations = try OpenMigration.all(in: host.database)

@@ -35,7 +35,7 @@ public struct LinkKeeper: Sendable {
     /// Every link, volume and attachment, or those of one name. Changes nothing.
     /// - Throws: `.notFound` where neither link nor volume has the name.
     public func show(_ name: VolumeName? = nil) async throws -> [LinkFacts] {
-        let volumes = try recordedVolumes()
+        let volumes = try host.recordedVolumes()
         let attachments = try host.attachments()
         let migrations = try OpenMigration.all(in: host.database)
         var names = Set(volumes.map(\.name)).union(attachments.map(\.name)).union(try host.links.list())
@@ -55,10 +55,6 @@ public struct LinkKeeper: Sendable {
             facts.append(try await self.facts(name, volumes.first { $0.name == name }, migrations))
         }
         return facts
-    }
-
-    func recordedVolumes() throws -> [Volume] {
-        try host.database.volumes().map { try $0.volume() }
     }
 
     func facts(_ name: VolumeName, _ volume: Volume?, _ migrations: [OpenMigration]) async throws -> LinkFacts {

@@ -74,13 +74,12 @@ public struct PartitionMapper: Sendable {
             }
             return device
         }
-        let keeper = LinkKeeper(host: host)
-        guard let volume = try keeper.recordedVolumes().first(where: { $0.name == name }) else {
+        guard let volume = try host.recordedVolume(name) else {
             throw Failure(
                 .notFound, "there is no volume or attachment '\(name)'",
                 remedy: "see 'xenlvs volume list' and 'xenlvs attachments'")
         }
-        guard let device = try await keeper.plainDevice(volume) else {
+        guard let device = try await LinkKeeper(host: host).plainDevice(volume) else {
             throw Failure(.failed, "'\(name)' has no device now", why: "it is not active", remedy: repair)
         }
         return device

@@ -1,3 +1,4 @@
+import HostModel
 import Hosts
 import Storage
 
@@ -6,4 +7,12 @@ extension VolumeRecord {
     func volume() throws -> Volume {
         try JSONText.decode(Volume.self, from: body, what: "volume \(name) in the journal")
     }
+}
+
+extension HostContext {
+    /// Every volume in the journal, by name.
+    func recordedVolumes() throws -> [Volume] { try database.volumes().map { try $0.volume() } }
+
+    /// The volume as the journal has it; nil where it knows none of that name.
+    func recordedVolume(_ name: VolumeName) throws -> Volume? { try database.volume(name)?.volume() }
 }

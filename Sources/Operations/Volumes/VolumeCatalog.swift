@@ -38,7 +38,7 @@ public struct VolumeCatalog: Sendable {
 
     /// Every volume in the journal, by name.
     public func all() async throws -> [VolumeSummary] {
-        let volumes = try keeper.recordedVolumes()
+        let volumes = try host.recordedVolumes()
         let use = try await host.currentUse(asksLVM: volumes.contains { $0.place.logicalVolume != nil })
         var summaries: [VolumeSummary] = []
         for volume in volumes { summaries.append(try await summary(volume, use)) }
@@ -47,7 +47,7 @@ public struct VolumeCatalog: Sendable {
 
     /// One volume. Throws `.notFound`.
     public func volume(_ name: VolumeName) async throws -> VolumeSummary {
-        guard let volume = try keeper.recordedVolumes().first(where: { $0.name == name }) else {
+        guard let volume = try host.recordedVolume(name) else {
             throw Failure(.notFound, "there is no volume '\(name)'", remedy: "see 'xenlvs volume list'")
         }
         return try await summary(volume, try await host.currentUse(asksLVM: volume.place.logicalVolume != nil))

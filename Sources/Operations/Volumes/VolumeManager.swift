@@ -53,12 +53,12 @@ public struct VolumeManager: Sendable {
 
     /// The volume in the journal, or nil.
     public func record(of name: VolumeName) throws -> Volume? {
-        try host.database.volume(name)?.volume()
+        try host.recordedVolume(name)
     }
 
     /// Every volume in the journal.
     public func all() throws -> [Volume] {
-        try host.database.volumes().map { try $0.volume() }
+        try host.recordedVolumes()
     }
 
     func put(_ volume: Volume) throws {

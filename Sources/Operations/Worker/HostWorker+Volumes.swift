@@ -98,7 +98,7 @@ extension HostWorker {
 
     /// The volume as the journal has it.
     func recordedVolume(_ name: VolumeName) throws -> Volume? {
-        try host.database.volume(name)?.volume()
+        try host.recordedVolume(name)
     }
 
     func record(_ volume: Volume, backing: String) throws { try host.database.put(entry(volume, backing: backing)) }
