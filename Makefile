@@ -62,8 +62,9 @@ node-binary:
 # --- Tests ------------------------------------------------------------------------------------------------------------
 test: lint unit hot-path scenarios ## everything: lint, unit tests, the hot path, scenarios on real Xen hosts
 
+# A test that never ends is ended, and its log says how far the others came. Three minutes are usual.
 unit: deps-unit debug-tests ## the unit tests
-	swift test --skip-build --disable-xctest --skip '^ScenarioTests\.'
+	timeout --kill-after=60 20m stdbuf -oL swift test --skip-build --disable-xctest --skip '^ScenarioTests\.'
 
 scenarios: deps-unit image debug-tests node-binary ## the scenarios; ONLY=REGEX for some of them
 	XENLVS_BINARY=$(abspath $(NODE_BINARY)) .ci/scenarios $(if $(ONLY),'$(ONLY)')

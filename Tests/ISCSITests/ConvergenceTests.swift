@@ -29,10 +29,11 @@ struct ConvergenceTests {
         return kernel
     }
 
-    @Test("Also when the writes end at any place, and nothing foreign is touched")
+    /// A run takes a second and more, so that their number has a variable of its own.
+    @Test("Also when the writes end at any place, and nothing foreign is touched", .timeLimit(.minutes(10)))
     func everyPrefix() throws {
         let environment = ProcessInfo.processInfo.environment
-        let runs = environment["XENLVS_RUNS"].flatMap { Int($0) } ?? 30
+        let runs = environment["XENLVS_ISCSI_RUNS"].flatMap { Int($0) } ?? 30
         let seed = environment["XENLVS_SEED"].flatMap { UInt64($0) } ?? UInt64.random(in: 0...UInt64.max)
         print("seed \(seed)")
         var numbers = SeededNumbers(seed: seed)
