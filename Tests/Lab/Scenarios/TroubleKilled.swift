@@ -5,7 +5,9 @@ import Testing
 extension Scenarios {
     @Suite("A coordinator that is killed")
     struct Killed {
-        @Test("A migration whose run is killed after every step is finished by resuming it", .timeLimit(.minutes(40)))
+        @Test(
+            "A migration whose run is killed after every step is finished by resuming it", .onlyInTheFullRun,
+            .timeLimit(.minutes(40)))
         func resumesAfterEveryStep() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
@@ -58,7 +60,7 @@ extension Scenarios {
 
         @Test(
             "Until the decision an abort brings the guest back from every phase, after it none is accepted",
-            .timeLimit(.minutes(40)))
+            .onlyInTheFullRun, .timeLimit(.minutes(40)))
         func abortsInEveryPhase() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
