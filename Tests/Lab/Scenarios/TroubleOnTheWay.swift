@@ -106,7 +106,7 @@ extension Scenarios {
 
         @Test(
             "Where the disk is full while the image is written, the guest runs on and nothing is lost",
-            .timeLimit(.minutes(20)))
+            .onlyInTheFullRun, .timeLimit(.minutes(20)))
         func diskFull() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
