@@ -32,6 +32,10 @@ let package = Package(
         .target(name: "ImageStream", dependencies: ["HostModel", "CZstd"], swiftSettings: settings),
         .testTarget(name: "ImageStreamTests", dependencies: ["ImageStream", "HostModel"], swiftSettings: settings),
         .systemLibrary(name: "CLVM", providers: [.apt(["liblvm2-dev"])]),
+        .systemLibrary(name: "CDevMapper", pkgConfig: "devmapper", providers: [.apt(["libdevmapper-dev"])]),
+        .target(name: "DeviceMapper", dependencies: ["HostModel", "Storage", "CDevMapper"], swiftSettings: settings),
+        .testTarget(
+            name: "DeviceMapperTests", dependencies: ["DeviceMapper", "HostModel", "Storage"], swiftSettings: settings),
         .target(name: "LVMHost", dependencies: ["HostModel", "CLVM"], swiftSettings: settings),
         .systemLibrary(name: "CAIO", providers: [.apt(["libaio-dev"])]),
         .systemLibrary(name: "CLinux"),
@@ -82,8 +86,8 @@ let package = Package(
         .target(
             name: "Operations",
             dependencies: [
-                "AoE", "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration", "ImageStream",
-                "Reporting",
+                "AoE", "DeviceMapper", "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration",
+                "ImageStream", "Reporting",
             ], swiftSettings: settings),
         .target(name: "Migration", dependencies: ["HostModel", "Storage"], swiftSettings: settings),
         .testTarget(
@@ -120,8 +124,8 @@ let package = Package(
         .testTarget(
             name: "OperationsTests",
             dependencies: [
-                "AoE", "Operations", "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration",
-                "Reporting", "ImageStream", .product(name: "GRDB", package: "GRDB.swift"),
+                "AoE", "DeviceMapper", "Operations", "HostModel", "Hosts", "Storage", "Replication", "Domains",
+                "Migration", "Reporting", "ImageStream", .product(name: "GRDB", package: "GRDB.swift"),
             ], exclude: ["Fixtures"], swiftSettings: settings),
         .testTarget(name: "CommandLineTests", dependencies: ["xenlvs", "HostModel"], swiftSettings: settings),
         .testTarget(name: "HostModelTests", dependencies: ["HostModel"], swiftSettings: settings),
