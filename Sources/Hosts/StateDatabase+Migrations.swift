@@ -39,9 +39,13 @@ public struct MigrationRecord: Sendable, Equatable {
 extension StateDatabase {
     /// Takes a new migration in, with the DRBD numbers it holds here. Throws `.busy` where its domain has an open one or
     /// a number is taken.
-    public func insert(_ record: MigrationRecord, minors: [Int], ports: [Int]) throws {
+    /// - Parameter check: is given the recorded volumes, in the same transaction; what it throws undoes everything.
+    public func insert(
+        _ record: MigrationRecord, minors: [Int], ports: [Int], unless check: ([VolumeRecord]) throws -> Void = { _ in }
+    ) throws {
         try write { database in
             try Self.requireNoOpenMigration(of: record.domain, in: database)
+            try check(try Self.volumes(in: database))
             try database.execute(
                 sql: """
                     INSERT INTO migration (id, domain, role, epoch, spec, machine, decided, open, created, updated)
@@ -74,7 +78,7 @@ extension StateDatabase {
             remedy: "see 'xenlvs migration status \(id)'; resume or abort it first")
     }
 
-    private static func allocate(_ kind: String, _ number: Int, owner: String, in database: Database) throws {
+    static func allocate(_ kind: String, _ number: Int, owner: String, in database: Database) throws {
         if let other = try String.fetchOne(
             database, sql: "SELECT owner FROM allocation WHERE kind = ? AND number = ?", arguments: [kind, number])
         {
@@ -153,6 +157,10 @@ extension StateDatabase {
                 arguments: arguments
             ).map(Self.record)
         }
+    }
+
+    static func openMigrations(in database: Database) throws -> [MigrationRecord] {
+        try Row.fetchAll(database, sql: "SELECT * FROM migration WHERE open = 1 ORDER BY created DESC, id").map(record)
     }
 
     private static func record(_ row: Row) throws -> MigrationRecord {

@@ -20,6 +20,25 @@ extension StateDatabase {
         try write { try Self.put(volume, in: $0) }
     }
 
+    /// Writes a volume and takes a DRBD minor for `owner`, in one transaction.
+    /// - Parameter check: is given the open migrations; what it throws undoes everything. Throws `.busy` where the minor is
+    ///   taken.
+    public func put(
+        _ volume: VolumeRecord, holding minor: Int, as owner: String, unless check: ([MigrationRecord]) throws -> Void
+    ) throws {
+        try write { database in
+            try check(try Self.openMigrations(in: database))
+            try database.execute(sql: "DELETE FROM allocation WHERE owner = ?", arguments: [owner])
+            try Self.allocate("minor", minor, owner: owner, in: database)
+            try Self.put(volume, in: database)
+        }
+    }
+
+    /// Gives back every number that `owner` holds.
+    public func release(_ owner: String) throws {
+        try write { try $0.execute(sql: "DELETE FROM allocation WHERE owner = ?", arguments: [owner]) }
+    }
+
     static func put(_ volume: VolumeRecord, in database: Database) throws {
         try requireNoAttachment(volume.name, in: database)
         try database.execute(
@@ -36,10 +55,12 @@ extension StateDatabase {
 
     /// Every volume, by name.
     public func volumes() throws -> [VolumeRecord] {
-        try read { database in
-            try Row.fetchAll(database, sql: "SELECT * FROM volume ORDER BY name").map { row in
-                VolumeRecord(name: try VolumeName(row["name"]), body: row["body"], backing: row["backing"])
-            }
+        try read { try Self.volumes(in: $0) }
+    }
+
+    static func volumes(in database: Database) throws -> [VolumeRecord] {
+        try Row.fetchAll(database, sql: "SELECT * FROM volume ORDER BY name").map { row in
+            VolumeRecord(name: try VolumeName(row["name"]), body: row["body"], backing: row["backing"])
         }
     }
 

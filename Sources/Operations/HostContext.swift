@@ -1,3 +1,4 @@
+import DeviceMapper
 import HostModel
 import Hosts
 import Storage
@@ -22,6 +23,7 @@ public struct HostContext: Sendable {
     /// Where the kernel shows devices.
     let tree: DeviceTree
     let initiator: InitiatorEdges
+    let mapper: any MappedDevices
 
     /// Opens the state of this host. Throws where the configuration or the journal cannot be read.
     ///
@@ -38,11 +40,13 @@ public struct HostContext: Sendable {
 
     /// - Parameters:
     ///   - tree: for tests; by default the host's own `/dev` and `/sys`.
-    ///   - initiator: for tests.
+    ///   - initiator, mapper: for tests.
     init(
         paths: Paths, runner: (any CommandRunner)?, crashPoints: [CrashPoint],
-        trace: @escaping @Sendable (String) -> Void, tree: DeviceTree, initiator: InitiatorEdges
+        trace: @escaping @Sendable (String) -> Void, tree: DeviceTree, initiator: InitiatorEdges,
+        mapper: any MappedDevices = KernelMapper()
     ) throws {
+        self.mapper = mapper
         self.tree = tree
         self.initiator = initiator
         self.paths = paths

@@ -23,6 +23,10 @@ public struct LVMDeviceFilter: Sendable, Equatable {
     /// accepts a device of which it accepts any one name.
     public static let remedy = #"add "r|^/dev/drbd|" in front of devices/global_filter in /etc/lvm/lvm.conf"#
 
+    /// The same where it accepts a switch (`/dev/mapper/xenlvs-…`).
+    public static let switchRemedy =
+        #"add "r|^/dev/mapper/xenlvs-|" in front of devices/global_filter in /etc/lvm/lvm.conf"#
+
     /// Reads lines like `filter=["a|^/dev/sd|","r|.*|"]`. Throws `.inconsistent` for anything else.
     public init(parsing output: String) throws(Failure) {
         var settings: [[Rule]] = []

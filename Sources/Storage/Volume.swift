@@ -32,6 +32,14 @@ public enum VolumeState: Hashable, Sendable, Codable {
     case retired(migration: String)
 }
 
+/// Where the table of a volume's switch has to lead. It is recorded before anything is done about it.
+public enum SwitchGoal: Hashable, Sendable, Codable {
+    /// To the volume itself.
+    case volume
+    /// To the volume's replica, by its DRBD minor.
+    case replica(minor: Int)
+}
+
 /// Named block storage of one guest disk on one host.
 public struct Volume: Hashable, Sendable, Codable {
     public var name: VolumeName
@@ -41,16 +49,19 @@ public struct Volume: Hashable, Sendable, Codable {
     /// LVM's identity of the LV, by which a stranger under the same name is told apart; nil for a file.
     public var logicalVolumeUUID: String?
     public var state: VolumeState
+    /// Where the switch between the link and the volume has to lead; nil for a volume without one.
+    public var switchGoal: SwitchGoal?
 
     public init(
         name: VolumeName, place: VolumePlace, size: ByteCount, logicalVolumeUUID: String? = nil,
-        state: VolumeState = .active
+        state: VolumeState = .active, switchGoal: SwitchGoal? = nil
     ) {
         self.name = name
         self.place = place
         self.size = size
         self.logicalVolumeUUID = logicalVolumeUUID
         self.state = state
+        self.switchGoal = switchGoal
     }
 
     /// Checks that `found` is the LV of this volume: by UUID where it is known, and by size.

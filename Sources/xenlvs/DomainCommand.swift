@@ -6,8 +6,8 @@ import Reporting
 
 struct DomainCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "domain", abstract: "Look at domains, and write configurations whose disks are volumes.",
-        subcommands: [List.self, Define.self])
+        commandName: "domain", abstract: "Look at domains, define them on volumes, and prepare their disks for swaps.",
+        subcommands: [List.self, Define.self, Prepare.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(

@@ -26,6 +26,10 @@ struct VolumeCommand: AsyncParsableCommand {
         @Option(help: "The size, such as 10G; LVM rounds up to whole extents.") var size: String
         @Option(name: .customLong("vg"), help: "The volume group; by default the configured one.") var group: String?
         @Option(help: "Make a file in this directory instead of an LV.") var directory: String?
+        @Flag(
+            name: .customLong("switch"),
+            help: "Put a switch between link and LV, so that a running guest's disk can be swapped (xenlvs swap).")
+        var hasSwitch = false
 
         func run() async throws {
             try await reporting {
@@ -44,8 +48,10 @@ struct VolumeCommand: AsyncParsableCommand {
                             group: try wantedGroup ?? VolumeGroupName(host.configuration.volumeGroup),
                             name: LogicalVolumeName(of: name))
                     }
-                let volume = try await VolumeManager(host: host).create(name, size: size, at: place)
-                Console.result("\(host.links.path(of: name)) → \(volume.place), \(volume.size)")
+                let volume = try await VolumeManager(host: host).create(
+                    name, size: size, at: place, hasSwitch: hasSwitch)
+                let between = volume.switchGoal == nil ? "" : "a switch → "
+                Console.result("\(host.links.path(of: name)) → \(between)\(volume.place), \(volume.size)")
                 return .done
             }
         }

@@ -21,9 +21,16 @@ struct VolumeList: Renderable {
 
     private func row(_ volume: VolumeSummary) -> [String] {
         [
-            volume.name.text, volume.size.description, volume.place, volume.problem ?? volume.state,
+            volume.name.text, volume.size.description, volume.place, volume.problem ?? state(volume),
             volume.link.target ?? "-", volume.uses.isEmpty ? "-" : volume.uses.map(\.label).joined(separator: ", "),
         ]
+    }
+
+    /// A switch is spoken of where it is not simply on its volume.
+    private func state(_ volume: VolumeSummary) -> String {
+        guard let found = volume.deviceSwitch else { return volume.state }
+        if found.verdict != .right { return "\(volume.state), switch \(found.verdict.rawValue)" }
+        return found.goal == "replica" ? "\(volume.state), on a replica" : volume.state
     }
 
     private func row(_ snapshot: Snapshot) -> [String] {
@@ -49,6 +56,12 @@ struct VolumeDetail: Renderable {
             ["link", [volume.link.path, volume.link.target].compactMap(\.self).joined(separator: " → ")],
             ["link is", volume.link.verdict.rawValue],
         ]
+        if let found = volume.deviceSwitch {
+            rows.append(["switch", "\(found.path) → \(found.leadsTo ?? "nothing"), \(found.goal)"])
+            rows.append(["switch is", found.verdict.rawValue])
+            if let why = found.why { rows.append(["", why]) }
+            if let remedy = found.remedy { rows.append(["", remedy]) }
+        }
         if let why = volume.link.why { rows.append(["", why]) }
         if let remedy = volume.link.remedy { rows.append(["", remedy]) }
         if let uuid = volume.logicalVolumeUUID { rows.append(["LV UUID", uuid]) }

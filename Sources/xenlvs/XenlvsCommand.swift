@@ -12,7 +12,8 @@ struct XenlvsCommand: AsyncParsableCommand {
             """,
         version: Version.text,
         subcommands: [
-            MigrateCommand.self, MigrationCommand.self, VolumeCommand.self, LinkCommand.self, DomainCommand.self,
+            MigrateCommand.self, MigrationCommand.self, SwapCommand.self, VolumeCommand.self, LinkCommand.self,
+            DomainCommand.self,
             ReplicaCommand.self, ExportCommand.self, UnexportCommand.self, ExportsCommand.self, ApplyCommand.self,
             PlanCommand.self, AttachCommand.self, DetachCommand.self, AttachmentsCommand.self, AoECommand.self,
             DoctorCommand.self, RecoverCommand.self, AgentCommand.self,

@@ -22,6 +22,17 @@ struct VolumeCodingTests {
                 #"{"name":"web1","place":{"file":{"pool":"/srv"}},"size":512,"#
                     + #""state":{"incoming":{"migration":"m1"}}}"#
             ),
+            (
+                Volume(
+                    name: web1, place: .file(pool: "/srv"), size: ByteCount(512), switchGoal: .replica(minor: 7)),
+                #"{"name":"web1","place":{"file":{"pool":"/srv"}},"size":512,"state":{"active":{}},"#
+                    + #""switchGoal":{"replica":{"minor":7}}}"#
+            ),
+            (
+                Volume(name: web1, place: .file(pool: "/srv"), size: ByteCount(512), switchGoal: .volume),
+                #"{"name":"web1","place":{"file":{"pool":"/srv"}},"size":512,"state":{"active":{}},"#
+                    + #""switchGoal":{"volume":{}}}"#
+            ),
         ])
     func coding(_ volume: Volume, _ json: String) throws {
         let encoder = JSONEncoder()

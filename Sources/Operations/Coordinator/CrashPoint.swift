@@ -9,7 +9,7 @@ import Migration
 ///
 /// `XENLVS_CRASH_AT=STEP:before` or `STEP:after` kills the run, as a power cut would; `XENLVS_STOP_AT`, with the same words,
 /// stops it until it gets a SIGCONT, so that something can be done to the hosts meanwhile. Both say so on standard error.
-/// Several places are separated by commas. STEP is the raw value of a `Step`. *Before* means that nothing of the step was
+/// Several places are separated by commas. STEP is the raw value of a `Step` or `SwapStep`. *Before* means that nothing of the step was
 /// done; *after*, that it was done and the journal does not know it.
 ///
 /// `STEP.N:before` and `STEP.N:after` are the places around the Nth thing (from 1) that the step changes outside the process
@@ -23,7 +23,8 @@ public struct CrashPoint: Sendable, Equatable {
     }
 
     public let act: Act
-    public let step: Step
+    /// The raw value of a `Step` or of a `SwapStep`.
+    public let step: String
     /// Counted from 1; nil for the step itself.
     public let effect: Int?
     public let moment: Moment
@@ -33,19 +34,21 @@ public struct CrashPoint: Sendable, Equatable {
         let words = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
         let name = (words.first ?? "").split(separator: ".", omittingEmptySubsequences: false).map(String.init)
         let effect = name.count == 2 ? Int(name[1]) : nil
-        guard words.count == 2, let step = Step(rawValue: name[0]), let moment = Moment(rawValue: words[1]),
+        guard words.count == 2, Self.steps.contains(name[0]), let moment = Moment(rawValue: words[1]),
             name.count == 1 || effect.map({ $0 > 0 }) == true
         else {
             throw Failure(
                 .usage, "\(act.rawValue)='\(text.prefix(200))' names no place in a migration",
                 remedy: "give STEP:before, STEP:after, or STEP.NUMBER:before or after; the steps are "
-                    + Step.allCases.map(\.rawValue).joined(separator: ", "))
+                    + Self.steps.joined(separator: ", "))
         }
         self.act = act
-        self.step = step
+        step = name[0]
         self.effect = effect
         self.moment = moment
     }
+
+    private static let steps = Step.allCases.map(\.rawValue) + SwapStep.allCases.map(\.rawValue)
 
     /// What the environment asks for. Only root is listened to: what it asks for can leave a guest saved.
     public static func inEnvironment(_ variables: [String: String], isRoot: Bool = geteuid() == 0) throws(Failure)
@@ -62,7 +65,7 @@ public struct CrashPoint: Sendable, Equatable {
     }
 
     /// Ends or stops this process if this is the place.
-    func pass(_ step: Step, effect: Int? = nil, _ moment: Moment) {
+    func pass(_ step: String, effect: Int? = nil, _ moment: Moment) {
         guard step == self.step, effect == self.effect, moment == self.moment else { return }
         let number = effect.map { ".\($0)" } ?? ""
         let (word, signal) =
@@ -70,7 +73,7 @@ public struct CrashPoint: Sendable, Equatable {
             case .crash: ("crashed", SIGKILL)
             case .stop: ("stopped", SIGSTOP)
             }
-        let line = "\(word) at \(step.rawValue)\(number):\(moment.rawValue)\n"
+        let line = "\(word) at \(step)\(number):\(moment.rawValue)\n"
         _ = line.withCString { write(2, $0, strlen($0)) }
         kill(getpid(), signal)
     }

@@ -105,7 +105,17 @@ public struct MigrationStarter: Sendable {
                 id: spec.id.text, domain: spec.domain.text, role: .source, epoch: 0,
                 spec: text, machine: try JSONText.encode(MigrationMachine(plan: spec.plan)),
                 decided: false, isOpen: true, created: now, updated: now),
-            minors: spec.volumes.map(\.sourceMinor), ports: spec.volumes.map(\.port))
+            minors: spec.volumes.map(\.sourceMinor), ports: spec.volumes.map(\.port)
+        ) { volumes in
+            // In the same transaction: a swap that begins now finds the migration, or is found here.
+            for record in volumes where spec.volumes.contains(where: { $0.name == record.name }) {
+                guard case .replica = try record.volume().switchGoal else { continue }
+                throw Failure(
+                    .busy, "cannot migrate \(spec.domain)", host: host.name.text,
+                    why: "the switch of \(record.name) leads to a replica",
+                    remedy: "go back first: xenlvs swap \(spec.domain) --to volume")
+            }
+        }
     }
 
     /// The running domain. Throws `.notFound` or `.refused`.

@@ -21,6 +21,7 @@ struct Housekeeping: Sendable {
         await attempt("cannot look at the migrations") { try migrationFindings() }
         await attempt("cannot look at the volumes") { try await volumeFindings() }
         await attempt("cannot look at the links") { try await linkFindings() }
+        await attempt("cannot look at the switches") { try await switchFindings() }
         await attempt("cannot look at the attachments") { try await attachmentFindings() }
         await attempt("cannot look at the replicas") { try await replicaFindings() }
         await attempt("cannot look at the saved images") { try imageFindings() }
@@ -99,7 +100,11 @@ struct Housekeeping: Sendable {
 
     private func replicaFindings() async throws -> [Finding] {
         let replicas = try await ReplicaCatalog(host: host).all()
-        let left = replicas.filter { $0.migration == nil }.map { replica in
+        let swapped = Set(
+            try host.recordedVolumes().compactMap { volume -> VolumeName? in
+                if case .replica = volume.switchGoal { volume.name } else { nil }
+            })
+        let left = replicas.filter { $0.migration == nil && !swapped.contains($0.volume) }.map { replica in
             finding(
                 .warning, "the replica \(replica.resource) belongs to no migration",
                 why: "it keeps the volume \(replica.volume) from being changed, and its DRBD numbers from being used",

@@ -90,7 +90,10 @@ extension DomainDiskSummary {
                 (summary.isMigratable, summary.why) = (false, "there is no volume and no link of that name")
                 return summary
             }
-            if !link.verdict.isFine {
+            if link.isOnSwappedReplica {
+                (summary.isMigratable, summary.why) = (false, "it was swapped to a replica")
+                summary.remedy = "go back first: xenlvs swap \(domain.name) --to volume"
+            } else if !link.verdict.isFine {
                 (summary.isMigratable, summary.why, summary.remedy) = (false, link.why, link.remedy)
             } else if link.verdict != .right {
                 (summary.isMigratable, summary.why) = (false, link.why ?? "a migration has it")

@@ -135,6 +135,14 @@ extension Preflight {
                     remedy: "put it right with 'xenlvs link repair', or record it with 'xenlvs link set'")
             ]
         }
+        if case .replica = record.switchGoal {
+            return [
+                Finding(
+                    .blocking, source.host, "the volume \(volume.name) is on a replica already",
+                    why: "its switch was led there by a swap, and the migration makes a replica of its own",
+                    remedy: "go back first: xenlvs swap \(volume.name) --to volume")
+            ]
+        }
         return [Finding(.fine, source.host, "\(link) leads to \(shown)")]
     }
 

@@ -1,3 +1,4 @@
+import DeviceMapper
 import Domains
 import HostModel
 import Hosts
@@ -68,6 +69,18 @@ struct HostUse: Sendable {
     var migrations: [OpenMigration]
     var logicalVolumes: [LogicalVolume]
     var snapshots: [Snapshot]
+    /// Switches and what DRBD is attached to.
+    var mapped: [MappedDevice] = []
+
+    /// The devices that xenlvs itself has put upon a volume.
+    func devices(of volume: Volume) -> [MappedDevice] {
+        guard volume.switchGoal != nil, let uuid = volume.logicalVolumeUUID else { return [] }
+        let own = [
+            MappedIdentity.ofSwitch(volume.name, logicalVolumeUUID: uuid),
+            MappedIdentity.ofLower(volume.name, logicalVolumeUUID: uuid),
+        ]
+        return mapped.filter { device in own.contains { $0.name == device.name && $0.uuid == device.uuid } }
+    }
 
     func migrations(of name: VolumeName) -> [OpenMigration] { migrations.filter { $0.volume(name) != nil } }
 
@@ -98,10 +111,14 @@ struct HostUse: Sendable {
     ///   - place: where its data are.
     ///   - plain: its own device, where it has one now.
     ///   - linked: the device that its link leads to.
+    ///   - own: what xenlvs itself has put upon it.
     func uses(
-        of name: VolumeName, at place: VolumePlace, plain: BlockDevice?, linked: BlockDeviceNumber?
+        of name: VolumeName, at place: VolumePlace, plain: BlockDevice?, linked: BlockDeviceNumber?,
+        own: [MappedDevice] = []
     ) throws -> [VolumeUse] {
-        var uses = domains(on: [plain?.number, linked].compactMap(\.self)).map { VolumeUse(.domain, $0) }
+        var uses = domains(on: [plain?.number, linked].compactMap(\.self) + own.map(\.number)).map {
+            VolumeUse(.domain, $0)
+        }
         if let replica = replica(of: name) { uses.append(VolumeUse(.replica, replica.resource)) }
         uses += migrations(of: name).map { VolumeUse(.migration, $0.id.text) }
         if let reference = place.logicalVolume {
@@ -109,10 +126,21 @@ struct HostUse: Sendable {
         }
         if let plain {
             // DRBD's device is the replica's.
-            uses += try plain.holders().filter { !$0.hasPrefix("drbd") }.map { VolumeUse(.holder, $0) }
+            let ours = own.map { "dm-\($0.number.minor)" }
+            uses += try plain.holders().filter { !$0.hasPrefix("drbd") && !ours.contains($0) }
+                .map { VolumeUse(.holder, $0) }
             uses += try plain.mountPoints().map { VolumeUse(.mount, $0) }
         }
-        let isOpen = place.logicalVolume.flatMap(logicalVolume)?.isOpen == true
+        for device in own {
+            guard let found = try? BlockDevice(at: device.path), found.number == device.number else { continue }
+            uses += try found.holders().filter { !$0.hasPrefix("drbd") }.map { VolumeUse(.holder, $0) }
+            uses += try found.mountPoints().map { VolumeUse(.mount, $0) }
+            if device.openCount > 0, !uses.contains(where: { $0.explainsOpenDevice }) {
+                uses.append(VolumeUse(.open, name.text))
+            }
+        }
+        // A switch has the LV open all the time; who has the switch is asked above.
+        let isOpen = own.isEmpty && place.logicalVolume.flatMap(logicalVolume)?.isOpen == true
         if isOpen, !uses.contains(where: { $0.explainsOpenDevice }) { uses.append(VolumeUse(.open, name.text)) }
         return uses
     }
@@ -142,6 +170,10 @@ extension HostContext {
         if let version = KernelFile.read(DRBDModule.versionFile) {
             let commands = DRBDCommands(dialect: try DRBDDialect(moduleVersion: version))
             use.replicas = try ReplicaStatus.parse(events2: try await runner.run(commands.statusOfAll).output)
+        }
+        if try recordedVolumes().contains(where: { $0.switchGoal != nil }) {
+            let mapper = mapper
+            use.mapped = try await Blocking.run("device-mapper") { try mapper.all() }
         }
         if asksLVM {
             use.logicalVolumes = try LVMReport.volumes(try await runner.run(LVMCommands.listVolumes()).output)

@@ -90,12 +90,15 @@ extension LinkKeeper {
         guard let volume = try host.recordedVolume(name) else {
             throw Failure(.notFound, "the volume '\(name)' was removed meanwhile")
         }
+        var notes: [String] = []
         let migrations = try OpenMigration.all(in: host.database)
+        if let note = try await repairSwitch(volume, LinkDuty(volume, migrations)) { notes.append(note) }
         let facts = try await self.facts(name, volume, migrations)
         let duty = LinkDuty(volume, migrations)
         func row(_ result: LinkRepairRow.Result, _ why: String? = nil, _ remedy: String? = nil) -> LinkRepairRow {
             LinkRepairRow(
-                name: name, path: facts.path, target: heldTarget(name), result: result, why: why, remedy: remedy)
+                name: name, path: facts.path, target: heldTarget(name), result: result,
+                why: (notes + [why].compactMap(\.self)).joined(separator: "; ").nonempty, remedy: remedy)
         }
         switch facts.verdict {
         case .right: return row(.wasRight)
@@ -119,7 +122,7 @@ extension LinkKeeper {
     }
 
     private func isRightOnceActive(_ volume: Volume) async throws -> Bool {
-        if try await plainDevice(volume) != nil { return false }
+        if try await linkedDevice(volume) != nil { return false }
         let plain = try BlockDevice(at: try await checkedDevice(volume)).number
         guard case .link(_, .device(_, plain)) = try host.links.read(volume.name) else { return false }
         return true
@@ -135,7 +138,29 @@ extension LinkKeeper {
                 why: "migration \(migration.id) is not finished",
                 remedy: "run 'xenlvs migration resume \(migration.id)', or abort it")
         }
-        try host.links.set(volume.name, to: try await checkedDevice(volume))
+        let device = try await checkedDevice(volume)
+        try host.links.set(volume.name, to: volume.switchGoal == nil ? device : try await host.switches.bringUp(volume))
+    }
+
+    /// Makes the volume's switch as at boot, or puts right what a killed run has left of it. A replica that a swap had made
+    /// ended with the boot in which it was made: it had no peer, so its data are the volume's. Returns what is to be said.
+    private func repairSwitch(_ volume: Volume, _ duty: LinkDuty) async throws -> String? {
+        guard volume.switchGoal != nil else { return nil }
+        switch duty {
+        case .volume, .volumeOrReplica: break
+        case .migration, .handedOver, .none: return nil
+        }
+        try await host.switches.bringUp(volume)
+        guard case .replica = volume.switchGoal,
+            try await host.currentUse(asksLVM: false).replica(of: volume.name) == nil
+        else { return nil }
+        let facts = try await host.switches.facts(volume)
+        guard facts.verdict == .stillOnVolume else { return nil }
+        var settled = volume
+        settled.switchGoal = .volume
+        try host.put(settled)
+        try await SwapManager(worker: HostWorker(host: host, version: Version.text)).tidy(settled)
+        return "its replica ended with a restart; it is on the volume"
     }
 
     /// The device of the volume, activated, after a look at whether it is what the journal has.
@@ -169,4 +194,8 @@ extension LinkKeeper {
                 remedy: "shut the domain down first, or record it with 'xenlvs link set \(name) \(target)'")
         }
     }
+}
+
+extension String {
+    fileprivate var nonempty: String? { isEmpty ? nil : self }
 }

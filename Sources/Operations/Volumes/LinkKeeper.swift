@@ -1,3 +1,4 @@
+import DeviceMapper
 import HostModel
 import Hosts
 import Migration
@@ -17,6 +18,8 @@ public struct LinkFacts: Sendable, Encodable {
     /// What the journal has for the volume, or an attachment's target; nil where it knows none of that name.
     public var recorded: String?
     public var verdict: LinkVerdict
+    /// The volume's switch leads to a replica, by a swap.
+    public var isOnSwappedReplica = false
     /// The verdict in words; nil where all is well.
     public var why: String?
     public var remedy: String?
@@ -71,8 +74,9 @@ public struct LinkKeeper: Sendable {
             facts.remedy = "record it with 'xenlvs link set \(name) PATH', or remove the link"
             return facts
         }
+        if case .replica = volume.switchGoal { facts.isOnSwappedReplica = true }
         let duty = LinkDuty(volume, migrations)
-        let plain = try await plainDevice(volume)?.number
+        let plain = try await linkedDevice(volume)?.number
         facts.verdict = LinkVerdict(state, duty, plain: plain)
         (facts.why, facts.remedy) = explain(facts, state, duty)
         return facts
@@ -83,6 +87,14 @@ public struct LinkKeeper: Sendable {
         // A pool that is gone has no device either.
         guard let path = try? await store.presentDevice(volume.name, .data, at: volume.place) else { return nil }
         return try? BlockDevice(at: path)
+    }
+
+    /// The device that the volume's link has to lead to, where it is there now: its switch, or the volume's own.
+    func linkedDevice(_ volume: Volume) async throws -> BlockDevice? {
+        guard volume.switchGoal != nil else { return try await plainDevice(volume) }
+        let (found, identity) = (try await host.switches.find(volume), try host.switches.identity(volume))
+        guard let found, found.name == identity.name, found.uuid == identity.uuid else { return nil }
+        return try? BlockDevice(at: identity.path)
     }
 
     private func explain(_ facts: LinkFacts, _ state: LinkState, _ duty: LinkDuty) -> (String?, String?) {

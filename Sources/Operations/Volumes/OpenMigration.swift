@@ -21,7 +21,7 @@ struct OpenMigration: Sendable, Equatable {
         self.volumes = volumes
     }
 
-    private init(_ record: MigrationRecord) throws {
+    init(_ record: MigrationRecord) throws {
         let spec = try JSONText.decode(MigrationSpec.self, from: record.spec, what: "migration \(record.id)")
         self.init(
             id: spec.id, domain: spec.domain, role: record.role == .source ? .source : .target,

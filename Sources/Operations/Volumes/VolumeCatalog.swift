@@ -20,6 +20,8 @@ public struct VolumeSummary: Sendable, Encodable {
     /// The migration that goes with the state.
     public var stateDetail: String?
     public var link: LinkFacts
+    /// The switch between link and volume; nil where there has to be none.
+    public var deviceSwitch: SwitchFacts?
     public var uses: [VolumeUse]
     public var snapshots: [Snapshot]
     /// What is wrong with the storage; nil where it is as recorded.
@@ -62,8 +64,11 @@ public struct VolumeCatalog: Sendable {
             place: volume.place.dataPath(of: volume.name), device: plain?.path,
             logicalVolumeUUID: volume.logicalVolumeUUID, state: volume.state.word, stateDetail: volume.state.detail,
             link: try await keeper.facts(volume.name, volume, use.migrations),
-            uses: try use.uses(of: volume.name, at: volume.place, plain: plain, linked: linked)
-                .filter { $0.kind != .snapshot },
+            deviceSwitch: volume.switchGoal == nil ? nil : try await host.switches.facts(volume),
+            uses: try use.uses(
+                of: volume.name, at: volume.place, plain: plain, linked: linked, own: use.devices(of: volume)
+            )
+            .filter { $0.kind != .snapshot },
             snapshots: volume.place.logicalVolume.map(use.snapshots) ?? [], problem: problem(volume, use))
     }
 

@@ -1,3 +1,4 @@
+import DeviceMapper
 import HostModel
 import Hosts
 import Migration
@@ -37,8 +38,12 @@ extension VolumeManager {
                 case .file(let directory): try await extend(volume, in: FilePool(directory), to: size)
                 }
             try put(larger)
+            let own = use.devices(of: volume).map(\.number)
+            // A killed run's is done by 'link repair', as at boot.
+            if larger.switchGoal != nil { try await host.switches.bringUp(larger) }
             return ResizedVolume(
-                volume: larger, former: volume.size, domains: use.domains(on: [plain?.number].compactMap(\.self)))
+                volume: larger, former: volume.size,
+                domains: use.domains(on: [plain?.number].compactMap(\.self) + own))
         }
     }
 
@@ -99,6 +104,11 @@ extension VolumeManager {
         }
         if let replica = use.replica(of: volume.name) {
             throw busy(verb, volume, VolumeUse(.replica, replica.resource))
+        }
+        if case .replica = volume.switchGoal {
+            throw Failure(
+                .busy, "cannot \(verb) '\(volume.name)'", why: "its switch leads to a replica",
+                remedy: "go back first: xenlvs swap \(volume.name) --to volume")
         }
         // LVM resizes the origin of a snapshot only while it is inactive (`lib/metadata/lv_manip.c`).
         if let snapshot = volume.place.logicalVolume.flatMap({ use.snapshots(of: $0).first }) {

@@ -31,6 +31,11 @@ extension VolumeManager {
 
     private func checkState(_ volume: Volume, _ use: HostUse, _ force: Bool) throws {
         let what = "cannot remove the volume '\(volume.name)'"
+        if case .replica = volume.switchGoal {
+            throw Failure(
+                .busy, what, why: "its switch leads to a replica",
+                remedy: "go back first: xenlvs swap \(volume.name) --to volume")
+        }
         switch volume.state {
         case .active, .retired: break
         case .incoming(let id):
@@ -49,7 +54,8 @@ extension VolumeManager {
     private func uses(of volume: Volume, _ plain: BlockDevice?, _ use: HostUse) throws -> [VolumeUse] {
         var linked: BlockDeviceNumber?
         if case .link(_, .device(_, let number)) = try host.links.read(volume.name) { linked = number }
-        var uses = try use.uses(of: volume.name, at: volume.place, plain: plain, linked: linked)
+        var uses = try use.uses(
+            of: volume.name, at: volume.place, plain: plain, linked: linked, own: use.devices(of: volume))
         if case .retired(let id) = volume.state { uses.removeAll { $0 == VolumeUse(.migration, id) } }
         return uses
     }
@@ -80,9 +86,13 @@ extension VolumeManager {
         var removed: [String] = []
         if try host.links.remove(volume.name) { removed.append(facts.path) }
         do {
+            try await host.switches.takeAway(volume)
             removed += try await removeStorage(volume, found)
         } catch {
-            if let target = facts.target, facts.verdict == .right { try host.links.set(volume.name, to: target) }
+            if let target = facts.target, facts.verdict == .right {
+                if volume.switchGoal != nil { try await host.switches.bringUp(volume) }
+                try host.links.set(volume.name, to: target)
+            }
             throw error
         }
         try host.database.removeVolume(volume.name)

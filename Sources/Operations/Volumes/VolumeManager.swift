@@ -15,15 +15,24 @@ public struct VolumeManager: Sendable {
     }
 
     /// Makes a volume and its link. What was made is taken back where a later part fails.
+    /// - Parameter hasSwitch: puts a switch between the two.
     /// - Throws: `.refused` where something of that name is there already or there is no room; `.notFound` for an unknown
     ///   volume group or directory.
-    public func create(_ name: VolumeName, size: ByteCount, at place: VolumePlace) async throws -> Volume {
+    public func create(
+        _ name: VolumeName, size: ByteCount, at place: VolumePlace, hasSwitch: Bool = false
+    ) async throws -> Volume {
         try await VolumeLock.holding(name, of: host) {
+            if hasSwitch, place.logicalVolume == nil {
+                throw Failure(
+                    .refused, "the volume '\(name)' cannot have a switch",
+                    why: "it is a file: its loop device has no identity that lasts", remedy: "keep it in a volume group"
+                )
+            }
             let exact = try await exactSize(size, at: place)
             try await checkNameIsFree(name, at: place)
             try checkRoom(exact, at: place)
             try await store.create(name, .data, at: place, size: exact, migration: nil)
-            do { return try await takeIn(name, at: place) } catch {
+            do { return try await takeIn(name, at: place, hasSwitch: hasSwitch) } catch {
                 throw await takenBack(name, at: place, because: Failure(error, doing: "cannot make '\(name)' a volume"))
             }
         }
@@ -44,7 +53,7 @@ public struct VolumeManager: Sendable {
             try checkMayTurn(name, to: number, use)
             try await host.runner.run(LVMCommands.changeTags(found.reference, add: [.ours, .volume(name)]))
             let former = try record(of: name)
-            do { return try await takeIn(name, at: place) } catch {
+            do { return try await takeIn(name, at: place, hasSwitch: false) } catch {
                 if let former { try put(former) } else { try host.database.removeVolume(name) }
                 throw error
             }
@@ -61,15 +70,7 @@ public struct VolumeManager: Sendable {
         try host.recordedVolumes()
     }
 
-    func put(_ volume: Volume) throws {
-        let backing: String =
-            switch volume.place {
-            case .logicalVolume(let group, let lv): LogicalVolumeReference(group: group, name: lv).devicePath
-            case .file(let directory): try FilePool(directory).path(of: volume.name)
-            }
-        try host.database.put(
-            VolumeRecord(name: volume.name, body: try JSONText.encode(volume), backing: backing))
-    }
+    func put(_ volume: Volume) throws { try host.put(volume) }
 }
 
 extension VolumeManager {
@@ -128,14 +129,16 @@ extension VolumeManager {
     }
 
     /// Records what is there as the volume and sets the link.
-    private func takeIn(_ name: VolumeName, at place: VolumePlace) async throws -> Volume {
+    private func takeIn(_ name: VolumeName, at place: VolumePlace, hasSwitch: Bool) async throws -> Volume {
         guard let found = try await store.find(name, .data, at: place) else {
             throw Failure(.failed, "the volume '\(name)' was made but is not there")
         }
-        let volume = Volume(name: name, place: place, size: found.size, logicalVolumeUUID: found.uuid, state: .active)
+        let volume = Volume(
+            name: name, place: place, size: found.size, logicalVolumeUUID: found.uuid, state: .active,
+            switchGoal: hasSwitch ? .volume : nil)
         let device = try await store.device(name, .data, at: place)
         try put(volume)
-        try host.links.set(name, to: device)
+        try host.links.set(name, to: hasSwitch ? try await host.switches.bringUp(volume) : device)
         return volume
     }
 
@@ -143,6 +146,7 @@ extension VolumeManager {
     private func takenBack(_ name: VolumeName, at place: VolumePlace, because cause: Failure) async -> Failure {
         do {
             if case .link = try host.links.read(name) { try host.links.remove(name) }
+            if let made = try record(of: name) { try await host.switches.takeAway(made) }
             try await store.remove(name, .data, at: place)
             if try record(of: name) != nil { try host.database.removeVolume(name) }
             return cause
@@ -174,6 +178,11 @@ extension VolumeManager {
                 .refused, "cannot take \(found.reference) over",
                 why: "it is a snapshot, which is lost when it runs full",
                 remedy: "make a volume and copy the snapshot into it")
+        }
+        if known?.switchGoal != nil {
+            throw Failure(
+                .refused, "cannot take \(found.reference) over", why: "the volume '\(name)' has a switch",
+                remedy: "put its link back with 'xenlvs link repair \(name)'")
         }
         if let known, let reason = known.state.objection {
             throw Failure(

@@ -13,7 +13,12 @@ public final class EffectPoints: Sendable {
 
     /// The step itself is about to be performed, or was.
     func pass(_ step: Step, _ moment: CrashPoint.Moment) {
-        for point in points { point.pass(step, moment) }
+        for point in points { point.pass(step.rawValue, moment) }
+    }
+
+    /// The same for a step of a swap.
+    func pass(_ step: SwapStep, _ moment: CrashPoint.Moment) {
+        for point in points { point.pass(step.rawValue, moment) }
     }
 
     /// A step begins: its effects are counted anew.
@@ -39,7 +44,7 @@ public final class EffectPoints: Sendable {
 
     func pass(_ place: (step: Step?, number: Int), _ moment: CrashPoint.Moment) {
         guard let step = place.step else { return }
-        for point in points { point.pass(step, effect: place.number, moment) }
+        for point in points { point.pass(step.rawValue, effect: place.number, moment) }
     }
 }
 

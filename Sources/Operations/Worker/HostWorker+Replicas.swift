@@ -11,6 +11,7 @@ extension HostWorker {
     /// neither reads nor writes the data. On the target the copy is Inconsistent until it was synchronised.
     func makeReplicas(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
         for volume in spec.volumes {
+            if let known = try switched(volume, role) { try await host.switches.bringUpLower(known) }
             let control = try await control(volume, spec, role)
             if try await control.status()?.volume?.isAttached == true { continue }
             try await control.run(control.commands.down(control.device), doing: "clear \(control.device.resource)")
@@ -224,6 +225,9 @@ extension HostWorker {
             guard try await control.status() == nil else {
                 throw Failure(.failed, "\(control.device.resource) is still there", host: host.name.text)
             }
+        }
+        for volume in spec.volumes {
+            if let known = try switched(volume, role) { try await host.switches.removeLower(known) }
         }
         return StepResult()
     }

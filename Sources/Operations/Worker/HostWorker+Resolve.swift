@@ -75,13 +75,18 @@ extension HostWorker {
                 continue
             }
             let isComplete = try await copy(of: volume, spec, .source) != .incomplete
+            let known = try switched(volume, .source)
             let reclaimed = Volume(
                 name: volume.name, place: volume.sourcePlace, size: volume.size, logicalVolumeUUID: found.uuid,
-                state: isComplete ? .active : .retired(migration: spec.id.text))
-            try record(reclaimed, backing: devicePath(volume.sourcePlace, volume.name))
+                state: isComplete ? .active : .retired(migration: spec.id.text),
+                switchGoal: isComplete ? known?.switchGoal : nil)
+            if let known, !isComplete {
+                try host.removeLink(volume.name)
+                try await host.switches.takeAway(known)
+            }
+            try host.put(reclaimed)
             if isComplete {
-                let device = try await store.device(volume.name, .data, at: volume.sourcePlace)
-                try host.setLink(volume.name, to: device)
+                try host.setLink(volume.name, to: try await guestDevice(volume, .source))
                 notes.append("\(volume.name): its data are at \(volume.sourcePlace) on \(host.name), \(moment.words)")
             } else {
                 try host.removeLink(volume.name)

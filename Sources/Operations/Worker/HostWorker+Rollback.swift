@@ -1,3 +1,4 @@
+import DeviceMapper
 import Domains
 import HostModel
 import Hosts
@@ -102,8 +103,12 @@ extension HostWorker {
     func usesVolumes(_ id: DomainID, _ spec: MigrationSpec, _ role: Role) async throws -> Bool {
         for volume in spec.volumes {
             guard let device = try await store.presentDevice(volume.name, .data, at: volume.place(role)),
-                try await deviceHeld(by: id, volume.device) == BlockDevice(at: device).number
+                let held = try await deviceHeld(by: id, volume.device)
             else { return false }
+            // A guest that was started before its volume had a switch has the volume itself.
+            let own = try switched(volume, role).map { try host.switches.identity($0).path }
+            let numbers = [device, own].compactMap(\.self).compactMap { try? BlockDevice(at: $0).number }
+            guard numbers.contains(held) else { return false }
         }
         return true
     }
@@ -156,6 +161,7 @@ extension HostWorker {
         for volume in spec.volumes {
             try await removeMetadata(volume, spec, .source)
             try host.removeLink(volume.name)
+            if let known = try switched(volume, .source) { try await host.switches.takeAway(known) }
             if spec.removesSource {
                 try await store.remove(volume.name, .data, at: volume.sourcePlace)
                 try host.database.removeVolume(volume.name)

@@ -90,10 +90,25 @@ extension HostWorker {
 
     func linkToVolumes(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
         for volume in spec.volumes {
-            try host.setLink(volume.name, to: try await store.device(volume.name, .data, at: volume.place(role)))
+            try host.setLink(volume.name, to: try await guestDevice(volume, role))
         }
         try await checkSizes(spec, role)
         return StepResult()
+    }
+
+    /// What the guest's link leads to while the volume has no replica: its switch, or the volume's own device.
+    func guestDevice(_ volume: VolumeSpec, _ role: Role) async throws -> String {
+        guard let known = try switched(volume, role) else {
+            return try await store.device(volume.name, .data, at: volume.place(role))
+        }
+        return try await host.switches.bringUp(known)
+    }
+
+    /// The recorded volume, where it is the one of this side and has a switch.
+    func switched(_ volume: VolumeSpec, _ role: Role) throws -> Volume? {
+        guard let known = try recordedVolume(volume.name), known.switchGoal != nil, known.place == volume.place(role)
+        else { return nil }
+        return known
     }
 
     /// The volume as the journal has it.

@@ -1,3 +1,4 @@
+import DeviceMapper
 import FoundationEssentials
 import HostModel
 import Hosts
@@ -63,9 +64,14 @@ extension HostWorker {
         _ volume: VolumeSpec, _ spec: MigrationSpec, _ role: Role, secret: SharedSecret? = nil
     ) async throws -> ReplicaControl {
         let place = volume.place(role)
+        // A switch has the volume's own device for itself: DRBD is attached beside it, see VolumeSwitches.
+        let lower =
+            if let known = try switched(volume, role) { try host.switches.lowerIdentity(known).path } else {
+                try await store.device(volume.name, .data, at: place)
+            }
         let device = ReplicaDevice(
             volume: volume.name, minor: volume.minor(role), size: volume.size,
-            lowerPath: try await store.device(volume.name, .data, at: place),
+            lowerPath: lower,
             metadataPath: try await store.expectedDevice(volume.name, .metadata, at: place))
         let connection = ReplicaConnection(
             local: try spec.node(role, port: volume.port), peer: try spec.node(role.peer, port: volume.port),

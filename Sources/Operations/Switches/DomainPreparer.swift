@@ -1,0 +1,90 @@
+import DeviceMapper
+import Domains
+import HostModel
+import Hosts
+import Migration
+import Replication
+import Storage
+
+/// What was done for one disk of a domain.
+public struct PreparedDisk: Sendable, Encodable, Equatable {
+    public enum Result: String, Sendable, Codable {
+        case made
+        case wasThere = "was-there"
+    }
+
+    public var device: String?
+    public var volume: VolumeName
+    public var path: String
+    public var result: Result
+    /// The running domain has the LV itself until it is started anew.
+    public var takesEffectAtNextStart: Bool
+}
+
+/// Puts switches between the links and the LVs of volumes that have none.
+///
+/// It can be done while a guest runs: the switch leads to the LV that the guest has open, and the guest opens what the link
+/// leads to when it is started the next time. Until then `swap` refuses.
+public struct DomainPreparer: Sendable {
+    private let worker: HostWorker
+    private var host: HostContext { worker.host }
+
+    public init(worker: HostWorker) { self.worker = worker }
+
+    /// - Throws: `.busy` where a migration, a replica or a snapshot's removal has the volume; `.refused` for a file.
+    public func prepare(_ name: VolumeName, device: String?) async throws -> PreparedDisk {
+        try await VolumeLock.holding(name, of: host, patience: .seconds(10)) {
+            let volume = try await checkedVolume(name)
+            var wanted = volume
+            wanted.switchGoal = volume.switchGoal ?? .volume
+            let identity = try host.switches.identity(wanted)
+            let plain = try await host.switches.checkedDevice(wanted)
+            if volume.switchGoal == nil {
+                try checkLink(wanted, leadsTo: plain)
+                // The device first: a link must never be recorded to lead to what may turn out to be a stranger's.
+                try await host.switches.bringUp(wanted)
+                try host.put(wanted)
+            }
+            try await host.switches.bringUp(wanted)
+            try host.links.set(name, to: identity.path)
+            return PreparedDisk(
+                device: device, volume: name, path: identity.path,
+                result: volume.switchGoal == nil ? .made : .wasThere,
+                takesEffectAtNextStart: BlockBackend.all().contains { $0.device == plain.number })
+        }
+    }
+
+    private func checkedVolume(_ name: VolumeName) async throws -> Volume {
+        let what = "cannot put a switch before '\(name)'"
+        guard let volume = try host.recordedVolume(name) else {
+            throw Failure(
+                .notFound, "there is no volume '\(name)'",
+                remedy: "record the LV first: xenlvs link set \(name) /dev/VG/\(name)")
+        }
+        if let objection = volume.state.objection {
+            throw Failure(.refused, what, why: "it \(objection)", remedy: "see 'xenlvs volume show \(name)'")
+        }
+        let use = try await host.currentUse(asksLVM: false)
+        if let migration = use.migrations(of: name).first {
+            let held = VolumeUse(.migration, migration.id.text)
+            throw Failure(.busy, what, why: held.sentence, remedy: held.remedy)
+        }
+        if volume.switchGoal == nil, let replica = use.replica(of: name) {
+            let held = VolumeUse(.replica, replica.resource)
+            throw Failure(.busy, what, why: held.sentence, remedy: held.remedy)
+        }
+        return volume
+    }
+
+    /// A link that somebody has turned is not taken over silently.
+    private func checkLink(_ volume: Volume, leadsTo plain: BlockDevice) throws {
+        switch try host.links.read(volume.name) {
+        case .absent, .link(_, .dangling), .link(_, .device(_, plain.number)): return
+        case .link, .notALink:
+            throw Failure(
+                .refused, "cannot put a switch before '\(volume.name)'",
+                why: "\(host.links.path(of: volume.name)) does not lead to \(plain.path)",
+                remedy: "see 'xenlvs link show \(volume.name)'")
+        }
+    }
+}

@@ -1,0 +1,180 @@
+import DeviceMapper
+import HostModel
+import Hosts
+import Storage
+
+/// The switches of this host's volumes: made, looked at, led elsewhere and removed.
+///
+/// A switch is one line over the whole of the LV's own device, never over the LV's extents: LVM may move and extend those at
+/// any time. What DRBD gets is a second such device, because DRBD and a table both want a device for themselves, and all
+/// tables count as one claimant (`_dm_claim_ptr` in drivers/md/dm.c).
+struct VolumeSwitches: Sendable {
+    let host: HostContext
+
+    /// How long requests under way may keep a guest's disk waiting before a change is given up.
+    static let limit = Duration.seconds(5)
+
+    /// The switch's name and UUID. Throws `.refused` for a volume that cannot have one.
+    func identity(_ volume: Volume) throws -> MappedIdentity {
+        .ofSwitch(volume.name, logicalVolumeUUID: try logicalVolumeUUID(volume))
+    }
+
+    func lowerIdentity(_ volume: Volume) throws -> MappedIdentity {
+        .ofLower(volume.name, logicalVolumeUUID: try logicalVolumeUUID(volume))
+    }
+
+    private func logicalVolumeUUID(_ volume: Volume) throws -> String {
+        guard volume.place.logicalVolume != nil, let uuid = volume.logicalVolumeUUID else {
+            throw Failure(
+                .refused, "the volume '\(volume.name)' cannot have a switch",
+                why: "it is a file: its loop device has no identity that lasts", remedy: "keep it in a volume group")
+        }
+        return uuid
+    }
+
+    /// The switch's device, or a stranger in its place; nil where there is neither.
+    func find(_ volume: Volume) async throws -> MappedDevice? {
+        let (identity, mapper) = (try identity(volume), host.mapper)
+        return try await Blocking.run("device-mapper") {
+            if let named = try mapper.find(name: identity.name) { return named }
+            return try mapper.find(uuid: identity.uuid)
+        }
+    }
+
+    /// How the switch stands. Changes nothing.
+    func facts(_ volume: Volume) async throws -> SwitchFacts {
+        SwitchFacts(
+            volume, try identity(volume), try await find(volume), plain: try? await plainDevice(volume)?.number)
+    }
+
+    /// The LV's own device where it is active now.
+    private func plainDevice(_ volume: Volume) async throws -> BlockDevice? {
+        try await VolumeStore(runner: host.runner).presentDevice(volume.name, .data, at: volume.place)
+            .map { path throws(Failure) in try BlockDevice(at: path) }
+    }
+
+    /// The LV's own device, activated where it is not, and seen to be the recorded one without asking LVM, which is slow:
+    /// LVM gives its devices a UUID that ends in the LV's (`build_dm_uuid`, lib/activate/dev_manager.c).
+    func checkedDevice(_ volume: Volume) async throws -> BlockDevice {
+        let uuid = try logicalVolumeUUID(volume)
+        let device = try BlockDevice(
+            at: try await VolumeStore(runner: host.runner).device(volume.name, .data, at: volume.place))
+        guard let mapping = try device.mapping(), mapping.uuid.hasPrefix("LVM-"),
+            mapping.uuid.hasSuffix(uuid.filter { $0 != "-" })
+        else {
+            throw Failure(
+                .inconsistent, "\(device.path) is not what is recorded for volume \(volume.name)",
+                why: "the LV's UUID is another one", remedy: "see 'xenlvs volume show \(volume.name)'")
+        }
+        return device
+    }
+
+    private func table(_ volume: Volume, to device: BlockDeviceNumber) -> MappingTable {
+        MappingTable(linearTo: device, sectors: UInt64(volume.size.sectors))
+    }
+
+    /// Makes the switch where there is none, finishes what a killed run has left, and lets it have the volume's size. Where it
+    /// leads to a replica it is left there. Returns its path.
+    /// - Throws: `.refused` where a stranger has its name, `.inconsistent` where it leads somewhere else or the LV is not the
+    ///   recorded one.
+    @discardableResult
+    func bringUp(_ volume: Volume) async throws -> String {
+        let (identity, mapper) = (try identity(volume), host.mapper)
+        let plain = try await checkedDevice(volume)
+        let size = try plain.size()
+        guard size >= volume.size else {
+            throw Failure(
+                .inconsistent, "\(plain.path) is smaller than what is recorded for volume \(volume.name)",
+                why: "it has \(size.bytes) bytes instead of \(volume.size.bytes)",
+                remedy: "see 'xenlvs volume show \(volume.name)'")
+        }
+        let table = table(volume, to: plain.number)
+        // A suspended one may have anything in its table: it is looked at again.
+        for _ in 0..<2 {
+            let facts = SwitchFacts(volume, identity, try await find(volume), plain: plain.number)
+            switch facts.verdict {
+            case .right, .stillOnVolume, .stillOnReplica: return identity.path
+            case .missing, .unfinished:
+                try await Blocking.run("device-mapper") { try mapper.create(identity, table) }
+                return identity.path
+            case .wrongSize:
+                _ = try await Blocking.run("device-mapper") {
+                    try mapper.change(identity, to: table, limit: Self.limit)
+                }
+                return identity.path
+            case .suspended: try await Blocking.run("device-mapper") { try mapper.resume(identity) }
+            case .elsewhere:
+                throw Failure(
+                    .inconsistent, "cannot use the switch \(identity.path)", why: facts.why, remedy: facts.remedy)
+            case .foreign:
+                throw Failure(.refused, "cannot make the switch \(identity.path)", why: facts.why, remedy: facts.remedy)
+            }
+        }
+        throw Failure(
+            .failed, "the switch \(identity.path) stays suspended", remedy: "see 'dmsetup info \(identity.name)'")
+    }
+
+    /// Leads the switch to `device` below whoever uses it. Returns how long requests stood still; nil where it led there
+    /// already.
+    func lead(_ volume: Volume, to device: BlockDeviceNumber) async throws -> TableChange? {
+        let (identity, mapper) = (try identity(volume), host.mapper)
+        let table = table(volume, to: device)
+        if let found = try await find(volume), try isSettled(found, identity, on: table) { return nil }
+        return try await Blocking.run("device-mapper") { try mapper.change(identity, to: table, limit: Self.limit) }
+    }
+
+    private func isSettled(_ found: MappedDevice, _ identity: MappedIdentity, on table: MappingTable) throws -> Bool {
+        try found.require(identity)
+        return found.table == table && !found.isSuspended
+    }
+
+    /// The device over the whole LV that DRBD is attached to. Made where there is none. Returns its path.
+    @discardableResult
+    func bringUpLower(_ volume: Volume) async throws -> String {
+        let (identity, mapper) = (try lowerIdentity(volume), host.mapper)
+        let table = table(volume, to: try await checkedDevice(volume).number)
+        return try await Blocking.run("device-mapper") {
+            guard let found = try mapper.find(name: identity.name) ?? mapper.find(uuid: identity.uuid) else {
+                try mapper.create(identity, table)
+                return identity.path
+            }
+            try found.require(identity)
+            if found.isSuspended { try mapper.resume(identity) }
+            if found.table == table { return identity.path }
+            // One that a killed run has left: of another size, or without a table.
+            if found.table != nil { try mapper.remove(identity) }
+            try mapper.create(identity, table)
+            return identity.path
+        }
+    }
+
+    /// Removes what DRBD was attached to. Nothing happens where there is none, or a stranger.
+    func removeLower(_ volume: Volume) async throws {
+        let (identity, mapper) = (try lowerIdentity(volume), host.mapper)
+        try await Blocking.run("device-mapper") { try mapper.remove(identity) }
+    }
+
+    /// Removes the switch and what DRBD was attached to. `.busy` where something has it open.
+    func takeAway(_ volume: Volume) async throws {
+        guard volume.switchGoal != nil else { return }
+        try await removeLower(volume)
+        let (identity, mapper) = (try identity(volume), host.mapper)
+        try await Blocking.run("device-mapper") { try mapper.remove(identity) }
+    }
+}
+
+extension Volume {
+    /// What the link has to hold: the switch, or the volume's own device; a file's path, whose loop device has no lasting
+    /// name.
+    var backingPath: String {
+        if switchGoal != nil { return MappedIdentity.switchPath(of: name) }
+        return switch place {
+        case .logicalVolume(let group, let volume): LogicalVolumeReference(group: group, name: volume).devicePath
+        case .file(let directory): "\(directory)/\(name)\(FilePool.Role.data.rawValue)"
+        }
+    }
+}
+
+extension HostContext {
+    var switches: VolumeSwitches { VolumeSwitches(host: self) }
+}
