@@ -8,6 +8,8 @@ import HostModel
 /// drivers/md/dm.c). The signal is repeated: the first could come just before the wait.
 struct ThreadAlarm: ~Copyable {
     private let timer: timer_t
+    /// What this thread held back before.
+    private var mask = sigset_t()
 
     init(doing what: String) throws(Failure) {
         var action = sigaction()
@@ -21,9 +23,18 @@ struct ThreadAlarm: ~Copyable {
         var timer: timer_t?
         guard timer_create(CLOCK_MONOTONIC, &event, &timer) == 0, let timer else { throw Failure.mapper(what, errno) }
         self.timer = timer
+        // The threads of a dispatch queue hold back all signals (`_dispatch_sigmask` in libdispatch's queue.c).
+        var alarm = sigset_t()
+        sigemptyset(&alarm)
+        sigaddset(&alarm, SIGALRM)
+        pthread_sigmask(SIG_UNBLOCK, &alarm, &mask)
     }
 
-    deinit { timer_delete(timer) }
+    deinit {
+        timer_delete(timer)
+        var mask = mask
+        pthread_sigmask(SIG_SETMASK, &mask, nil)
+    }
 
     func start(_ limit: Duration) {
         let (seconds, rest) = limit.components

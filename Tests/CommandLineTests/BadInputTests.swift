@@ -78,6 +78,9 @@ struct BadInputTests {
             ["volume", "create", "web1", "--size", "1M", "--directory", "pool"],
             ["volume", "create", "web1", "--size", "1M", "--directory", "/pool/../etc"],
             ["volume", "create", "web1", "--size", "1M", "--vg", "a/b"], ["link", "repair", "web1", "--all"],
+            ["swap", "web1"], ["swap", "web1", "--to", "elsewhere"], ["swap", "a/b", "--to", "volume"],
+            ["swap", "web1:", "--to", "volume"], ["swap", ":xvda", "--to", "volume"],
+            ["swap", "web1:xvda:xvdb", "--to", "replica"], ["domain", "prepare", "web1:"], ["domain", "prepare"],
             ["doctor", "web1"], ["volume", "list", "--format", "xml"], ["migration", "status", "a/b"],
             ["migration", "resolve", "web1-20261121-0001"],
             ["migration", "resolve", "x", "--fenced", "-oProxyCommand=x"],
@@ -95,6 +98,17 @@ struct BadInputTests {
         let run = try Product.run(words, root: try Root())
         #expect(run.status == 64)
         #expect(run.output.isEmpty)
+    }
+
+    @Test("A file cannot have a switch, and nothing is made of it")
+    func switchOverFile() throws {
+        let root = try Root()
+        let run = try root.xenlvs(
+            "volume", "create", "web1", "--size", "1M", "--switch", "--directory", root.path + "/pool")
+        #expect(run.status == 1)
+        #expect(run.errors.contains("cannot have a switch"))
+        #expect(run.errors.contains("keep it in a volume group"))
+        #expect(!root.exists("/pool/web1.img"))
     }
 
     @Test("A device that is no volume cannot be taken over", .enabled(if: geteuid() == 0))

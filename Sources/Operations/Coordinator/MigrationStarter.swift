@@ -108,13 +108,19 @@ public struct MigrationStarter: Sendable {
             minors: spec.volumes.map(\.sourceMinor), ports: spec.volumes.map(\.port)
         ) { volumes in
             // In the same transaction: a swap that begins now finds the migration, or is found here.
-            for record in volumes where spec.volumes.contains(where: { $0.name == record.name }) {
-                guard case .replica = try record.volume().switchGoal else { continue }
-                throw Failure(
-                    .busy, "cannot migrate \(spec.domain)", host: host.name.text,
-                    why: "the switch of \(record.name) leads to a replica",
-                    remedy: "go back first: xenlvs swap \(spec.domain) --to volume")
+            do { try Self.requireNoSwap(of: spec.volumes.map(\.name), in: volumes, spec.domain) } catch {
+                throw Failure(error, doing: "cannot migrate \(spec.domain)").on(host.name.text)
             }
+        }
+    }
+
+    /// Throws `.busy` where a switch leads to a replica that a swap has made: DRBD knows one for a volume.
+    static func requireNoSwap(of names: [VolumeName], in volumes: [VolumeRecord], _ domain: DomainName) throws {
+        for record in volumes where names.contains(record.name) {
+            guard case .replica = try record.volume().switchGoal else { continue }
+            throw Failure(
+                .busy, "cannot migrate \(domain)", why: "the switch of \(record.name) leads to a replica",
+                remedy: "go back first: xenlvs swap \(domain) --to volume")
         }
     }
 

@@ -40,14 +40,11 @@ struct StandaloneReplica {
     /// - Throws: `.busy` where something still has its device open.
     static func takeDown(_ volume: Volume, _ worker: HostWorker) async throws {
         let host = worker.host
-        // Where DRBD is not loaded there is nothing to take down.
-        if KernelFile.read(DRBDModule.versionFile) != nil {
-            let replica = StandaloneReplica(worker: worker, volume: volume, minor: 0)
+        if let status = try await host.currentUse(asksLVM: false).replica(of: volume.name) {
+            let replica = StandaloneReplica(worker: worker, volume: volume, minor: status.volume?.minor ?? 0)
             let control = try await replica.control(try host.switches.lowerIdentity(volume).path)
-            if try await control.status() != nil {
-                try await control.run(
-                    control.commands.down(control.device), doing: "take \(control.device.resource) down")
-            }
+            try await control.run(
+                control.commands.down(control.device), doing: "take \(control.device.resource) down")
         }
         try await host.switches.removeLower(volume)
         if let found = try await worker.store.find(volume.name, .metadata, at: volume.place) {

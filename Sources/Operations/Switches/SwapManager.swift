@@ -37,8 +37,8 @@ public struct SwapManager: Sendable {
 
     /// The disks that are meant: of a running domain, all or one; where no domain of the name runs, the volume of the name.
     public func disks(of name: String, device: String?) async throws -> [(device: String?, volume: VolumeName)] {
-        let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
         let domain = try DomainName(name)
+        let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
         guard listing.domain(named: domain) != nil else {
             if device == nil, let volume = try? VolumeName(name), try host.recordedVolume(volume) != nil {
                 return [(nil, volume)]
@@ -94,7 +94,7 @@ public struct SwapManager: Sendable {
             host.effects.pass(.exchange, .after)
             return row(wanted, device, path, change)
         } catch {
-            throw await takenBack(volume, because: Failure(error, doing: "cannot swap \(volume.name) to a replica"))
+            throw await takenBack(wanted, because: Failure(error, doing: "cannot swap \(volume.name) to a replica"))
         }
     }
 

@@ -1,3 +1,4 @@
+import DeviceMapper
 import FoundationEssentials
 import HostModel
 import Hosts
@@ -87,7 +88,8 @@ public struct PartitionMapper: Sendable {
 
     private func requireAtRest(_ name: VolumeName, _ device: BlockDevice) async throws {
         let use = try await host.currentUse(asksLVM: false)
-        var uses = use.domains(on: [device.number]).map { VolumeUse(.domain, $0) }
+        let own = try host.recordedVolume(name).map(use.devices) ?? []
+        var uses = use.domains(on: [device.number] + own.map(\.number)).map { VolumeUse(.domain, $0) }
         uses += use.migrations(of: name).map { VolumeUse(.migration, $0.id.text) }
         if let replica = use.replica(of: name) { uses.append(VolumeUse(.replica, replica.resource)) }
         guard let first = uses.first else { return }

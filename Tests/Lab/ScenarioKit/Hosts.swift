@@ -27,10 +27,12 @@ package struct Hosts: Sendable {
     /// - Parameters:
     ///   - directory: makes a file in this directory instead of an LV.
     ///   - isStamped: leaves 8 MiB behind the file system for stamped blocks.
+    ///   - hasSwitch: with a switch between link and LV.
     package func makeVolume(
-        _ name: String, megabytes: Int = 32, directory: String? = nil, isStamped: Bool = true, on node: LabNode
+        _ name: String, megabytes: Int = 32, directory: String? = nil, isStamped: Bool = true, hasSwitch: Bool = false,
+        on node: LabNode
     ) async throws {
-        let place = directory.map { " --directory \($0)" } ?? ""
+        let place = (directory.map { " --directory \($0)" } ?? "") + (hasSwitch ? " --switch" : "")
         let stamps = isStamped ? " \(megabytes - 8)M; /lab/stamps prepare /dev/xenlvs/\(name)" : ""
         try await node.run(
             """
@@ -41,11 +43,13 @@ package struct Hosts: Sendable {
 
     /// Makes a guest's volumes, starts it and lets it count a little.
     package func start(
-        _ guest: LabGuest, megabytes: Int = 32, directory: String? = nil, isStamped: Bool = true, on node: LabNode
+        _ guest: LabGuest, megabytes: Int = 32, directory: String? = nil, isStamped: Bool = true,
+        hasSwitch: Bool = false, on node: LabNode
     ) async throws -> Journey {
         for volume in guest.volumes {
             try await makeVolume(
-                volume, megabytes: megabytes, directory: directory, isStamped: isStamped, on: node)
+                volume, megabytes: megabytes, directory: directory, isStamped: isStamped, hasSwitch: hasSwitch, on: node
+            )
         }
         try await node.create(guest)
         try await node.waitForTicks(of: guest, beyond: 5)

@@ -46,6 +46,10 @@ extension LabNode {
             done
             pkill -KILL -x xenlvs; pkill -KILL -x xl
             for domain in $(xl list | awk 'NR > 2 { print $2 }'); do xl destroy $domain; done
+            # A switch may lead to a DRBD device, and lies with what DRBD is attached to on the volume.
+            for device in /dev/mapper/xenlvs-switch-*; do
+                [ -e "$device" ] && dmsetup resume "$device" && dmsetup remove --retry "$device"
+            done
             for resource in $(drbdsetup events2 --now all 2>/dev/null | sed -n 's/^exists resource name:\\([^ ]*\\).*/\\1/p'); do
                 drbdsetup down $resource
             done
@@ -62,13 +66,17 @@ extension LabNode {
             # A device that is open keeps it, and the next scenario that needs it says so.
             rmmod aoe 2>/dev/null
             ip link delete wire 2>/dev/null; ip link delete self 2>/dev/null
+            for device in $(dmsetup ls 2>/dev/null | sed -n 's/^\\(xenlvs-[^[:space:]]*\\).*/\\1/p'); do
+                dmsetup resume $device; dmsetup remove --retry $device
+            done
             for volume in $(lvs --noheadings -o lv_full_name); do lvremove -qq -f $volume; done
             rm -rf /dev/xenlvs /var/lib/xenlvs /run/xenlvs /etc/xenlvs \(Hosts.pool)
             rm -f /etc/xen/*.cfg /var/log/xen/console/guest-*.log
             mkdir -p -m 0755 \(Hosts.pool)
             # Under systemd there is /dev/loop-control, and its first user loads the module.
             modprobe loop
-            left=$(lvs --noheadings; losetup -a; drbdsetup events2 --now all | grep 'exists resource'; xl list | tail -n +3)
+            left=$(lvs --noheadings; losetup -a; drbdsetup events2 --now all | grep 'exists resource'; xl list | tail -n +3
+                dmsetup ls | grep '^xenlvs-')
             [ -z "$left" ] || { echo "$left" >&2; exit 1; }
             """, timeout: .seconds(120))
     }

@@ -7,13 +7,22 @@ extension LabNode {
     /// - Parameters:
     ///   - volumes: the volumes that are to be there, each of them an LV, or a file where `directory` is given.
     ///   - links: of these the ones that have a link, which must lead to the plain volume.
-    package func residue(volumes: Set<String>, links: Set<String>, directory: String? = nil) async throws -> [String] {
+    ///   - switches: of these the ones whose link must lead to a switch, and that to the volume.
+    package func residue(
+        volumes: Set<String>, links: Set<String>, directory: String? = nil, switches: Set<String> = []
+    ) async throws -> [String] {
         // One list of what is there, a word for its kind in front.
         let found = try await run(
             """
             drbdsetup events2 --now all | sed -n 's/^exists resource name:\\([^ ]*\\).*/replica \\1/p'
-            for lv in $(lvs --noheadings -o lv_name); do echo "volume $lv $(readlink -f /dev/vg0/$lv)"; done
+            for lv in $(lvs --noheadings -o lv_name); do
+                echo "volume $lv $(readlink -f /dev/vg0/$lv)"; echo "number $lv $(lsblk -dno MAJ:MIN /dev/vg0/$lv)"
+            done
+            dmsetup table | sed -n 's/^\\(xenlvs-[^:]*\\): \\(.*\\)/mapped \\1 \\2/p'
             for file in \(Hosts.pool)/* \(Hosts.pool)/.[!.]*; do [ -e "$file" ] && echo "file ${file##*/}"; done
+            for device in /dev/mapper/xenlvs-switch-*; do
+                [ -e "$device" ] && echo "switch ${device##*/xenlvs-switch-} $(readlink -f "$device")"
+            done
             for link in /dev/xenlvs/* /dev/xenlvs/.[!.]*; do
                 [ -L "$link" ] || [ -e "$link" ] || continue
                 echo "link ${link##*/} $(readlink -f "$link") $(losetup -n -O BACK-FILE "$(readlink -f "$link")" 2>/dev/null)"
@@ -42,8 +51,17 @@ extension LabNode {
         problems += differences("logical volumes", names("volume"), lvs)
         problems += differences("files of volumes", names("file"), files)
         problems += differences("links", names("link"), links)
+        problems += differences("switches", names("mapped"), Set(switches.map { "xenlvs-switch-\($0)" }))
+        for device in found where device[0] == "mapped" {
+            let number = found.first { $0[0] == "number" && "xenlvs-switch-\($0[1])" == device[1] }?.last
+            if device.count != 7 || device[5] != number || device[6] != "0" {
+                problems.append(
+                    "\(name)'s \(device[1]) leads to \(device.dropFirst(2)), not to \(number ?? "its volume")")
+            }
+        }
         for link in found where link[0] == "link" {
-            let volume = found.first { $0[0] == "volume" && $0[1] == link[1] }?.last
+            let isSwitched = switches.contains(link[1])
+            let volume = found.first { $0[0] == (isSwitched ? "switch" : "volume") && $0[1] == link[1] }?.last
             let plain = directory.map { "\($0)/\(link[1]).img" } ?? volume ?? "its volume"
             if !link.dropFirst(2).contains(plain) {
                 problems.append("\(name)'s link \(link[1]) leads to \(link.dropFirst(2)) and not to \(plain)")

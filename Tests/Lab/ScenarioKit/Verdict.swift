@@ -96,6 +96,15 @@ extension Hosts {
         return problems + (try await counted(&journey, ends: ends))
     }
 
+    /// Everything that is not as it must be where a guest's disks have switches that lead to its volumes: it runs where it was,
+    /// nothing is left of replicas, and nothing that it has counted is lost.
+    package func problemsOnSwitches(_ journey: inout Journey, ends: Bool = true) async throws -> [String] {
+        try await journey.goesOn()
+        let volumes = Set(journey.guest.volumes)
+        let problems = try await journey.node.residue(volumes: volumes, links: volumes, switches: volumes)
+        return problems + (try await counted(&journey, ends: ends))
+    }
+
     /// What is wrong with what the guest has counted, on its console and, where it may be shut down, on its disks.
     private func counted(_ journey: inout Journey, ends: Bool) async throws -> [String] {
         let (guest, node) = (journey.guest, journey.node)

@@ -37,6 +37,15 @@ extension Hosts {
         return try await journey.console()
     }
 
+    /// Records everything that is not as it must be after swaps; see `problemsOnSwitches`.
+    @discardableResult
+    func verifySwitched(
+        _ journey: inout Journey, ends: Bool = true, at place: SourceLocation = #_sourceLocation
+    ) async throws -> GuestConsole {
+        await record(try await problemsOnSwitches(&journey, ends: ends), at: place)
+        return try await journey.console()
+    }
+
     private func record(_ problems: [String], at place: SourceLocation) async {
         for problem in problems { Issue.record("\(problem)", sourceLocation: place) }
         if !problems.isEmpty { Issue.record("what the hosts showed then:\n\(await state())", sourceLocation: place) }

@@ -20,12 +20,14 @@ extension Scenarios {
                     touch /var/lib/xenlvs/.some.xenlvs-new \(Hosts.pool)/stray.drbdmd
                     ln -s /dev/vg0/stray /dev/xenlvs/stray; ln -sfn /dev/vg0/stray /dev/xenlvs/web1
                     truncate -s 1M /srv/stray; losetup -f /srv/stray
+                    dmsetup create xenlvs-lower-stray --table '0 8192 linear /dev/vg0/stray 0'
                     """)
                 let problems = try await hosts.b.residue(volumes: ["web1"], links: ["web1"]).joined(separator: "\n")
                 for part in [
                     "replica xenlvs-stray", "logical volumes on nodeb: [\"stray\", \"web1\"]", "some.1.image",
                     ".some.xenlvs-new", "stray.drbdmd", "links on nodeb: [\"stray\", \"web1\"]", "link web1 leads to",
-                    "loop devices left on nodeb: [\"/srv/stray\"]",
+                    "loop devices left on nodeb: [\"/srv/stray\"]", "switches on nodeb: [\"xenlvs-lower-stray\"]",
+                    "nodeb's xenlvs-lower-stray leads to",
                 ] {
                     #expect(problems.contains(part), "\(part) is not noticed:\n\(problems)")
                 }

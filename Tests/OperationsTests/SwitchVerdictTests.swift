@@ -1,0 +1,104 @@
+import DeviceMapper
+import HostModel
+import Storage
+import Testing
+
+@testable import Operations
+
+@Suite("Switches as they stand")
+struct SwitchVerdictTests {
+    private static let lv = BlockDeviceNumber(major: 253, minor: 0)
+    private static let size = ByteCount.mebibytes(64)
+    private static let sectors: UInt64 = 131_072
+    private static let identity = MappedIdentity.ofSwitch(VolumeName(unchecked: "web1"), logicalVolumeUUID: "abc")
+
+    private static func device(
+        to number: BlockDeviceNumber? = lv, sectors: UInt64 = sectors, name: String = "xenlvs-switch-web1",
+        uuid: String = "xenlvs-switch-abc", isSuspended: Bool = false
+    ) -> MappedDevice {
+        MappedDevice(
+            name: name, uuid: uuid, number: BlockDeviceNumber(major: 253, minor: 9), isSuspended: isSuspended,
+            table: number.map { MappingTable(linearTo: $0, sectors: sectors) }, hasInactiveTable: false, openCount: 1)
+    }
+
+    private static let drbd3 = BlockDeviceNumber(major: 147, minor: 3)
+
+    @Test(
+        "What the kernel shows is judged by what is recorded",
+        arguments: [
+            (nil, .volume, .missing), (nil, .replica(minor: 3), .missing),
+            (device(), .volume, .right), (device(), .replica(minor: 3), .stillOnVolume),
+            (device(to: drbd3), .replica(minor: 3), .right), (device(to: drbd3), .volume, .stillOnReplica),
+            (device(to: drbd3), .replica(minor: 4), .elsewhere),
+            (device(to: BlockDeviceNumber(major: 253, minor: 1)), .volume, .elsewhere),
+            (device(to: BlockDeviceNumber(major: 8, minor: 3)), .replica(minor: 3), .elsewhere),
+            (device(to: nil), .volume, .unfinished), (device(to: nil), .replica(minor: 3), .unfinished),
+            (device(isSuspended: true), .volume, .suspended),
+            (device(to: drbd3, isSuspended: true), .replica(minor: 3), .suspended),
+            (device(sectors: sectors - 8), .volume, .wrongSize), (device(sectors: sectors + 8), .volume, .wrongSize),
+            (device(uuid: "LVM-abc"), .volume, .foreign), (device(uuid: ""), .volume, .foreign),
+            (device(uuid: "xenlvs-switch-other"), .volume, .foreign), (device(name: "mine"), .volume, .foreign),
+        ] as [(MappedDevice?, SwitchGoal, SwitchVerdict)])
+    func verdict(_ found: MappedDevice?, _ goal: SwitchGoal, _ expected: SwitchVerdict) {
+        #expect(
+            SwitchVerdict(found, Self.identity, goal: goal, plain: Self.lv, size: Self.size) == expected)
+    }
+
+    @Test("Where the LV is not active no switch is taken to lead to it")
+    func inactive() {
+        #expect(
+            SwitchVerdict(Self.device(), Self.identity, goal: .volume, plain: nil, size: Self.size) == .elsewhere)
+    }
+
+    @Test("Whatever is not right is told with its reason and something to do")
+    func words() throws {
+        var volume = try Sample.volume("web1")
+        volume.switchGoal = .volume
+        for found in [
+            nil, Self.device(to: nil), Self.device(isSuspended: true), Self.device(sectors: 8),
+            Self.device(to: Self.drbd3), Self.device(to: BlockDeviceNumber(major: 8, minor: 1)),
+            Self.device(uuid: "x"),
+        ] {
+            let facts = SwitchFacts(volume, Self.identity, found, plain: Self.lv)
+            #expect(facts.why?.isEmpty == false && facts.remedy?.isEmpty == false, "\(facts.verdict)")
+        }
+        let right = SwitchFacts(volume, Self.identity, Self.device(), plain: Self.lv)
+        #expect(right.why == nil && right.remedy == nil && right.leadsTo == "253:0")
+    }
+
+    @Test("A switch is no stranger on its volume, and the guest that has it has the volume")
+    func uses() throws {
+        var volume = try Sample.volume("web1")
+        volume.switchGoal = .volume
+        var use = HostUse(domains: [], replicas: [], migrations: [], logicalVolumes: [], snapshots: [])
+        use.mapped = [Self.device(), Self.device(name: "xenlvs-switch-web2", uuid: "xenlvs-switch-def")]
+        #expect(use.devices(of: volume) == [Self.device()])
+        use.domains = [(BlockDeviceNumber(major: 253, minor: 9), "web1")]
+        let found = try use.uses(
+            of: volume.name, at: volume.place, plain: nil, linked: nil, own: use.devices(of: volume))
+        #expect(found == [VolumeUse(.domain, "web1")])
+        volume.switchGoal = nil
+        #expect(use.devices(of: volume).isEmpty)
+    }
+
+    @Test("The link of a volume with a switch has to hold the switch")
+    func backing() throws {
+        var volume = try Sample.volume("web1")
+        #expect(volume.backingPath == "/dev/vg0/web1")
+        for goal in [SwitchGoal.volume, .replica(minor: 3)] {
+            volume.switchGoal = goal
+            #expect(volume.backingPath == "/dev/mapper/xenlvs-switch-web1")
+        }
+        let file = Volume(name: volume.name, place: .file(pool: "/srv"), size: volume.size)
+        #expect(file.backingPath == "/srv/web1.img")
+    }
+
+    @Test("Runs can be ended at the steps of a swap")
+    func crashPoints() throws {
+        for step in SwapStep.allCases {
+            let point = try CrashPoint(.crash, at: "\(step.rawValue):after")
+            #expect(point.step == step.rawValue && point.moment == .after)
+        }
+        #expect(throws: Failure.self) { try CrashPoint(.crash, at: "swapNothing:after") }
+    }
+}
