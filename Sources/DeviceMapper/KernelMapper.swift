@@ -80,7 +80,12 @@ public struct KernelMapper: MappedDevices {
             if known.isSuspended { try MapperTask.resume(identity, doing: what) }
             let change = try TableSwitch(identity, doing: what)
             try MapperTask.load(identity, table, doing: what)
-            let stall = try change.perform(limit: limit)
+            let stall: Duration
+            do throws(Failure) { stall = try change.perform(limit: limit) } catch {
+                // The next resume would bring in what is loaded.
+                try? MapperTask.clear(identity, doing: what)
+                throw error
+            }
             guard let now = try find(identity), now.table == table, !now.isSuspended else {
                 throw Failure(
                     .inconsistent, what, why: "it was changed, but does not show the table that it was given",
@@ -102,7 +107,9 @@ public struct KernelMapper: MappedDevices {
 
     public func remove(_ identity: MappedIdentity) throws(Failure) {
         try inTurn { () throws(Failure) in
-            guard try find(identity) != nil else { return }
+            // What has the name and another UUID is a stranger's, and none of ours is there.
+            guard let found = try MapperTask.find(uuid: identity.uuid) else { return }
+            try found.require(identity)
             try MapperTask.remove(identity, doing: "cannot remove the device \(identity.path)")
         }
     }

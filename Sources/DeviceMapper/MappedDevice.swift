@@ -35,7 +35,8 @@ public struct MappedIdentity: Hashable, Sendable {
     /// `/dev/mapper/xenlvs-switch-web1`.
     public var path: String { "/dev/mapper/\(name)" }
     /// The switch's path, without knowing its LV.
-    public static func switchPath(of volume: VolumeName) -> String { "/dev/mapper/\(prefix)switch-\(volume)" }
+    public static func switchPath(of volume: VolumeName) -> String { "/dev/mapper/\(switchName(of: volume))" }
+    public static func switchName(of volume: VolumeName) -> String { "\(prefix)\(Role.ofSwitch.rawValue)-\(volume)" }
 }
 
 /// A mapped device as the kernel shows it.

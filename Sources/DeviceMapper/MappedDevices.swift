@@ -17,7 +17,7 @@ public protocol MappedDevices: Sendable {
     func change(_ identity: MappedIdentity, to table: MappingTable, limit: Duration) throws(Failure) -> TableChange
     /// Lets a device go on that was left suspended, with the table that it has. One that is not suspended stays as it is.
     func resume(_ identity: MappedIdentity) throws(Failure)
-    /// Removes a device. Nothing happens where there is none; `.busy` where it is open.
+    /// Removes a device. Nothing happens where there is none, or a stranger has its name; `.busy` where it is open.
     func remove(_ identity: MappedIdentity) throws(Failure)
 }
 

@@ -41,6 +41,16 @@ struct VolumeSwitches: Sendable {
         }
     }
 
+    /// Throws `.refused` where a device has the name that a new volume's switch would get.
+    func requireFreeName(_ volume: VolumeName) async throws {
+        let (name, mapper) = (MappedIdentity.switchName(of: volume), host.mapper)
+        guard let found = try await Blocking.run("device-mapper", { try mapper.find(name: name) }) else { return }
+        throw Failure(
+            .refused, "there is a device-mapper device \(name) already",
+            why: found.uuid.isEmpty ? "it has no UUID" : "its UUID is \(found.uuid)",
+            remedy: "see 'dmsetup info \(name)' whose it is; rename or remove it, or choose another name")
+    }
+
     /// How the switch stands. Changes nothing.
     func facts(_ volume: Volume) async throws -> SwitchFacts {
         SwitchFacts(

@@ -30,6 +30,7 @@ public struct VolumeManager: Sendable {
             }
             let exact = try await exactSize(size, at: place)
             try await checkNameIsFree(name, at: place)
+            if hasSwitch { try await host.switches.requireFreeName(name) }
             try checkRoom(exact, at: place)
             try await store.create(name, .data, at: place, size: exact, migration: nil)
             do { return try await takeIn(name, at: place, hasSwitch: hasSwitch) } catch {
