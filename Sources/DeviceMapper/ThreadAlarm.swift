@@ -7,7 +7,8 @@ import HostModel
 /// The kernel's wait for requests under way is one that a signal ends (`TASK_INTERRUPTIBLE` in `dm_suspend`,
 /// drivers/md/dm.c). The signal is repeated: the first could come just before the wait.
 struct ThreadAlarm: ~Copyable {
-    private let timer: timer_t
+    /// The kernel counts from 0, which looks like no pointer at all.
+    private let timer: timer_t?
     /// What this thread held back before.
     private var mask = sigset_t()
 
@@ -21,7 +22,7 @@ struct ThreadAlarm: ~Copyable {
         event.sigev_signo = SIGALRM
         event._sigev_un._tid = xenlvs_thread_number()
         var timer: timer_t?
-        guard timer_create(CLOCK_MONOTONIC, &event, &timer) == 0, let timer else { throw Failure.mapper(what, errno) }
+        guard timer_create(CLOCK_MONOTONIC, &event, &timer) == 0 else { throw Failure.mapper(what, errno) }
         self.timer = timer
         // The threads of a dispatch queue hold back all signals (`_dispatch_sigmask` in libdispatch's queue.c).
         var alarm = sigset_t()
