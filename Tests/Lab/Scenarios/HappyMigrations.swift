@@ -5,10 +5,12 @@ import Testing
 extension Scenarios {
     @Suite("A migration")
     struct Migrations {
-        @Test("A PV guest is moved with every block verified, and its report is one page", .timeLimit(.minutes(15)))
+        @Test(
+            "A PV guest on a switch is moved with every block verified, and its report is one page",
+            .timeLimit(.minutes(15)))
         func movesPVGuest() async throws {
             try await scenario { hosts in
-                var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
+                var journey = try await hosts.start(LabGuest("web1"), hasSwitch: true, on: hosts.a)
                 let migration = try await hosts.migrate("web1", from: hosts.a, "--verify")
                 #expect(migration.report.freezes.map(\.number) == [1, 2, 3])
                 #expect(migration.report.domainRunsOn == "nodeb")

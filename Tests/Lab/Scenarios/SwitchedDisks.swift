@@ -122,14 +122,5 @@ extension Scenarios {
             let state = try await a.run("dmsetup info xenlvs-switch-web1").stdout
             #expect(state.contains("ACTIVE"), "\(state)")
         }
-
-        @Test("A guest whose disk has a switch is migrated with three freezes", .timeLimit(.minutes(15)))
-        func migrates() async throws {
-            try await scenario { hosts in
-                var journey = try await hosts.start(LabGuest("web1"), hasSwitch: true, on: hosts.a)
-                let migration = try await hosts.migrate("web1", from: hosts.a)
-                try await hosts.verifyMigrated(&journey, migration, from: hosts.a)
-            }
-        }
     }
 }
