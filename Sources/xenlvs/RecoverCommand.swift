@@ -5,10 +5,10 @@ import Reporting
 
 struct RecoverCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "recover", abstract: "Put this host's links back after a boot, and say what is left to do.",
+        commandName: "recover", abstract: "Put this host's links and switches back after a boot, and say what is left to do.",
         discussion: """
             Run by xenlvs-recover.service before guests are started, which leaves the attachments to \
-            xenlvs-attach.service. Links are put back as by 'xenlvs link repair'; for each \
+            xenlvs-attach.service. Links and switches are put back as by 'xenlvs link repair', and a switch that was left suspended goes on; for each \
             open migration one line tells where it stands and what to type; saved images of earlier boots, which are never \
             restored, are named. Attached targets are looked for, all together no longer than --wait says, and get their \
             link only where they are what is recorded of them. No domain is started, unpaused or destroyed, and no replica is attached: 'xenlvs migration \
