@@ -5,7 +5,7 @@ import Reporting
 
 struct RecoverCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "recover", abstract: "Put this host's links and switches back after a boot, and say what is left to do.",
+        commandName: "recover", abstract: "Put links and switches back after a boot, and say what is left to do.",
         discussion: """
             Run by xenlvs-recover.service before guests are started, which leaves the attachments to \
             xenlvs-attach.service. Links and switches are put back as by 'xenlvs link repair', and a switch that was left suspended goes on; for each \
