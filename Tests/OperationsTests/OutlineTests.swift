@@ -47,6 +47,23 @@ struct OutlineTests {
         #expect(try OutlineBuilder(Self.facts()).outline().text == String(decoding: recorded, as: UTF8.self))
     }
 
+    @Test("DRBD is attached beside a switch, which goes with the source's copy")
+    func switched() throws {
+        var facts = try Self.facts()
+        facts.source.switches[try VolumeName("web1")] = OutlineHost.SwitchDevices(path: "/dev/s", lower: "/dev/l")
+        let outline = try OutlineBuilder(facts).outline()
+        func texts(_ step: Step) throws -> [String] {
+            try #require(outline.steps.first { $0.step == step }).actions.map(\.text)
+        }
+        let made = try texts(.makeSourceReplica)
+        #expect(made.first == "make the device /dev/l over /dev/vg0/web1")
+        #expect(made.contains { $0.hasPrefix("drbdsetup attach 3 /dev/l /dev/vg0/web1.drbdmd") })
+        let cleaned = try texts(.cleanSource)
+        #expect(cleaned.contains("remove the device /dev/l") && cleaned.contains("remove the device /dev/s"))
+        let target = try texts(.makeTargetReplica)
+        #expect(target.contains { $0.hasPrefix("drbdsetup attach 7 /dev/vg0/web1 ") })
+    }
+
     @Test("It has every step of the plan, in order, and the freezes that belong to them")
     func steps() throws {
         for settlement in MigrationPlan.Settlement.allCases {

@@ -1,3 +1,4 @@
+import DeviceMapper
 import Domains
 import HostModel
 import Hosts
@@ -25,6 +26,10 @@ public struct MigrationPlanner: Sendable {
         }
         var source = try Self.host(spec.source.name, here, host.paths.images, try MachineIdentity.read())
         for volume in spec.volumes {
+            if let known = try worker.switched(volume, .source) {
+                source.switches[volume.name] = OutlineHost.SwitchDevices(
+                    path: try host.switches.identity(known).path, lower: try host.switches.lowerIdentity(known).path)
+            }
             guard case .file = volume.sourcePlace else { continue }
             source.loops[volume.name] = try await worker.store.presentDevice(volume.name, .data, at: volume.sourcePlace)
         }

@@ -185,6 +185,7 @@ extension OutlineBuilder {
     private func cleanSourceVolume(_ volume: VolumeSpec) throws -> [Change] {
         let first =
             try storage.remove(volume, .metadata, .source) + [.link("\(DiskCheck.link(volume.name)) is removed")]
+            + (facts.source.switches[volume.name].map { [.file("remove the device \($0.path)")] } ?? [])
         return spec.removesSource
             ? first + (try storage.remove(volume, .data, .source)) + [.journal("volume \(volume.name) is forgotten")]
             : first + [.journal("volume \(volume.name) at \(volume.sourcePlace), retired: the old copy is kept")]

@@ -16,6 +16,15 @@ struct OutlineHost: Sendable {
     var groups: [GroupFacts]
     /// The loop devices of volumes that are files.
     var loops: [VolumeName: String] = [:]
+    /// The devices that go with the switches of volumes that have one.
+    var switches: [VolumeName: SwitchDevices] = [:]
+
+    struct SwitchDevices: Sendable {
+        /// What the link leads to.
+        var path: String
+        /// What DRBD is attached to.
+        var lower: String
+    }
 }
 
 /// Everything that an outline is made from.

@@ -17,7 +17,12 @@ struct OutlineReplicas {
     private func device(_ volume: VolumeSpec, _ role: Role) -> ReplicaDevice {
         ReplicaDevice(
             volume: volume.name, minor: volume.minor(role), size: volume.size,
-            lowerPath: storage.device(volume, .data, role), metadataPath: storage.device(volume, .metadata, role))
+            lowerPath: lower(volume, role) ?? storage.device(volume, .data, role),
+            metadataPath: storage.device(volume, .metadata, role))
+    }
+
+    private func lower(_ volume: VolumeSpec, _ role: Role) -> String? {
+        facts.host(role).switches[volume.name]?.lower
     }
 
     /// The secret is made when the connection is, and never shown.
@@ -40,7 +45,10 @@ struct OutlineReplicas {
         let (connection, tuning) = (try connection(volume, role), tuning)
         var mark = commands.markMetadata(device, OwnershipMark(value: 1))
         mark.arguments[mark.arguments.count - 1] = OutlineWord.mark
-        var changes: [OutlineBuilder.Change] = [.command(commands.down(device))]
+        var changes: [OutlineBuilder.Change] =
+            lower(volume, role).map { [.file("make the device \($0) over \(storage.device(volume, .data, role))")] }
+            ?? []
+        changes.append(.command(commands.down(device)))
         changes += try storage.remove(volume, .metadata, role).map { $0.only("if an interrupted run has left it") }
         changes += try storage.create(volume, .metadata, size: ReplicaMetadata.size(for: volume.size), role)
         changes += [.command(commands.createMetadata(device)), .command(mark)]
@@ -74,6 +82,7 @@ struct OutlineReplicas {
 
     func takeDown(_ role: Role) -> [OutlineBuilder.Change] {
         spec.volumes.map { .command(commands(role).down(device($0, role))) }
+            + spec.volumes.compactMap { volume in lower(volume, role).map { .file("remove the device \($0)") } }
     }
 
     /// Compares on the source what must be compared of replicas that were attached once.
