@@ -14,7 +14,8 @@ struct XenlvsCommand: AsyncParsableCommand {
         subcommands: [
             MigrateCommand.self, MigrationCommand.self, VolumeCommand.self, LinkCommand.self, DomainCommand.self,
             ReplicaCommand.self, ExportCommand.self, UnexportCommand.self, ExportsCommand.self, ApplyCommand.self,
-            PlanCommand.self, AttachCommand.self, DetachCommand.self, AttachmentsCommand.self, AoECommand.self,
+            PlanCommand.self, AttachCommand.self, DetachCommand.self, AttachmentsCommand.self, MultipathCommand.self,
+            AoECommand.self,
             DoctorCommand.self, RecoverCommand.self, AgentCommand.self,
         ])
 }
