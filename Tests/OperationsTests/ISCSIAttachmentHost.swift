@@ -86,6 +86,7 @@ final class FakeISCSI: CommandRunner {
         var claimed: Set<String> = []
         var loginCode: Int32 = 0
         var runsMultipathd = false
+        var filter = "global_filter=[\"a|.*|\"]"
     }
 
     private let tree: DeviceTree
@@ -97,6 +98,12 @@ final class FakeISCSI: CommandRunner {
     func isClaimed(_ node: String) -> Bool { state.withLock { $0.claimed.contains(node) } }
     func claim(_ node: String) { state.withLock { _ = $0.claimed.insert(node) } }
     func failLogins(with code: Int32) { state.withLock { $0.loginCode = code } }
+    func setLVMFilter(_ text: String) { state.withLock { $0.filter = text } }
+    func setRecoverySeconds(_ seconds: Int) throws {
+        for session in ISCSISession.all(in: tree) {
+            try write("\(seconds)", to: "\(tree.sysfs)/class/iscsi_session/session\(session.number)/recovery_tmo")
+        }
+    }
     func startMultipathd() { state.withLock { $0.runsMultipathd = true } }
 
     /// - Parameter kernel: what the kernel finds instead, as after a change between the probe and the login.
@@ -118,6 +125,7 @@ final class FakeISCSI: CommandRunner {
         case (.iscsiadm, "--login"): return try login(command)
         case (.iscsiadm, "--logout"): try logout(Int(command.arguments[3]) ?? 0)
         case (.iscsiadm, "--rescan"): try rescan(Int(command.arguments[3]) ?? 0)
+        case (.lvm, _): return result(state.withLock { $0.filter } + "\n")
         case (.multipathd, "daemon"):
             guard state.withLock({ $0.runsMultipathd }) else { throw Failure(.failed, "no daemon") }
             return result("pid 17 running\n")

@@ -232,6 +232,25 @@ struct ISCSIAttachmentTests {
         #expect(host.text(MultipathConfiguration.path)?.contains("web1") == false)
     }
 
+    @Test("The doctor sees daemons that do not run, other time-outs and LVM on the disk")
+    func doctor() async throws {
+        let host = try ISCSIAttachmentHost()
+        let checks = ISCSIChecks(host: host.host)
+        #expect(try await checks.findings().isEmpty)
+        host.network.serve(one)
+        try await host.attach()
+        let words = try await checks.findings().map(\.what).joined(separator: "; ")
+        #expect(words.contains("iscsid does not run") && words.contains("LVM looks into"), "\(words)")
+        try host.network.setRecoverySeconds(5)
+        #expect(try await checks.findings().contains { $0.what.contains("given up after 5 s") })
+        try host.network.setRecoverySeconds(120)
+        host.network.setLVMFilter(#"global_filter=["r|^/dev/disk/by-path/ip-.*-iscsi-|"]"#)
+        try FileManager.default.createDirectory(atPath: host.root + "/proc/7", withIntermediateDirectories: true)
+        try Data("iscsid\n".utf8).write(to: URL(fileURLWithPath: host.root + "/proc/7/comm"))
+        let calm = try await checks.findings()
+        #expect(calm.count == 1 && calm[0].severity == .fine, "\(calm)")
+    }
+
     @Test("multipathd is told to leave a disk with one path alone before it appears")
     func keptAway() async throws {
         let host = try ISCSIAttachmentHost()

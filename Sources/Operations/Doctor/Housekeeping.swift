@@ -22,6 +22,7 @@ struct Housekeeping: Sendable {
         await attempt("cannot look at the volumes") { try await volumeFindings() }
         await attempt("cannot look at the links") { try await linkFindings() }
         await attempt("cannot look at the attachments") { try await attachmentFindings() }
+        await attempt("cannot look at the iSCSI initiator") { try await ISCSIChecks(host: host).findings() }
         await attempt("cannot look at the replicas") { try await replicaFindings() }
         await attempt("cannot look at the saved images") { try imageFindings() }
         return findings
