@@ -136,6 +136,15 @@ struct ProbeSession: ~Copyable {
 struct ProbeEnd: Error {
     var trouble: ProbeTrouble
     init(_ trouble: ProbeTrouble) { self.trouble = trouble }
+
+    /// Whether libiscsi has given up a reply to a login because of its form, which it tells in these words.
+    ///
+    /// LIO does not clear the padding behind its proof in mutual CHAP, and libiscsi 1.19 takes it for one more text: whether a
+    /// login works depends on the length of the user's name. The disk is looked at without that proof then. The kernel's
+    /// login asks for it all the same, and libiscsi tells a wrong proof in other words.
+    var isUnreadableReply: Bool {
+        if case .failed(let words) = trouble { words.contains("iscsi_service_reconnect_if_loggedin") } else { false }
+    }
 }
 
 extension String {

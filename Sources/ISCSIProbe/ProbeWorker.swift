@@ -32,15 +32,25 @@ public enum ProbeWorker {
         do throws(ProbeEnd) {
             try reach(request)
             answer.offers = discover(library, request)
-            let session = try ProbeSession(library, request)
-            try session.login(to: request.target, at: request.portal, as: credentials)
-            answer.units = try session.units()
-            session.logout()
+            do throws(ProbeEnd) { answer.units = try units(library, request, credentials) } catch {
+                guard let credentials, credentials.target != nil, error.isUnreadableReply else { throw error }
+                answer.units = try units(library, request, credentials.oneWay)
+            }
         } catch { answer.trouble = error.trouble }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
         write(Array(try encoder.encode(answer)) + [UInt8(ascii: "\n")], to: STDOUT_FILENO)
         return 0
+    }
+
+    private static func units(
+        _ library: ISCSILibrary, _ request: ProbeRequest, _ credentials: CHAPCredentials?
+    ) throws(ProbeEnd) -> [ProbedUnit] {
+        let session = try ProbeSession(library, request)
+        try session.login(to: request.target, at: request.portal, as: credentials)
+        let units = try session.units()
+        session.logout()
+        return units
     }
 
     /// Whether a portal tells what it offers is its own affair: it may ask for other secrets there, or for none.

@@ -131,7 +131,7 @@ final class FakeISCSI: CommandRunner {
             return result("pid 17 running\n")
         case (.multipathd, _) where command.arguments.starts(with: ["add", "path"]): try makeMap()
         case (.multipathd, _) where command.arguments.first == "resize": try makeMap()
-        case (.multipath, let name?) where command.arguments[0] == "-f": unlink("\(tree.devices)/mapper/\(name)")
+        case (.multipath, let name?) where command.arguments.contains("-f"): unlink("\(tree.devices)/mapper/\(name)")
         default: break
         }
         return result("")

@@ -228,7 +228,7 @@ struct ISCSIAttachmentTests {
 
         _ = try await host.manager.detach(web1, force: false)
         try expectNothing(host)
-        #expect(host.network.mutations.contains("multipath -f web1"))
+        #expect(host.network.mutations.contains("multipath -R 5 -f web1"))
         #expect(host.text(MultipathConfiguration.path)?.contains("web1") == false)
     }
 

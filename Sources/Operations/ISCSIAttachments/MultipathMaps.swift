@@ -10,6 +10,7 @@ struct MultipathMaps: Sendable {
     let host: HostContext
 
     private static let patience = Duration.seconds(20)
+    private static let retry = Duration.seconds(2)
     private static let pause = Duration.milliseconds(200)
 
     /// `/dev/mapper/web1`.
@@ -70,14 +71,24 @@ struct MultipathMaps: Sendable {
             // Where only known WWIDs get a map (find_multipaths), it has to be known.
             try await tell(.multipath, "-a", "\(host.tree.devices)/\(first.name)")
         }
-        for disk in disks { try await tell(.multipathd, "add", "path", disk.name) }
+        var refusal: Failure?
+        var nextTry = ContinuousClock.now
         while ISCSIDevice.read(attachment, in: host.tree) == nil {
             guard ContinuousClock.now < deadline else {
+                let names = disks.map(\.name).joined(separator: ", ")
                 throw Failure(
                     .failed, "there is no map \(Self.path(attachment.name, in: host.tree))",
-                    why:
-                        "multipathd has not made it over \(disks.map(\.name).joined(separator: ", ")), or has more in it",
+                    why: refusal?.why ?? "multipathd has not made it over \(names), or has more in it",
                     remedy: "see 'multipath -ll', 'multipathd show config' and the log of multipathd")
+            }
+            if ContinuousClock.now >= nextTry {
+                // It refuses a disk of which udev has not told it yet, and comes to it by itself then, or when it is asked again.
+                for disk in disks {
+                    do { try await tell(.multipathd, "add", "path", disk.name) } catch {
+                        refusal = Failure(error, doing: "multipathd does not take \(disk.name)")
+                    }
+                }
+                nextTry = .now + Self.retry
             }
             try await Task.sleep(for: Self.pause)
         }
@@ -106,9 +117,10 @@ struct MultipathMaps: Sendable {
         guard let device = try? BlockDevice(at: Self.path(attachment.name, in: host.tree), sysfs: host.tree.sysfs),
             (try? device.mapping())?.uuid == "mpath-\(attachment.identity.wwid)"
         else { return }
-        // Requests that wait for a path would keep it.
-        try await tell(.multipathd, "disablequeueing", "map", attachment.name.text)
-        try await tell(.multipath, "-f", attachment.name.text)
+        // Requests that wait for a path would keep it. Where multipathd does not run nobody lets them wait for long.
+        try? await tell(.multipathd, "disablequeueing", "map", attachment.name.text)
+        // udev may have it open for a moment.
+        try await tell(.multipath, "-R", "5", "-f", attachment.name.text)
     }
 
     /// Takes over a new size of its disks.
@@ -118,7 +130,7 @@ struct MultipathMaps: Sendable {
 
     private func tell(_ tool: Tool, _ words: String...) async throws {
         let result = try await host.runner.run(Command(tool, words, .mutation, deadline: Self.patience))
-        // multipathd's client ends well whatever the daemon says (multipathd/main.c).
+        // Not every version's client ends badly where the daemon does.
         guard tool == .multipathd, result.output.hasPrefix("fail") || result.output.hasPrefix("error") else { return }
         throw Failure(
             .failed, "multipathd does not do '\(words.joined(separator: " "))'",
