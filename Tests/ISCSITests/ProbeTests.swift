@@ -141,7 +141,8 @@ struct ProbeTests {
             (.failed(hostile), .failed, "xxx"), (.refused(status: 0x201), .refused, "/etc/xenlvs/web.chap"),
             (.refused(status: 0x202), .refused, Sample.initiator.text),
             (.refused(status: 0x203), .notFound, "iqn.2026-11.invalid.xenlvs.nodea:other"),
-            (.refused(status: 0x301), .refused, "0x0301"),
+            (.refused(status: 0x301), .notFound, "iqn.2026-11.invalid.xenlvs.nodea:other"),
+            (.refused(status: 0x302), .refused, "0x0302"),
         ]
         let offers = [
             ProbedOffer(target: Sample.target("other").text, portal: "10.0.0.1:3260,1"),

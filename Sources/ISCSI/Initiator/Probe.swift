@@ -170,7 +170,9 @@ extension ProbeAnswer {
                 remedy:
                     "allow it on the target's host, as with 'xenlvs export iscsi … --initiator \(request.initiator)'"
             )
-        case 0x0203:
+        // LIO says that the service is not available where it has no such target.
+        case 0x0203,
+            0x0301 where offers?.contains { $0.target == request.target.text } == false:
             let names = Set((offers ?? []).map(\.target)).filter { ISCSIName.objection(to: $0) == nil }.sorted()
             return Failure(
                 .notFound, what, why: "there is no such target at this portal",

@@ -27,12 +27,16 @@ struct ISCSIAttachmentRecovery: Sendable {
     func run(_ attachments: [ISCSIAttachment], limit: Duration) async -> [LinkRepairRow] {
         let deadline = ContinuousClock.now + limit
         var rows: [VolumeName: LinkRepairRow] = [:]
+        var pending = attachments
         while true {
-            let pending = attachments.filter { rows[$0.name]?.needsOperator ?? true }
             for (attachment, opinion) in await ask(pending) {
-                rows[attachment.name] = await repair(attachment, opinion)
+                let row = await repair(attachment, opinion)
+                rows[attachment.name] = row
+                // That another disk is there does not pass by waiting.
+                let isSettled = (try? opinion.get().leadsElsewhere) ?? false
+                if isSettled || !row.needsOperator { pending.removeAll { $0 == attachment } }
             }
-            if !rows.values.contains(where: \.needsOperator) || ContinuousClock.now >= deadline { break }
+            if pending.isEmpty || ContinuousClock.now >= deadline { break }
             try? await Task.sleep(for: .milliseconds(500))
         }
         return attachments.compactMap { rows[$0.name] }
