@@ -89,6 +89,8 @@ final class FakeISCSI: CommandRunner {
         var filter = "global_filter=[\"a|.*|\"]"
     }
 
+    /// As an exit code: the login never ends.
+    static let hanging: Int32 = -1
     private let tree: DeviceTree
     private let state = Mutex(State())
 
@@ -159,7 +161,8 @@ final class FakeISCSI: CommandRunner {
             state.sessions[state.next] = portal
             return (state.loginCode, state.served[portal], state.next)
         }
-        guard code == 0, let disk else { return result("", code == 0 ? 8 : code) }
+        guard code == 0 || code == Self.hanging, let disk else { return result("", code == 0 ? 8 : code) }
+        if code == Self.hanging { throw Failure(.outcomeUnknown, "'\(command)' is still running") }
         let address = portal.split(separator: ":")
         let session = "\(tree.sysfs)/class/iscsi_session/session\(number)"
         try write(target, to: "\(session)/targetname")

@@ -116,6 +116,20 @@ struct ISCSIAttachmentTests {
         try expectNothing(host)
     }
 
+    @Test("A login that does not end leaves a record, by which it is completed or taken back")
+    func hanging() async throws {
+        let host = try ISCSIAttachmentHost()
+        host.network.serve(one)
+        host.network.failLogins(with: FakeISCSI.hanging)
+        #expect(await failure { try await host.attach() }?.code == .outcomeUnknown)
+        let row = try #require(try await host.row())
+        #expect(row.state == .absent && row.why != nil && row.remedy != nil && host.link == nil)
+        host.network.failLogins(with: 0)
+        #expect(try await host.repair().result == .made)
+        _ = try await host.manager.detach(web1, force: false)
+        try expectNothing(host)
+    }
+
     @Test("A session or a record of somebody else's is left alone")
     func foreign() async throws {
         let host = try ISCSIAttachmentHost()

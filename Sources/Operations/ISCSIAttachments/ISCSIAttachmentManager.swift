@@ -74,7 +74,12 @@ public struct ISCSIAttachmentManager: Sendable {
                         attachment, by: attachment.paths, credentials, deadline: .now + request.limit)
                     try host.links.set(attachment.name, to: node)
                     return AttachedISCSIDisk(attachment: attachment, node: node)
-                } catch { throw await takenBack(attachment, because: Failure(error, doing: what)) }
+                } catch {
+                    let failure = Failure(error, doing: what)
+                    // A login that is still under way can come to its end after everything was taken back.
+                    guard failure.code != .outcomeUnknown else { throw leftOpen(attachment, because: failure) }
+                    throw await takenBack(attachment, because: failure)
+                }
             }
         }
     }
@@ -121,6 +126,15 @@ public struct ISCSIAttachmentManager: Sendable {
         throw Failure(
             .refused, what, why: "\(disk.name), a disk of a session that xenlvs has not begun, has its WWID \(wwid)",
             remedy: "see 'iscsiadm -m session -P 3'")
+    }
+
+    private func leftOpen(_ attachment: ISCSIAttachment, because cause: Failure) -> Failure {
+        let name = attachment.name
+        return Failure(
+            .outcomeUnknown, "it is not known whether \(attachment.target) is attached", why: cause.description,
+            remedy:
+                "see 'xenlvs attachments'; then complete it with 'xenlvs link repair \(name)', or take it back with "
+                + "'xenlvs detach \(name) --force'", causes: [cause])
     }
 
     /// Undoes an attach. Returns the failure that led here, or what is left for the operator where the undo fails too.

@@ -130,7 +130,7 @@ struct MultipathMaps: Sendable {
 
     private func tell(_ tool: Tool, _ words: String...) async throws {
         let result = try await host.runner.run(Command(tool, words, .mutation, deadline: Self.patience))
-        // Not every version's client ends badly where the daemon does.
+        // Older clients end well whatever the daemon says.
         guard tool == .multipathd, result.output.hasPrefix("fail") || result.output.hasPrefix("error") else { return }
         throw Failure(
             .failed, "multipathd does not do '\(words.joined(separator: " "))'",

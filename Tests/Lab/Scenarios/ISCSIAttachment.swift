@@ -80,6 +80,13 @@ extension Scenarios {
                 let result = try await load.wait(timeout: .seconds(180))
                 #expect(result.exit == 0, "\(result.stdout.suffix(400))\(result.stderr.suffix(400))")
 
+                try await hosts.b.run("lvextend -qq -L 96M vg0/web1")
+                try await expect(on: hosts.a, "far", state: "up", target: "grown", paths: 2)
+                let grown = try await hosts.a.run(
+                    "xenlvs attachments --revalidate far; blockdev --getsize64 /dev/xenlvs/far", timeout: .seconds(90))
+                #expect(
+                    grown.stderr.contains("64 MiB → 96 MiB") && grown.stdout.contains("100663296"), "\(grown)")
+
                 // Both paths down: given back in bounded time, and nothing of it is left.
                 for network in [LabNetwork.storage, .cluster] { try await hosts.a.cutLink(network) }
                 try await waitForState("down", of: "far", on: hosts.a)
