@@ -47,7 +47,7 @@ extension Scenarios {
 
         @Test(
             "Over two networks: no error and no wrong byte while a path is cut, and while the target is restarted",
-            .timeLimit(.minutes(8)))
+            .onlyInTheFullRun, .timeLimit(.minutes(8)))
         func twoPortals() async throws {
             try await scenario { hosts in
                 try await prepare(hosts)
