@@ -10,6 +10,7 @@ extension Scenarios {
         private static let target = "iqn.2026-11.invalid.xenlvs.nodeb:web1"
         private static let initiator = "iqn.2009-01.lab.xenlvs:nodea"
         private static let bothPortals = "--portal 10.77.0.2 --portal 10.78.0.2"
+        private static let bothInterfaces = "--interface cluster-b --interface storage-b"
         private static let chap = "--chap-file /etc/xenlvs/web.chap"
 
         @Test(
@@ -58,7 +59,7 @@ extension Scenarios {
                 #expect(refused.exit == 1 && refused.stderr.contains("multipathd does not run"), "\(refused.stderr)")
                 try await hosts.a.run("modprobe dm_multipath; multipathd; sleep 1")
                 let attached = try await hosts.a.run(
-                    "xenlvs attach iscsi \(Self.target) --as far \(Self.bothPortals) \(Self.chap)",
+                    "xenlvs attach iscsi \(Self.target) --as far \(Self.bothPortals) \(Self.bothInterfaces) \(Self.chap)",
                     timeout: .seconds(90))
                 #expect(attached.stdout.hasPrefix("/dev/xenlvs/far → /dev/mapper/far, 64 MiB"), "\(attached)")
                 try await expect(on: hosts.a, "far", state: "up", target: "as-recorded", paths: 2)
