@@ -61,6 +61,9 @@ let package = Package(
             swiftSettings: settings),
         .target(
             name: "ISCSIHost", dependencies: ["HostModel", "Hosts", "ISCSI", "Storage"], swiftSettings: settings),
+        .systemLibrary(name: "CISCSI", providers: [.apt(["libiscsi-dev"])]),
+        .target(
+            name: "ISCSIProbe", dependencies: ["CISCSI", "HostModel", "ISCSI", "ISCSIHost"], swiftSettings: settings),
         .testTarget(
             name: "ISCSIHostTests", dependencies: ["ISCSIHost", "ISCSI", "HostModel"], swiftSettings: settings),
         .testTarget(
@@ -73,8 +76,8 @@ let package = Package(
         .executableTarget(
             name: "xenlvs",
             dependencies: [
-                "AoE", "BlockServer", "HostModel", "Hosts", "ISCSI", "ISCSIHost", "LVMHost", "Migration", "Operations",
-                "Reporting", "Serving", "Storage",
+                "AoE", "BlockServer", "HostModel", "Hosts", "ISCSI", "ISCSIHost", "ISCSIProbe", "LVMHost", "Migration",
+                "Operations", "Reporting", "Serving", "Storage",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
         .executableTarget(
@@ -86,7 +89,8 @@ let package = Package(
         .target(
             name: "Operations",
             dependencies: [
-                "AoE", "DeviceMapper", "HostModel", "Hosts", "Storage", "Replication", "Domains", "Migration",
+                "AoE", "DeviceMapper", "HostModel", "Hosts", "ISCSI", "ISCSIHost", "Storage", "Replication", "Domains",
+                "Migration",
                 "ImageStream", "Reporting",
             ], swiftSettings: settings),
         .target(name: "Migration", dependencies: ["HostModel", "Storage"], swiftSettings: settings),
@@ -124,10 +128,10 @@ let package = Package(
         .testTarget(
             name: "OperationsTests",
             dependencies: [
-                "AoE", "DeviceMapper", "Operations", "HostModel", "Hosts", "Storage", "Replication", "Domains",
+                "AoE", "DeviceMapper", "ISCSI", "Operations", "HostModel", "Hosts", "Storage", "Replication", "Domains",
                 "Migration", "Reporting", "ImageStream", .product(name: "GRDB", package: "GRDB.swift"),
             ], exclude: ["Fixtures"], swiftSettings: settings),
-        .testTarget(name: "CommandLineTests", dependencies: ["xenlvs", "HostModel"], swiftSettings: settings),
+        .testTarget(name: "CommandLineTests", dependencies: ["xenlvs", "HostModel", "ISCSI"], swiftSettings: settings),
         .testTarget(name: "HostModelTests", dependencies: ["HostModel"], swiftSettings: settings),
     ]
 )

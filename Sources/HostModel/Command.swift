@@ -16,12 +16,17 @@ public enum Tool: String, Sendable, Codable, CaseIterable {
     /// Writes to the control files of Linux's AoE initiator, in a child process of our own binary: such a write can hang in
     /// the kernel for as long as a target does not answer.
     case aoeControl = "aoe-control"
+    case iscsiadm
+    case multipath, multipathd
+    /// Speaks with an iSCSI target through `libiscsi`, in a child process of our own binary that has no rights.
+    case iscsiProbe = "iscsi-probe"
 
     /// Where the program stands, in the order to try.
     public var candidatePaths: [String] {
         switch self {
-        case .lvm, .aoeControl: ["/proc/self/exe"]
-        case .drbdsetup, .drbdmeta, .modprobe, .losetup, .blockdev, .xl, .xenstoreRead:
+        case .lvm, .aoeControl, .iscsiProbe: ["/proc/self/exe"]
+        case .drbdsetup, .drbdmeta, .modprobe, .losetup, .blockdev, .xl, .xenstoreRead, .iscsiadm, .multipath,
+            .multipathd:
             ["/usr/sbin/\(rawValue)", "/sbin/\(rawValue)", "/usr/bin/\(rawValue)", "/bin/\(rawValue)"]
         case .ssh, .udevadm, .dmesg, .fallocate, .sha256sum:
             ["/usr/bin/\(rawValue)", "/bin/\(rawValue)", "/sbin/\(rawValue)"]

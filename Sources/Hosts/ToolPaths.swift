@@ -33,15 +33,16 @@ enum ToolPaths {
         switch tool {
         case .lvm: ["lvm-worker", "--"]
         case .aoeControl: ["aoe-control", "--"]
+        case .iscsiProbe: ["iscsi-probe", "--"]
         case .drbdsetup, .drbdmeta, .xl, .modprobe, .losetup, .ssh, .udevadm, .blockdev, .dmesg, .xenstoreRead,
-            .sha256sum, .fallocate:
+            .sha256sum, .fallocate, .iscsiadm, .multipath, .multipathd:
             []
         }
     }
 
     private static func package(with tool: Tool) -> String {
         switch tool {
-        case .lvm, .aoeControl: "reinstall xenlvs"
+        case .lvm, .aoeControl, .iscsiProbe: "reinstall xenlvs"
         case .drbdsetup, .drbdmeta: "install the package drbd-utils"
         case .xl: "install the package xen-utils and boot the host under Xen"
         case .xenstoreRead: "install the package xenstore-utils"
@@ -50,6 +51,8 @@ enum ToolPaths {
         case .ssh: "install the package openssh-client"
         case .udevadm: "install the package udev"
         case .sha256sum: "install the package coreutils"
+        case .iscsiadm: "install the package open-iscsi"
+        case .multipath, .multipathd: "install the package multipath-tools"
         }
     }
 }

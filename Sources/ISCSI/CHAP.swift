@@ -69,6 +69,13 @@ public struct CHAPCredentials: Sendable, Equatable {
         self.target = target
     }
 
+    /// The same without asking the target for a proof.
+    package var oneWay: CHAPCredentials {
+        var copy = self
+        copy.target = nil
+        return copy
+    }
+
     /// Reads a CHAP file: lines `user = …`, `secret = …`, and for mutual CHAP `mutual_user = …`, `mutual_secret = …`;
     /// empty lines and lines that begin with `#` are passed over.
     /// - Throws: `.usage` with the file and the line, never with what stands there after the `=`.

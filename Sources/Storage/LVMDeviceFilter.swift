@@ -53,6 +53,29 @@ public struct LVMDeviceFilter: Sendable, Equatable {
         return true
     }
 
+    /// Whether LVM would scan a device with all these names: one that is accepted by name wins over those that are rejected
+    /// (`_accept_p`, lib/filters/filter-regex.c). Throws as `accepts`.
+    public func accepts(anyOf names: [String]) throws(Failure) -> Bool {
+        for rules in settings {
+            var verdicts: [Bool] = []
+            for name in names {
+                for rule in rules {
+                    guard let expression = try? Regex(rule.pattern) else { throw Self.unreadable(rule.pattern) }
+                    guard name.contains(expression) else { continue }
+                    verdicts.append(rule.accepts)
+                    break
+                }
+            }
+            if !verdicts.isEmpty, !verdicts.contains(true) { return false }
+        }
+        return true
+    }
+
+    /// What keeps LVM off the disks of iSCSI sessions, by the names that udev gives them, and off multipathd's maps.
+    public static let remedyForISCSI =
+        #"put "r|^/dev/disk/by-path/ip-.*-iscsi-|", "r|^/dev/disk/by-id/dm-uuid-mpath-|" into devices/global_filter, "#
+        + "and nothing behind it that accepts them under another name, such as a|^/dev/sd|"
+
     /// The strings of a list, or one string alone. LVM's text has no commas between quotes other than the patterns'.
     private static func rules(_ value: Substring) throws(Failure) -> [Rule] {
         let parts = value.split(separator: "\"", omittingEmptySubsequences: false)

@@ -6,7 +6,8 @@ import Storage
 
 struct AttachCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "attach", abstract: "Use storage of another host on this one.", subcommands: [OverAoE.self])
+        commandName: "attach", abstract: "Use storage of another host on this one.",
+        subcommands: [OverAoE.self, OverISCSI.self])
 
     struct OverAoE: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
@@ -58,8 +59,9 @@ struct DetachCommand: AsyncParsableCommand {
         commandName: "detach", abstract: "Give attached storage back.",
         discussion: """
             What the host has of it in memory is written, the link is removed, the kernel's device is given back, and the \
-            record goes. Nothing is done while a domain, a mount, another device or a process has it. While its target \
-            answers on an interface that the kernel uses, the kernel finds it again within a minute; nothing uses it then.
+            record goes; over iSCSI the map and the sessions end. Nothing is done while a domain, a mount, another device \
+            or a process has it. While an AoE target answers on an interface that the kernel uses, the kernel finds it \
+            again within a minute; nothing uses it then.
 
             Exit codes: 0 done; 1 refused or failed, nothing changed; 3 the kernel has not given it back yet: run it again; \
             4 the journal cannot be read; 5 something uses it; 6 no such attachment; 64 usage.
@@ -75,7 +77,7 @@ struct DetachCommand: AsyncParsableCommand {
     func run() async throws {
         try await reporting {
             let name = try VolumeName(name)
-            let removed = try await AttachmentManager(host: try ThisHost.open()).detach(name, force: force)
+            let removed = try await Attachments(host: try ThisHost.open()).detach(name, force: force)
             for line in removed { Console.result("removed \(line)") }
             return .done
         }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Glibc
+import ISCSIProbe
 import LVMHost
 import Operations
 
@@ -15,6 +16,10 @@ enum Entry {
         // A write to the AoE initiator can hang in the kernel, and the process that has made it with it.
         if words.count >= 3, words[1] == "aoe-control", words[2] == "--" {
             exit(InitiatorControl.run(arguments: Array(words.dropFirst(3))))
+        }
+        // What a target sends is read by a C library, in a process that has given up its rights.
+        if words.count >= 3, words[1] == "iscsi-probe", words[2] == "--" {
+            exit(ProbeWorker.run(arguments: Array(words.dropFirst(3))))
         }
         // A peer, an ssh or an 'xl restore' that ends early is a failure to be told, not the end of this process.
         signal(SIGPIPE, SIG_IGN)

@@ -15,7 +15,8 @@ struct XenlvsCommand: AsyncParsableCommand {
             MigrateCommand.self, MigrationCommand.self, SwapCommand.self, VolumeCommand.self, LinkCommand.self,
             DomainCommand.self,
             ReplicaCommand.self, ExportCommand.self, UnexportCommand.self, ExportsCommand.self, ApplyCommand.self,
-            PlanCommand.self, AttachCommand.self, DetachCommand.self, AttachmentsCommand.self, AoECommand.self,
+            PlanCommand.self, AttachCommand.self, DetachCommand.self, AttachmentsCommand.self, MultipathCommand.self,
+            AoECommand.self,
             DoctorCommand.self, RecoverCommand.self, AgentCommand.self,
         ])
 }

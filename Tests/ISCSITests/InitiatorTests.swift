@@ -66,14 +66,14 @@ struct InitiatorTests {
 
     @Test("What multipathd is told")
     func multipath() {
-        let map = MultipathConfiguration.Map(volume: Sample.volume("web1"), identity: Sample.identity("a"))
-        let other = Sample.identity("b")
-        let wwid = map.identity.wwid
+        let map = MultipathConfiguration.Map(volume: Sample.volume("web1"), wwid: Sample.identity("a").wwid)
+        let other = Sample.identity("b").wwid
+        let wwid = map.wwid
         #expect(
             MultipathConfiguration(maps: [map], keptAway: [other]).text == """
                 # Written by xenlvs; changes are lost.
                 blacklist {
-                    wwid "^\(other.wwid)$"
+                    wwid "^\(other)$"
                 }
                 blacklist_exceptions {
                     wwid "^\(wwid)$"

@@ -24,7 +24,7 @@ struct AttachmentManagerTests {
         #expect(attached.paths.count == 2 && attached.warnings.isEmpty)
         #expect(host.link() == host.root + "/dev/etherd/e1.0")
         #expect(host.kernel.mutations == ["modprobe aoe 'aoe_iflist=\"eth1 eth2\"'"])
-        let recorded = try #require(try host.host.attachments().first)
+        let recorded = try #require(try host.host.aoeAttachments().first)
         #expect(recorded == attached.attachment && recorded.interfaces.map(\.text) == ["eth1", "eth2"])
         let shown = try #require(try await AttachmentCatalog(host: host.host).all().first)
         #expect(shown.state == .up && shown.target == .asRecorded && shown.why == nil && shown.link.verdict == .right)
@@ -92,7 +92,7 @@ struct AttachmentManagerTests {
         let found = await failure { try await host.attach() }
         #expect(found?.code == .failed && found?.why?.contains("no such device") == true)
         #expect(host.kernel.mutations.last == "modprobe -r aoe")
-        #expect(try host.host.attachments().isEmpty && host.link() == nil)
+        #expect(try host.host.aoeAttachments().isEmpty && host.link() == nil)
     }
 
     @Test("Two devices behind one address are refused before the kernel hears of them")
@@ -131,7 +131,7 @@ struct AttachmentManagerTests {
             host.kernel.mutations.suffix(2) == [
                 "blockdev --flushbufs \(host.root)/dev/etherd/e1.0", "aoe-control flush e1.0",
             ])
-        #expect(try host.host.attachments().isEmpty && host.link() == nil)
+        #expect(try host.host.aoeAttachments().isEmpty && host.link() == nil)
         #expect(await failure { _ = try await host.manager.detach(web1, force: false) }?.code == .notFound)
     }
 
@@ -176,7 +176,7 @@ struct AttachmentManagerTests {
         #expect(found?.code == .failed && found?.remedy?.contains("--force") == true)
         #expect(host.link() != nil)
         _ = try await host.manager.detach(web1, force: true)
-        #expect(try host.host.attachments().isEmpty && host.link() == nil)
+        #expect(try host.host.aoeAttachments().isEmpty && host.link() == nil)
     }
 
     @Test("A kernel that does not let go of the device leaves the record, to go on with")
@@ -186,7 +186,7 @@ struct AttachmentManagerTests {
         try await host.attach()
         host.kernel.fail(.aoeControl)
         #expect(await failure { _ = try await host.manager.detach(web1, force: true) }?.code == .outcomeUnknown)
-        #expect(try host.host.attachments().count == 1 && host.link() == nil)
+        #expect(try host.host.aoeAttachments().count == 1 && host.link() == nil)
     }
 
     @Test("A link that was changed by hand stays, and so does the attachment")
@@ -199,7 +199,7 @@ struct AttachmentManagerTests {
         try FileManager.default.removeItem(atPath: link)
         try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: host.root + "/dev/etherd/e1.1")
         #expect(await failure { _ = try await host.manager.detach(web1, force: true) }?.code == .refused)
-        let rows = try await AttachmentRecovery(host: host.host).run(try host.host.attachments(), limit: .zero)
+        let rows = try await AttachmentRecovery(host: host.host).run(try host.host.aoeAttachments(), limit: .zero)
         #expect(rows.map(\.result) == [.refused])
         #expect(host.link() == host.root + "/dev/etherd/e1.1")
     }
@@ -271,7 +271,7 @@ struct AttachmentManagerTests {
         #expect(await failure { _ = try await host.manager.revalidate(web1, limit: .zero) }?.code == .refused)
         try host.silence("e1.0")
         #expect(await failure { _ = try await host.manager.revalidate(web1, limit: .zero) }?.code == .notFound)
-        #expect(try host.host.attachments().first?.identity.size == .mebibytes(64))
+        #expect(try host.host.aoeAttachments().first?.identity.size == .mebibytes(64))
         #expect(!host.kernel.mutations.contains("aoe-control revalidate e1.0"))
     }
 

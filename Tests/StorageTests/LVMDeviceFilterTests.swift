@@ -5,6 +5,19 @@ import Testing
 
 @Suite("LVM's device filter")
 struct LVMDeviceFilterTests {
+    @Test("A device with several names is scanned when one of them is accepted, and not when one is rejected")
+    func severalNames() throws {
+        let names = ["/dev/sdb", "/dev/disk/by-path/ip-10.0.0.1:3260-iscsi-iqn.2026-11.com.example:a-lun-1"]
+        for (output, isAccepted) in [
+            (#"global_filter=["r|^/dev/disk/by-path/ip-.*-iscsi-|"]"#, false),
+            (#"global_filter=["r|^/dev/drbd|"]"#, true),
+            (#"global_filter=["r|^/dev/disk/by-path/ip-.*-iscsi-|","a|^/dev/sd|"]"#, true),
+            (#"global_filter=["a|^/dev/vd|","r|.*|"]"#, false),
+        ] {
+            #expect(try LVMDeviceFilter(parsing: output).accepts(anyOf: names) == isAccepted, "\(output)")
+        }
+    }
+
     private func accepts(_ path: String, _ output: String) throws -> Bool {
         try LVMDeviceFilter(parsing: output).accepts(path)
     }

@@ -7,20 +7,21 @@ public struct MultipathConfiguration: Sendable, Equatable {
 
     public struct Map: Sendable, Equatable {
         public var volume: VolumeName
-        public var identity: DeviceIdentity
+        /// As `DiskIdentity` has it.
+        public var wwid: String
 
-        public init(volume: VolumeName, identity: DeviceIdentity) {
+        public init(volume: VolumeName, wwid: String) {
             self.volume = volume
-            self.identity = identity
+            self.wwid = wwid
         }
     }
 
     /// Maps that multipathd is to make, each under its volume's name.
     public var maps: [Map]
-    /// Disks that it must not touch, by their identity: those whose maps xenlvs makes itself.
-    public var keptAway: [DeviceIdentity]
+    /// Disks that it must not touch, by their WWID: those that are used by one path alone.
+    public var keptAway: [String]
 
-    public init(maps: [Map], keptAway: [DeviceIdentity] = []) {
+    public init(maps: [Map], keptAway: [String] = []) {
         self.maps = maps
         self.keptAway = keptAway
     }
@@ -33,14 +34,14 @@ public struct MultipathConfiguration: Sendable, Equatable {
     public var text: String {
         var lines = ["# Written by xenlvs; changes are lost."]
         if !keptAway.isEmpty {
-            lines += ["blacklist {"] + keptAway.map { "    wwid \"^\($0.wwid)$\"" } + ["}"]
+            lines += ["blacklist {"] + keptAway.map { "    wwid \"^\($0)$\"" } + ["}"]
         }
         if !maps.isEmpty {
-            lines += ["blacklist_exceptions {"] + maps.map { "    wwid \"^\($0.identity.wwid)$\"" } + ["}"]
+            lines += ["blacklist_exceptions {"] + maps.map { "    wwid \"^\($0.wwid)$\"" } + ["}"]
             lines.append("multipaths {")
             for map in maps {
                 lines += [
-                    "    multipath {", "        wwid \(map.identity.wwid)", "        alias \(map.volume)",
+                    "    multipath {", "        wwid \(map.wwid)", "        alias \(map.volume)",
                     "        path_grouping_policy multibus", "        path_selector \"service-time 0\"",
                     "        failback immediate", "        no_path_retry \(Self.retries)", "    }",
                 ]

@@ -5,6 +5,9 @@ public struct SessionProfile: Sendable, Equatable {
     /// How often a silent target is asked whether it is there, and how long for the answer is waited.
     public var pingIntervalSeconds: Int
     public var pingSeconds: Int
+    /// How long a login may take, and how often it is tried again before it counts as failed.
+    public var loginSeconds = 10
+    public var loginAttempts = 2
     public var abortSeconds: Int
     public var resetSeconds: Int
     public var maxBurstLength: Int
@@ -38,6 +41,9 @@ public struct SessionProfile: Sendable, Equatable {
     var values: [(key: String, value: String)] {
         [
             ("node.session.timeo.replacement_timeout", "\(replacementSeconds)"),
+            ("node.session.initial_login_retry_max", "\(loginAttempts)"),
+            ("node.conn[0].timeo.login_timeout", "\(loginSeconds)"),
+            ("node.conn[0].timeo.logout_timeout", "\(loginSeconds)"),
             ("node.session.err_timeo.abort_timeout", "\(abortSeconds)"),
             ("node.session.err_timeo.lu_reset_timeout", "\(resetSeconds)"),
             ("node.session.err_timeo.tgt_reset_timeout", "\(resetSeconds)"),

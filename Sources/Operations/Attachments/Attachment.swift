@@ -46,20 +46,3 @@ public struct TargetIdentity: Sendable, Codable, Equatable {
     /// `10 GiB, model 'xenlvs', serial 'ab12'`.
     var words: String { "\(size) (\(size.bytes) bytes), model '\(model)', serial '\(serial)'" }
 }
-
-extension HostContext {
-    /// Every attachment in the journal, by name.
-    func attachments() throws -> [Attachment] {
-        try database.attachments().map {
-            try JSONText.decode(Attachment.self, from: $0.body, what: "attachment \($0.name) in the journal")
-        }
-    }
-
-    /// Throws `.notFound` where there is none of that name.
-    func attachment(_ name: VolumeName) throws -> Attachment {
-        guard let found = try attachments().first(where: { $0.name == name }) else {
-            throw Failure(.notFound, "there is no attachment '\(name)'", remedy: "see 'xenlvs attachments'")
-        }
-        return found
-    }
-}

@@ -43,7 +43,7 @@ public struct AttachmentCatalog: Sendable {
 
     /// Every attachment, by name. The wire is asked once, or twice where an answer was incomplete: three seconds at most.
     public func all() async throws -> [AttachmentSummary] {
-        let attachments = try host.attachments()
+        let attachments = try host.aoeAttachments()
         guard !attachments.isEmpty else { return [] }
         var answers = try await initiator.ask(for: attachments)
         if attachments.contains(where: { !TargetPaths($0.address, among: answers).isComplete }) {
@@ -80,7 +80,7 @@ public struct AttachmentCatalog: Sendable {
         let device = initiator.device(attachment.address)
         var uses: [VolumeUse] = []
         if let device { uses = try await use.uses(of: device) }
-        let link = try LinkKeeper(host: host).facts(attachment)
+        let link = try LinkKeeper(host: host).facts(.aoe(attachment))
         let (why, remedy) = Self.trouble(attachment, device, opinion, link)
         return AttachmentSummary(
             name: attachment.name, address: attachment.address.description, state: device?.state ?? .absent,
@@ -112,33 +112,5 @@ public struct AttachmentCatalog: Sendable {
         case .up where link.verdict.isFine: return (nil, nil)
         case .up: return (link.why, link.remedy)
         }
-    }
-}
-
-extension LinkKeeper {
-    /// An attachment's link as it stands.
-    func facts(_ attachment: Attachment) throws -> LinkFacts {
-        let name = attachment.name
-        let state = try host.links.read(name)
-        let plain = AoEInitiator(host: host).device(attachment.address)?.blockDevice(in: host.tree)?.number
-        var facts = LinkFacts(
-            name: name, path: host.links.path(of: name), recorded: attachment.address.description,
-            verdict: LinkVerdict(state, .volume, plain: plain))
-        if case .link(let target, let end) = state {
-            facts.target = target
-            if case .device(let node, let number) = end { (facts.node, facts.device) = (node, number.description) }
-        }
-        switch facts.verdict {
-        case .right, .onReplica, .migration, .rightlyAbsent: break
-        case .missing: (facts.why, facts.remedy) = ("there is no link", "put it back with 'xenlvs link repair \(name)'")
-        case .dangling:
-            facts.why = "the kernel has no device \(attachment.address)"
-            facts.remedy = "bring it back with 'xenlvs link repair \(name)'"
-        case .replacedByHand, .notRecorded, .mustNotBe:
-            facts.why = "it leads to \(facts.target ?? "something else"), recorded is \(attachment.address)"
-            facts.remedy = "remove the link by hand once nothing uses it, then 'xenlvs link repair \(name)'"
-        case .notALink: (facts.why, facts.remedy) = ("something is in its place", "move it away by hand")
-        }
-        return facts
     }
 }

@@ -12,7 +12,7 @@ extension AttachmentManager {
     ///   memory cannot be written; `.outcomeUnknown` where the kernel has not let go of it in time.
     public func detach(_ name: VolumeName, force: Bool) async throws -> [String] {
         try await VolumeLock.holding(name, of: host) {
-            let attachment = try host.attachment(name)
+            let attachment = try host.aoeAttachment(name)
             try await checkIsUnused(attachment.address, doing: Self.what(attachment))
             return try await AoEInitiator.holding(host) { try await detach(attachment, force) }
         }

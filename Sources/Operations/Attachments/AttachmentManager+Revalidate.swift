@@ -19,7 +19,7 @@ extension AttachmentManager {
     public func revalidate(_ name: VolumeName, limit: Duration) async throws -> RevalidatedAttachment {
         let deadline = ContinuousClock.now + limit
         return try await VolumeLock.holding(name, of: host) {
-            let attachment = try host.attachment(name)
+            let attachment = try host.aoeAttachment(name)
             return try await AoEInitiator.holding(host) {
                 let size = try await grownSize(of: attachment, deadline)
                 try await takeOver(size, attachment, deadline)

@@ -44,9 +44,9 @@ public struct AttachmentManager: Sendable {
     public func attach(_ request: AttachRequest) async throws -> AttachedDevice {
         let deadline = ContinuousClock.now + request.limit
         return try await VolumeLock.holding(request.name, of: host) {
-            try checkIsFree(request)
+            try host.checkIsFree(request.name, request.address.description)
             return try await AoEInitiator.holding(host) {
-                let known = try host.attachments()
+                let known = try host.aoeAttachments()
                 let others = try await initiator.interfacesInUseByOthers(than: known)
                 let (attachment, targets) = try await examine(
                     request, others.joined() + known.flatMap(\.interfaces), deadline)
@@ -68,29 +68,6 @@ public struct AttachmentManager: Sendable {
                         because: Failure(error, doing: "cannot attach \(request.address)"))
                 }
             }
-        }
-    }
-
-    private func checkIsFree(_ request: AttachRequest) throws {
-        let name = request.name
-        let known = try host.attachments()
-        if let other = known.first(where: { $0.name == name }) {
-            throw Failure(
-                .refused, "there is an attachment '\(name)' already", why: "it is the target \(other.address)",
-                remedy: "see 'xenlvs attachments'")
-        }
-        if let other = known.first(where: { $0.address == request.address }) {
-            throw Failure(
-                .refused, "\(request.address) is attached already", why: "it is the attachment '\(other.name)'",
-                remedy: "use \(host.links.path(of: other.name)), or 'xenlvs detach \(other.name)' first")
-        }
-        if try host.database.volume(name) != nil {
-            throw Failure(.refused, "there is a volume '\(name)' already", remedy: "see 'xenlvs volume show \(name)'")
-        }
-        guard case .absent = try host.links.read(name) else {
-            throw Failure(
-                .refused, "there is something at \(host.links.path(of: name)) already",
-                remedy: "move it away by hand, or choose another name")
         }
     }
 

@@ -24,7 +24,7 @@ struct AttachmentRecovery: Sendable {
         var rows: [VolumeName: LinkRepairRow] = [:]
         var pending: [Attachment] = []
         for attachment in attachments {
-            let facts = try LinkKeeper(host: host).facts(attachment)
+            let facts = try LinkKeeper(host: host).facts(.aoe(attachment))
             if facts.verdict == .right, initiator.device(attachment.address)?.state == .up {
                 rows[attachment.name] = row(attachment, .wasRight)
             } else {
@@ -47,7 +47,7 @@ struct AttachmentRecovery: Sendable {
 
     private func prepare() async throws {
         try await AoEInitiator.holding(host) {
-            let known = try host.attachments()
+            let known = try host.aoeAttachments()
             let others = try await initiator.interfacesInUseByOthers(than: known)
             _ = try await initiator.use(.needed(by: known.map(\.interfaces), others: others))
         }
@@ -90,10 +90,10 @@ struct AttachmentRecovery: Sendable {
 
     /// Reads everything anew under the lock: another command may have detached it.
     private func link(_ attachment: Attachment, _ device: BlockDevice) throws -> LinkRepairRow {
-        guard try host.attachment(attachment.name) == attachment else {
+        guard try host.aoeAttachment(attachment.name) == attachment else {
             return row(attachment, .busy, "another command has changed it meanwhile")
         }
-        let facts = try LinkKeeper(host: host).facts(attachment)
+        let facts = try LinkKeeper(host: host).facts(.aoe(attachment))
         switch facts.verdict {
         case .right: return row(attachment, .wasRight)
         case .missing, .dangling:

@@ -8,12 +8,12 @@ import Storage
     import Glibc
 #endif
 
-/// One look at who has devices of the AoE initiator. Changes nothing.
+/// One look at who has devices of other hosts. Changes nothing.
 ///
-/// It has to find everybody: to give a device back while it is open leaves the kernel with a device whose memory is freed
+/// It has to find everybody: to give an AoE device back while it is open leaves the kernel with one whose memory is freed
 /// under its users (`flush`, drivers/block/aoe/aoedev.c, asks nobody where a device is named).
 struct DeviceUse: Sendable {
-    private let host: HostContext
+    let host: HostContext
     private let use: HostUse
     private let loops: [LoopDevice]
     /// The processes that have a file open, by its path.
@@ -26,12 +26,18 @@ struct DeviceUse: Sendable {
         }
         return DeviceUse(
             host: host, use: try await host.currentUse(asksLVM: false), loops: loops,
-            openers: OpenFiles.openers(below: "\(host.tree.devices)/etherd/", in: host.tree.processes))
+            openers: OpenFiles.openers(below: "\(host.tree.devices)/", in: host.tree.processes))
     }
 
     /// What holds the device or one of its partitions.
     func uses(of device: KernelDevice) async throws -> [VolumeUse] {
         let devices = device.blockDevices(in: host.tree)
+        let uses = try plainUses(of: devices)
+        return uses.isEmpty ? try await unexplained(device, devices) : uses
+    }
+
+    /// Whoever says so: domains, holders, mounts, loop devices, processes.
+    func plainUses(of devices: [BlockDevice]) throws -> [VolumeUse] {
         let nodes = devices.map(\.node)
         var uses = use.domains(on: devices.map(\.number)).map { VolumeUse(.domain, $0) }
         for part in devices {
@@ -40,15 +46,20 @@ struct DeviceUse: Sendable {
         }
         uses += loops.filter { nodes.contains($0.file) }.map { VolumeUse(.holder, $0.path) }
         uses += Set(nodes.flatMap { openers[$0] ?? [] }).sorted().map { VolumeUse(.process, $0) }
-        if uses.isEmpty { uses = try await unexplained(device, devices) }
         return uses
     }
 
     /// The same, by new looks, after some patience with those who only look at it themselves, such as udev.
     static func lastingUses(of device: KernelDevice, on host: HostContext) async throws -> [VolumeUse] {
+        try await lasting(on: host) { try await $0.uses(of: device) }
+    }
+
+    static func lasting(
+        on host: HostContext, _ look: (DeviceUse) async throws -> [VolumeUse]
+    ) async throws -> [VolumeUse] {
         let deadline = ContinuousClock.now + .seconds(5)
         while true {
-            let uses = try await look(host).uses(of: device)
+            let uses = try await look(Self.look(host))
             let mayPass = uses.allSatisfy { $0.kind == .process || $0.kind == .open }
             guard !uses.isEmpty, mayPass, ContinuousClock.now < deadline else { return uses }
             try await Task.sleep(for: .milliseconds(250))

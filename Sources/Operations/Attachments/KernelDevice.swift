@@ -8,6 +8,8 @@ struct DeviceTree: Sendable, Equatable {
     var devices = "/dev"
     var sysfs = "/sys"
     var processes = "/proc"
+    /// What stands before the paths of configuration files; nothing on a real host.
+    var root = ""
     /// Who must own the directory of links.
     var owner: UInt32 = 0
 }

@@ -23,6 +23,7 @@ struct Housekeeping: Sendable {
         await attempt("cannot look at the links") { try await linkFindings() }
         await attempt("cannot look at the switches") { try await switchFindings() }
         await attempt("cannot look at the attachments") { try await attachmentFindings() }
+        await attempt("cannot look at the iSCSI initiator") { try await ISCSIChecks(host: host).findings() }
         await attempt("cannot look at the replicas") { try await replicaFindings() }
         await attempt("cannot look at the saved images") { try imageFindings() }
         return findings
@@ -87,12 +88,12 @@ struct Housekeeping: Sendable {
     }
 
     private func attachmentFindings() async throws -> [Finding] {
-        let attachments = try await AttachmentCatalog(host: host).all()
+        let attachments = try await Attachments(host: host).list()
         let wrong = attachments.filter { $0.why != nil }
         if wrong.isEmpty { return [finding(.fine, "every attachment is up (\(attachments.count))")] }
         return wrong.map { attachment in
             finding(
-                attachment.target == .grown ? .warning : .blocking,
+                attachment.verdict == .grown ? .warning : .blocking,
                 "the attachment \(attachment.name) of \(attachment.address) is not as it has to be",
                 why: attachment.why, remedy: attachment.remedy)
         }

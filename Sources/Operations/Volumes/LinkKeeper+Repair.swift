@@ -49,7 +49,7 @@ extension LinkKeeper {
         var rows: [LinkRepairRow] = []
         for volume in try host.recordedVolumes() { rows.append(await repair(volume.name, replacing: false)) }
         guard let limit else { return rows }
-        return rows + (try await AttachmentRecovery(host: host).run(try host.attachments(), limit: limit))
+        return rows + (try await repair(try host.attachments(), limit))
     }
 
     /// How long a target that does not answer is asked again, where nobody says otherwise.
@@ -61,7 +61,7 @@ extension LinkKeeper {
         _ name: VolumeName, waitingForTarget limit: Duration = LinkKeeper.targetPatience
     ) async throws -> LinkRepairRow {
         if let attachment = try host.attachments().first(where: { $0.name == name }),
-            let row = try await AttachmentRecovery(host: host).run([attachment], limit: limit).first
+            let row = try await repair([attachment], limit).first
         {
             return row
         }
@@ -69,6 +69,15 @@ extension LinkKeeper {
             throw Failure(.notFound, "there is no volume '\(name)'", remedy: "see 'xenlvs volume list'")
         }
         return await repair(name, replacing: true)
+    }
+
+    /// Both protocols at the same time: neither has to wait for the other's targets.
+    private func repair(_ attachments: [RecordedAttachment], _ limit: Duration) async throws -> [LinkRepairRow] {
+        let aoe = attachments.compactMap { if case .aoe(let attachment) = $0 { attachment } else { nil } }
+        let iscsi = attachments.compactMap { if case .iscsi(let attachment) = $0 { attachment } else { nil } }
+        async let sessions = ISCSIAttachmentRecovery(host: host).run(iscsi, limit: limit)
+        let devices = try await AttachmentRecovery(host: host).run(aoe, limit: limit)
+        return devices + (await sessions)
     }
 
     private func repair(_ name: VolumeName, replacing: Bool) async -> LinkRepairRow {

@@ -69,8 +69,10 @@ public struct PartitionMapper: Sendable {
     private func device(of name: VolumeName) async throws -> BlockDevice {
         let repair = "bring it back with 'xenlvs link repair \(name)'"
         if let attachment = try host.attachments().first(where: { $0.name == name }) {
-            let kernel = KernelDevice.read(attachment.address, in: host.tree)
-            guard let kernel, kernel.state == .up, let device = kernel.blockDevice(in: host.tree) else {
+            if case .aoe(let target) = attachment, AoEInitiator(host: host).device(target.address)?.state != .up {
+                throw Failure(.failed, "'\(name)' has no device now", why: "its target is not up", remedy: repair)
+            }
+            guard let device = LinkKeeper(host: host).device(of: attachment) else {
                 throw Failure(.failed, "'\(name)' has no device now", why: "its target is not up", remedy: repair)
             }
             return device

@@ -55,6 +55,8 @@ extension LabNode {
             done
             pkill -KILL -x fio; pkill -KILL -x stamps
             umount /dev/xenlvs/* /mnt 2>/dev/null
+            if pgrep -x multipathd >/dev/null; then multipath -F; pkill -x multipathd; fi
+            rm -f /etc/multipath/conf.d/xenlvs.conf /etc/multipath/wwids
             if [ -e /etc/iscsi/nodes ]; then iscsiadm -m node -U all; rm -rf /etc/iscsi/nodes; fi 2>/dev/null
             if cd /sys/kernel/config/target/iscsi 2>/dev/null; then
                 for file in */tpgt_*/enable; do echo 0 >$file; done

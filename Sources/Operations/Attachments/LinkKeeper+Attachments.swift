@@ -1,0 +1,41 @@
+import AoE
+import HostModel
+import Hosts
+import ISCSI
+import Storage
+
+extension LinkKeeper {
+    /// An attachment's link as it stands.
+    func facts(_ attachment: RecordedAttachment) throws -> LinkFacts {
+        let name = attachment.name
+        let state = try host.links.read(name)
+        let plain = device(of: attachment)?.number
+        var facts = LinkFacts(
+            name: name, path: host.links.path(of: name), recorded: attachment.address,
+            verdict: LinkVerdict(state, .volume, plain: plain))
+        if case .link(let target, let end) = state {
+            facts.target = target
+            if case .device(let node, let number) = end { (facts.node, facts.device) = (node, number.description) }
+        }
+        switch facts.verdict {
+        case .right, .onReplica, .migration, .rightlyAbsent: break
+        case .missing: (facts.why, facts.remedy) = ("there is no link", "put it back with 'xenlvs link repair \(name)'")
+        case .dangling:
+            facts.why = "this host has no device of \(attachment.address)"
+            facts.remedy = "bring it back with 'xenlvs link repair \(name)'"
+        case .replacedByHand, .notRecorded, .mustNotBe:
+            facts.why = "it leads to \(facts.target ?? "something else"), recorded is \(attachment.address)"
+            facts.remedy = "remove the link by hand once nothing uses it, then 'xenlvs link repair \(name)'"
+        case .notALink: (facts.why, facts.remedy) = ("something is in its place", "move it away by hand")
+        }
+        return facts
+    }
+
+    /// The device that an attachment has now, if it has one.
+    func device(of attachment: RecordedAttachment) -> BlockDevice? {
+        switch attachment {
+        case .aoe(let attachment): AoEInitiator(host: host).device(attachment.address)?.blockDevice(in: host.tree)
+        case .iscsi(let attachment): ISCSIDevice.read(attachment, in: host.tree)
+        }
+    }
+}

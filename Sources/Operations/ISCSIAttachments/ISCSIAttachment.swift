@@ -1,0 +1,62 @@
+import HostModel
+import Hosts
+import ISCSI
+
+/// An iSCSI disk of another host that is in use on this one, as the journal has it. It holds no secret.
+public struct ISCSIAttachment: Sendable, Equatable, Codable {
+    /// Its link below `/dev/xenlvs`.
+    public var name: VolumeName
+    public var target: ISCSIName
+    public var lun: Int
+    /// At least one; with several, multipathd makes one device of them.
+    public var paths: [ISCSIPath]
+    /// Where user and secret are read from, also at boot.
+    public var chapFile: String?
+    /// What it was when it was attached, or last revalidated: another disk, or a smaller one, never gets the link.
+    public var identity: DiskIdentity
+
+    public init(
+        name: VolumeName, target: ISCSIName, lun: Int, paths: [ISCSIPath], chapFile: String?, identity: DiskIdentity
+    ) {
+        self.name = name
+        self.target = target
+        self.lun = lun
+        self.paths = paths
+        self.chapFile = chapFile
+        self.identity = identity
+    }
+
+    var isMultipath: Bool { paths.count > 1 }
+
+    func record() throws -> AttachmentRecord {
+        AttachmentRecord(name: name, address: target.text, body: try JSONText.encode(self))
+    }
+
+    /// Below multipathd a path is given up soon; one that is alone waits for its target to come back.
+    func nodeRecord(_ path: ISCSIPath, _ credentials: CHAPCredentials?) -> NodeRecord {
+        var profile = isMultipath ? SessionProfile.multipath : .singlePath
+        // What the target requires has to be possible.
+        (profile.headerDigest, profile.dataDigest) = (.either, .either)
+        return NodeRecord(
+            target: target, portal: path.portal, groupTag: path.groupTag, interface: path.interface?.text,
+            credentials: credentials, profile: profile)
+    }
+}
+
+/// One way to a target.
+public struct ISCSIPath: Sendable, Hashable, Codable {
+    public var portal: Portal
+    /// The portal group's tag, as discovery told it.
+    public var groupTag: Int
+    /// The interface that the session is bound to; nil for the one that the route takes.
+    public var interface: InterfaceName?
+
+    public init(portal: Portal, groupTag: Int = 1, interface: InterfaceName? = nil) {
+        self.portal = portal
+        self.groupTag = groupTag
+        self.interface = interface
+    }
+
+    /// `10.0.0.1:3260 by eth1`.
+    public var words: String { portal.description + (interface.map { " by \($0)" } ?? "") }
+}

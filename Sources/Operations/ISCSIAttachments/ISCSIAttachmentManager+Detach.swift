@@ -1,0 +1,124 @@
+import HostModel
+import Hosts
+import ISCSI
+import Storage
+
+extension ISCSIAttachmentManager {
+    /// Gives an attached disk back: link, map, sessions with their disks, records. Nothing happens while anything uses it.
+    ///
+    /// - Parameter force: gives up what the host has not written back yet, for a target that does not answer any more.
+    /// - Returns: what was removed, one line each.
+    /// - Throws: `.busy` with who uses it; `.refused` where the link was changed by hand; `.failed` where what is still in
+    ///   memory cannot be written; `.outcomeUnknown` where the kernel has not let go of it in time.
+    public func detach(_ name: VolumeName, force: Bool) async throws -> [String] {
+        try await VolumeLock.holding(name, of: host) {
+            guard case .iscsi(let attachment) = try host.attachment(name) else {
+                throw Failure(.notFound, "there is no iSCSI attachment '\(name)'", remedy: "see 'xenlvs attachments'")
+            }
+            try await checkIsUnused(attachment)
+            return try await OpenISCSI.holding(host) { try await detach(attachment, force) }
+        }
+    }
+
+    private func detach(_ attachment: ISCSIAttachment, _ force: Bool) async throws -> [String] {
+        let link = try ownLink(of: attachment)
+        var removed: [String] = []
+        // Whoever starts to use it does so by the link: without it, the next look is the last that is needed.
+        if try host.links.remove(attachment.name) { removed.append(host.links.path(of: attachment.name)) }
+        do {
+            try await checkIsUnused(attachment)
+            if !force { try await writeBack(attachment) }
+        } catch {
+            if let link { try host.links.set(attachment.name, to: link) }
+            throw error
+        }
+        removed += try await letGo(attachment, force: force)
+        try host.database.removeAttachment(attachment.name)
+        try await maps.writeConfiguration()
+        return removed + ["the record of \(attachment.name), the target \(attachment.target)"]
+    }
+
+    /// Map, sessions and open-iscsi's records go.
+    @discardableResult
+    func letGo(_ attachment: ISCSIAttachment, force: Bool) async throws -> [String] {
+        var removed: [String] = []
+        if attachment.isMultipath { try await maps.remove(attachment) }
+        for path in attachment.paths {
+            guard let session = initiator.session(path, of: attachment) else { continue }
+            try await initiator.logout(session)
+            removed.append("the session with \(path.words)")
+        }
+        let deadline = ContinuousClock.now + .seconds(10)
+        while let left = attachment.paths.lazy.compactMap({ initiator.session($0, of: attachment) }).first {
+            guard ContinuousClock.now < deadline else {
+                throw Failure(
+                    .outcomeUnknown, "session \(left.number) with \(attachment.target) has not ended",
+                    why: "the kernel still has it (\(left.state))",
+                    remedy: "see 'dmesg', then run the same command again")
+            }
+            try await Task.sleep(for: .milliseconds(100))
+        }
+        try initiator.remove(attachment)
+        return removed
+    }
+
+    private static func what(_ attachment: ISCSIAttachment) -> String { "cannot detach '\(attachment.name)'" }
+
+    /// Throws `.busy` with everybody who has the device.
+    private func checkIsUnused(_ attachment: ISCSIAttachment) async throws {
+        let uses = try await DeviceUse.lasting(on: host) { try await $0.uses(of: attachment) }
+        guard let first = uses.first else { return }
+        throw Failure(
+            .busy, Self.what(attachment), why: uses.map(\.sentence).joined(separator: "; "), remedy: first.remedy)
+    }
+
+    /// What the link holds, to be put back; nil where there is none that leads anywhere.
+    private func ownLink(of attachment: ISCSIAttachment) throws -> String? {
+        let what = Self.what(attachment)
+        switch try host.links.read(attachment.name) {
+        case .absent: return nil
+        case .notALink(let kind):
+            throw Failure(.refused, what, why: "\(kind) is in the place of its link", remedy: "move it away by hand")
+        case .link(let target, let end):
+            guard target == ISCSIDevice.path(attachment, in: host.tree) else {
+                throw Failure(
+                    .refused, what, why: "its link leads to \(target), and not to \(attachment.target)",
+                    remedy: "see 'xenlvs link show \(attachment.name)'; remove the link by hand once nothing uses it")
+            }
+            switch end {
+            case .device: return target
+            case .dangling, .notABlockDevice: return nil
+            }
+        }
+    }
+
+    private func writeBack(_ attachment: ISCSIAttachment) async throws {
+        guard let device = ISCSIDevice.read(attachment, in: host.tree) else { return }
+        do { try await host.runner.run(InitiatorCommands.writeBack(device.node)) } catch {
+            let failure = Failure(error, doing: "cannot write it back")
+            throw Failure(
+                .failed, Self.what(attachment),
+                why: "what the host has of it in memory cannot be written: \(failure.why ?? failure.what)",
+                remedy: "see that its target answers ('xenlvs attachments'); --force gives up what is not written",
+                causes: [failure])
+        }
+    }
+}
+
+extension DeviceUse {
+    /// What holds an attached disk, its map or its partitions.
+    func uses(of attachment: ISCSIAttachment) async throws -> [VolumeUse] {
+        let devices = ISCSIDevice.all(attachment, in: host.tree)
+        let uses = try plainUses(of: devices)
+        guard uses.isEmpty else { return uses }
+        // A disk whose session is down is not opened: that could take as long as its time-outs.
+        let isUp = ISCSISession.all(in: host.tree).contains { session in
+            session.isUp && attachment.paths.contains { session.takes($0, to: attachment.target) }
+        }
+        guard isUp else { return [] }
+        for device in devices where try await host.initiator.isClaimed(device) {
+            return [VolumeUse(.open, attachment.name.text)]
+        }
+        return []
+    }
+}

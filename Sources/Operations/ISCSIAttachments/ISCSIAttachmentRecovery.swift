@@ -1,0 +1,136 @@
+import HostModel
+import Hosts
+import ISCSI
+import ISCSIHost
+import Storage
+
+/// Brings iSCSI attachments back, as at boot: targets are asked, sessions begun, links made.
+///
+/// A link is made only to a disk that is, in size, WWID and serial number, the recorded one; where it is not, nothing is
+/// logged in to. One usable path of several is enough. A link that is there is taken away where a portal leads to another
+/// disk now: the kernel goes on using what the LUN is without a word.
+struct ISCSIAttachmentRecovery: Sendable {
+    let host: HostContext
+    private let initiator: OpenISCSI
+
+    /// How long another command may have an attachment.
+    private static let patience = Duration.seconds(5)
+    /// For devices to appear after a login, whatever the targets took.
+    private static let deviceLimit = Duration.seconds(20)
+
+    init(host: HostContext) {
+        self.host = host
+        initiator = OpenISCSI(host: host)
+    }
+
+    /// One row for each of `attachments`. Targets that do not answer are asked again until `limit` is over.
+    func run(_ attachments: [ISCSIAttachment], limit: Duration) async -> [LinkRepairRow] {
+        let deadline = ContinuousClock.now + limit
+        var rows: [VolumeName: LinkRepairRow] = [:]
+        var pending = attachments
+        while true {
+            for (attachment, opinion) in await ask(pending) {
+                let row = await repair(attachment, opinion)
+                rows[attachment.name] = row
+                // That another disk is there does not pass by waiting.
+                let isSettled = (try? opinion.get().leadsElsewhere) ?? false
+                if isSettled || !row.needsOperator { pending.removeAll { $0 == attachment } }
+            }
+            if pending.isEmpty || ContinuousClock.now >= deadline { break }
+            try? await Task.sleep(for: .milliseconds(500))
+        }
+        return attachments.compactMap { rows[$0.name] }
+    }
+
+    /// What the targets say, all of them asked at the same time.
+    private func ask(_ attachments: [ISCSIAttachment]) async -> [(ISCSIAttachment, Result<ISCSIOpinion, Failure>)] {
+        await withTaskGroup(of: (Int, Result<ISCSIOpinion, Failure>).self) { group in
+            for (index, attachment) in attachments.enumerated() {
+                group.addTask {
+                    do {
+                        let name = try initiator.initiatorName()
+                        return (index, .success(await ISCSIProbing(host: host).ask(attachment, as: name)))
+                    } catch { return (index, .failure(Failure(error, doing: "cannot ask its target"))) }
+                }
+            }
+            return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }
+                .map { (attachments[$0.0], $0.1) }
+        }
+    }
+
+    private func isComplete(_ attachment: ISCSIAttachment) throws -> Bool {
+        try LinkKeeper(host: host).facts(.iscsi(attachment)).verdict == .right
+            && attachment.paths.allSatisfy { initiator.session($0, of: attachment)?.isUp == true }
+    }
+
+    private func repair(
+        _ attachment: ISCSIAttachment, _ opinion: Result<ISCSIOpinion, Failure>
+    ) async -> LinkRepairRow {
+        do {
+            let opinion = try opinion.get()
+            if [.asRecorded, .silent].contains(opinion.verdict), try isComplete(attachment) {
+                return row(attachment, .wasRight)
+            }
+            guard opinion.verdict == .asRecorded || opinion.leadsElsewhere else {
+                return row(attachment, .failed, opinion.why, opinion.remedy)
+            }
+            return try await VolumeLock.holding(attachment.name, of: host, patience: Self.patience) {
+                try await OpenISCSI.holding(host) { try await repairLocked(attachment, opinion) }
+            }
+        } catch {
+            let failure = Failure(error, doing: "cannot bring it back")
+            return row(
+                attachment, failure.code == .busy ? .busy : failure.code == .refused ? .refused : .failed,
+                failure.why.map { "\(failure.what): \($0)" } ?? failure.what, failure.remedy)
+        }
+    }
+
+    /// Reads everything anew under the lock: another command may have detached it.
+    private func repairLocked(_ attachment: ISCSIAttachment, _ opinion: ISCSIOpinion) async throws -> LinkRepairRow {
+        guard case .iscsi(attachment) = try host.attachment(attachment.name) else {
+            return row(attachment, .busy, "another command has changed it meanwhile")
+        }
+        let facts = try LinkKeeper(host: host).facts(.iscsi(attachment))
+        switch facts.verdict {
+        case .right, .missing, .dangling: break
+        case .replacedByHand, .notALink, .notRecorded, .mustNotBe, .onReplica, .migration, .rightlyAbsent:
+            return row(attachment, .refused, facts.why, facts.remedy)
+        }
+        guard !opinion.leadsElsewhere else {
+            let isTakenAway = try host.links.remove(attachment.name)
+            return row(
+                attachment, .failed, (opinion.why ?? "") + (isTakenAway ? "; its link was taken away" : ""),
+                opinion.remedy)
+        }
+        let credentials = try attachment.chapFile.map { try CHAPFile.read($0) }
+        let before = attachment.paths.filter { initiator.session($0, of: attachment) != nil }
+        do {
+            let node = try await ISCSIBringUp(host: host).run(
+                attachment, by: attachment.paths.filter { opinion.isUsable($0) }, credentials,
+                deadline: .now + Self.deviceLimit)
+            if facts.verdict == .right { return row(attachment, .wasRight) }
+            try host.links.set(attachment.name, to: node)
+            return row(attachment, .made)
+        } catch {
+            try await endSessions(of: attachment, but: before)
+            throw error
+        }
+    }
+
+    /// What was begun for a disk that turned out to be another one, or did not come, is ended again.
+    private func endSessions(of attachment: ISCSIAttachment, but before: [ISCSIPath]) async throws {
+        for path in attachment.paths where !before.contains(path) {
+            if let session = initiator.session(path, of: attachment) { try await initiator.logout(session) }
+        }
+    }
+
+    private func row(
+        _ attachment: ISCSIAttachment, _ result: LinkRepairRow.Result, _ why: String? = nil, _ remedy: String? = nil
+    ) -> LinkRepairRow {
+        var target: String?
+        if case .link(let held, _)? = try? host.links.read(attachment.name) { target = held }
+        return LinkRepairRow(
+            name: attachment.name, path: host.links.path(of: attachment.name), target: target, result: result, why: why,
+            remedy: remedy)
+    }
+}

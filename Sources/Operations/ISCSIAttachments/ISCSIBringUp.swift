@@ -1,0 +1,117 @@
+import HostModel
+import ISCSI
+import Storage
+
+/// Brings an attachment's device into being: records, sessions, the kernel's disks, the map. Nothing points to it yet.
+struct ISCSIBringUp: Sendable {
+    let host: HostContext
+    private let initiator: OpenISCSI
+    private let maps: MultipathMaps
+
+    /// How often it is looked whether a device has come.
+    private static let pause = Duration.milliseconds(100)
+
+    init(host: HostContext) {
+        self.host = host
+        initiator = OpenISCSI(host: host)
+        maps = MultipathMaps(host: host)
+    }
+
+    /// The path of the device that the link is to lead to.
+    /// - Parameter paths: those by which the recorded disk answers.
+    /// - Throws: `.refused` where the kernel's disks are not what was recorded; the sessions stand then.
+    func run(
+        _ attachment: ISCSIAttachment, by paths: [ISCSIPath], _ credentials: CHAPCredentials?,
+        deadline: ContinuousClock.Instant
+    ) async throws -> String {
+        try initiator.write(attachment, credentials)
+        // Before any disk appears: multipathd decides by it what it may touch.
+        try await maps.writeConfiguration()
+        for path in paths { try await initiator.login(path, of: attachment) }
+        for path in paths { try await waitForDisk(path, of: attachment, deadline) }
+        if attachment.isMultipath {
+            try await maps.assemble(attachment, deadline)
+        } else {
+            try await waitForName(attachment, deadline)
+        }
+        return ISCSIDevice.path(attachment, in: host.tree)
+    }
+
+    private func waitForDisk(
+        _ path: ISCSIPath, of attachment: ISCSIAttachment, _ deadline: ContinuousClock.Instant
+    ) async throws {
+        while true {
+            let disk = initiator.session(path, of: attachment)?.disks.first { $0.lun == attachment.lun }
+            if let disk, disk.wwid != nil, disk.blockDevice(in: host.tree) != nil {
+                return try check(disk, path, of: attachment)
+            }
+            guard ContinuousClock.now < deadline else {
+                throw Failure(
+                    .failed,
+                    "the kernel shows no disk for LUN \(attachment.lun) of \(attachment.target) at \(path.words)",
+                    why: disk.map { "\($0.name) is there, but has no identity or no node" }
+                        ?? "it is logged in, and has found none",
+                    remedy: "see 'dmesg' and 'iscsiadm -m session -P 3'")
+            }
+            try await Task.sleep(for: Self.pause)
+        }
+    }
+
+    private func check(_ disk: SCSIDisk, _ path: ISCSIPath, of attachment: ISCSIAttachment) throws {
+        let recorded = attachment.identity
+        guard disk.wwid != recorded.wwid || disk.size != recorded.size else { return }
+        throw Failure(
+            .refused, "\(disk.name), by \(path.words), is not the disk that was asked for",
+            why: "the kernel has WWID \(disk.wwid ?? "none") and \(disk.size.bytes) bytes, recorded are "
+                + "\(recorded.wwid) and \(recorded.size.bytes)",
+            remedy: "see on the target's host what it exports as LUN \(attachment.lun) of \(attachment.target)")
+    }
+
+    /// udev makes the name that stays with target and LUN, whatever letter the kernel gives the disk.
+    private func waitForName(_ attachment: ISCSIAttachment, _ deadline: ContinuousClock.Instant) async throws {
+        while ISCSIDevice.read(attachment, in: host.tree) == nil {
+            guard ContinuousClock.now < deadline else {
+                throw Failure(
+                    .failed, "there is no \(ISCSIDevice.path(attachment, in: host.tree))",
+                    why: "udev has not made it, or it leads to another disk", remedy: "see 'udevadm info' of the disk")
+            }
+            try await Task.sleep(for: Self.pause)
+        }
+    }
+}
+
+/// The device that an attachment's link leads to: its only disk, or the map over its disks.
+enum ISCSIDevice {
+    /// udev's name by target and LUN (`handle_scsi_iscsi`, src/udev/udev-builtin-path_id.c), or the map's.
+    static func path(_ attachment: ISCSIAttachment, in tree: DeviceTree) -> String {
+        if attachment.isMultipath { return MultipathMaps.path(attachment.name, in: tree) }
+        let portal = attachment.paths[0].portal
+        return "\(tree.devices)/disk/by-path/ip-\(portal.address):\(portal.port)-iscsi-\(attachment.target)"
+            + "-lun-\(attachment.lun)"
+    }
+
+    /// The device, where it is made of this attachment's disks and no others. Nil where it is not there.
+    static func read(_ attachment: ISCSIAttachment, in tree: DeviceTree) -> BlockDevice? {
+        guard let device = try? BlockDevice(at: path(attachment, in: tree), sysfs: tree.sysfs) else { return nil }
+        let disks = disks(attachment, in: tree)
+        if attachment.isMultipath {
+            return MultipathMaps.isOver(disks, device, attachment.identity.wwid, in: tree) ? device : nil
+        }
+        return disks.contains { $0.number == device.number.description } ? device : nil
+    }
+
+    /// The kernel's disks of the attachment's sessions whose identity is the recorded one.
+    static func disks(_ attachment: ISCSIAttachment, in tree: DeviceTree) -> [SCSIDisk] {
+        ISCSISession.all(in: tree).filter { session in
+            attachment.paths.contains { session.takes($0, to: attachment.target) }
+        }.flatMap(\.disks).filter { $0.lun == attachment.lun && $0.wwid == attachment.identity.wwid }
+    }
+
+    /// The device and all partitions of it and of its disks.
+    static func all(_ attachment: ISCSIAttachment, in tree: DeviceTree) -> [BlockDevice] {
+        guard attachment.isMultipath else { return disks(attachment, in: tree).flatMap { $0.blockDevices(in: tree) } }
+        // What multipathd holds for its map is not in use by that.
+        return [read(attachment, in: tree)].compactMap(\.self)
+            + disks(attachment, in: tree).flatMap { BlockDevice.partitions(of: $0.name, in: tree) }
+    }
+}
