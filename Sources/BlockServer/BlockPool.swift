@@ -5,8 +5,9 @@ import HostModel
 
 /// What the engines of one thread share: the kernel's AIO context, and the memory of requests that are under way.
 ///
-/// Memory goes by the requests under way and not by the number of engines, of which most are idle at any moment. Whoever
-/// makes engines on a pool must let them go before it.
+/// Memory goes by the requests under way and not by the number of engines, of which most are idle at any moment: what was
+/// used last is used next, and stays in the processor's cache whichever engine uses it. Whoever makes engines on a pool
+/// must let them go before it.
 public struct BlockPool: ~Copyable {
     /// The place of what is shared, for engines: one thread at a time, as with the engines themselves.
     public struct Handle: @unchecked Sendable {
@@ -24,11 +25,20 @@ public struct BlockPool: ~Copyable {
         let memorySize: Int
         let stride: Int
         let stagingOffset: Int
-        /// Numbers of buffers that are free; the last one is given out next, so that few stay in the processor's cache.
+        let slots: UnsafeMutablePointer<Slot>
+        /// For each slot what is given to the kernel: of the transfer that it leads, or of the sync whose first it is.
+        let controls: UnsafeMutablePointer<iocb>
+        let vectors: UnsafeMutablePointer<iovec>
+        /// Numbers of slots that are free; the last one is given out next.
         let free: UnsafeMutablePointer<Int32>
         var freeCount: Int
+        /// Transfers and syncs that the kernel has not been given yet.
+        let submissions: UnsafeMutablePointer<UnsafeMutablePointer<iocb>?>
+        var submissionCount = 0
         let events: UnsafeMutablePointer<io_event>
         let eventCapacity: Int
+        /// Of the events, those of transfers that the kernel has refused.
+        var refusedCount = 0
         var isStopped = false
     }
 
@@ -40,6 +50,9 @@ public struct BlockPool: ~Copyable {
         let result: Int
     }
 
+    /// The most requests that become one transfer.
+    static let mergeLimit = 16
+
     private let shared: UnsafeMutablePointer<Shared>
 
     /// - Parameters:
@@ -50,8 +63,8 @@ public struct BlockPool: ~Copyable {
     public init(requests: Int, maximumTransfer: Int, doing what: String) throws(Failure) {
         precondition((2...16384).contains(requests) && maximumTransfer % 512 == 0 && maximumTransfer <= 128 << 10)
         var context: io_context_t?
-        // A request is in a transfer or waits for a sync: beside the transfers there are never more syncs than requests.
-        let status = io_queue_init(Int32(requests + 1), &context)
+        // A request leads a transfer, or the group that a sync is for, but never both.
+        let status = io_queue_init(Int32(requests), &context)
         guard status == 0, let context else {
             throw Failure.system(
                 what, errno: -status, remedy: status == -EAGAIN ? "raise the sysctl fs.aio-max-nr" : nil)
@@ -68,20 +81,29 @@ public struct BlockPool: ~Copyable {
         }
         let free = UnsafeMutablePointer<Int32>.allocate(capacity: requests)
         for index in 0..<requests { free[index] = Int32(requests - 1 - index) }
-        let eventCapacity = requests + 1
+        let slots = UnsafeMutableRawPointer.allocate(byteCount: requests * MemoryLayout<Slot>.stride, alignment: 64)
+            .initializeMemory(as: Slot.self, repeating: Slot(), count: requests)
+        let controls = UnsafeMutablePointer<iocb>.allocate(capacity: requests)
+        controls.initialize(repeating: iocb(), count: requests)
         shared = .allocate(capacity: 1)
         shared.initialize(
             to: Shared(
                 context: context, completionDescriptor: event, maximumTransfer: maximumTransfer, memory: memory,
-                memorySize: stride * requests, stride: stride, stagingOffset: staging, free: free,
-                freeCount: requests, events: .allocate(capacity: eventCapacity), eventCapacity: eventCapacity))
+                memorySize: stride * requests, stride: stride, stagingOffset: staging, slots: slots,
+                controls: controls, vectors: .allocate(capacity: requests * Self.mergeLimit), free: free,
+                freeCount: requests, submissions: .allocate(capacity: requests),
+                events: .allocate(capacity: requests), eventCapacity: requests))
     }
 
     deinit {
         stop()
         close(shared.pointee.completionDescriptor)
         munmap(shared.pointee.memory, shared.pointee.memorySize)
+        shared.pointee.slots.deallocate()
+        shared.pointee.controls.deallocate()
+        shared.pointee.vectors.deallocate()
         shared.pointee.free.deallocate()
+        shared.pointee.submissions.deallocate()
         shared.pointee.events.deallocate()
         shared.deallocate()
     }
@@ -99,11 +121,47 @@ public struct BlockPool: ~Copyable {
     /// An eventfd that becomes readable with each transfer that the kernel has ended; then call `collect`.
     public var completionDescriptor: Int32 { shared.pointee.completionDescriptor }
 
+    /// What the kernel had no room for, or has refused, waits: call `submit` and `collect` again soon.
+    public var isStalled: Bool { shared.pointee.submissionCount > 0 || shared.pointee.refusedCount > 0 }
+
+    /// Passes what the engines have started to the kernel, all of it together. What it has no room for stays.
+    public func submit() {
+        let submissions = shared.pointee.submissions
+        let count = shared.pointee.submissionCount
+        var sent = 0
+        while sent < count {
+            let taken = io_submit(shared.pointee.context, count - sent, submissions + sent)
+            if taken > 0 {
+                sent += Int(taken)
+            } else if taken == -EAGAIN {
+                break
+            } else if taken != -EINTR {
+                // It is the first one that the kernel does not take.
+                refuse(submissions[sent].unsafelyUnwrapped, Int(taken))
+                sent += 1
+            }
+        }
+        for position in sent..<count { submissions[position - sent] = submissions[position] }
+        shared.pointee.submissionCount = count - sent
+    }
+
+    /// Notes a completion that the kernel will not bring.
+    private func refuse(_ control: UnsafeMutablePointer<iocb>, _ result: Int) {
+        var event = io_event()
+        event.data = control.pointee.data
+        event.res = UInt(bitPattern: result)
+        shared.pointee.events[shared.pointee.refusedCount] = event
+        shared.pointee.refusedCount += 1
+    }
+
     /// Takes from the kernel what it has ended. Returns how many completions there are to be looked at.
     public func collect() -> Int {
+        let refused = shared.pointee.refusedCount
+        shared.pointee.refusedCount = 0
         var now = timespec()
-        return max(
-            0, Int(io_getevents(shared.pointee.context, 0, shared.pointee.eventCapacity, shared.pointee.events, &now)))
+        let ended = io_getevents(
+            shared.pointee.context, 0, shared.pointee.eventCapacity - refused, shared.pointee.events + refused, &now)
+        return refused + max(0, Int(ended))
     }
 
     /// One of those that `collect` has taken; give it to its engine's `end`.
