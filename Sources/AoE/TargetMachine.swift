@@ -1,3 +1,5 @@
+import Synchronization
+
 /// What has to be done about a frame.
 enum Verdict: Equatable {
     /// Nothing, and no answer.
@@ -20,6 +22,8 @@ enum Verdict: Equatable {
 ///
 /// Every frame is hostile until it has passed here; what the verdict says can be carried out without another check.
 struct TargetMachine: ~Copyable {
+    /// Never used. As in `BlockEngine`, it keeps the compiler from copying all of this for each frame.
+    private let keepsItsPlace = Atomic<Bool>(false)
     let address: AoEAddress
     /// Whether no list shuts anybody out. The lists are long, and most are empty: this one lies where a frame looks anyway.
     private var isOpen: Bool
@@ -91,13 +95,20 @@ struct TargetMachine: ~Copyable {
 
     /// A group address as a sender is forged, and an answer to it would go to everybody.
     private func admits(_ source: MACAddress) -> Bool {
-        if isOpen { return !source.isGroup }
-        return !source.isGroup && (allowed.isEmpty || allowed.contains(source))
-            && (state.masks.isEmpty || state.masks.contains(source))
+        !source.isGroup && (isOpen || isListed(source))
     }
 
-    func holdsOrFree(_ source: MACAddress) -> Bool {
-        isOpen || state.reservation.isEmpty || state.reservation.contains(source)
+    /// Apart, because to look at a list the compiler copies it.
+    @inline(never)
+    private func isListed(_ source: MACAddress) -> Bool {
+        (allowed.isEmpty || allowed.contains(source)) && (state.masks.isEmpty || state.masks.contains(source))
+    }
+
+    func holdsOrFree(_ source: MACAddress) -> Bool { isOpen || hasReserved(source) }
+
+    @inline(never)
+    private func hasReserved(_ source: MACAddress) -> Bool {
+        state.reservation.isEmpty || state.reservation.contains(source)
     }
 
     /// The device has another size from now on, in sectors.

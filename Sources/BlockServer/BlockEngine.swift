@@ -2,6 +2,7 @@ import CAIO
 import CLinux
 import Glibc
 import HostModel
+import Synchronization
 
 /// Reads and writes one backing asynchronously, with the memory of a `BlockPool`.
 ///
@@ -15,6 +16,9 @@ import HostModel
 /// One thread at a time. Raw pointers, because the kernel writes into the memory while no call is under way, and because
 /// a request must cost neither an allocation nor a reference count.
 public struct BlockEngine: ~Copyable {
+    /// Never used. What has one is passed by its address; anything else that cannot be copied the compiler passes by a
+    /// bitwise copy of the whole, even to read one member of it.
+    private let keepsItsPlace = Atomic<Bool>(false)
     public private(set) var backing: Backing
     public let depth: Int
     public let durability: Durability
