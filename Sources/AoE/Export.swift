@@ -183,7 +183,7 @@ public struct Export: ~Copyable {
     ) {
         let result = engine.readAgain(slot)
         if result == 0 {
-            queue.frame(position)[1].iov_base = engine.bytes(of: slot)
+            queue.replaceData(position, by: engine.bytes(of: slot))
         } else {
             ATARegisters.set(Self.ataResult(.read, result), in: FrameWriter(base: commons.replies.header(slot)))
             queue.dropData(position, headerLength: Wire.minimumLength)

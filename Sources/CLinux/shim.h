@@ -12,6 +12,7 @@
 #include <linux/if_packet.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>

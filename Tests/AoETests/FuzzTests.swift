@@ -48,8 +48,8 @@ private final class BareTarget {
             export.engine.reap()
             while queue.room > 0, export.nextAnswerPort(commons) != nil { export.answer(at: 0, &queue, &commons) }
             for position in 0..<queue.count {
-                let parts = queue.frame(position)
-                let count = Int(queue.messages[position].header.msg_iovlen)
+                let parts = queue.parts(position)
+                let count = queue.partCount(position)
                 replies.append(
                     (0..<count).flatMap { part in
                         UnsafeRawBufferPointer(start: parts[part].iov_base, count: parts[part].iov_len)
