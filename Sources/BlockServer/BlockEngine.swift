@@ -66,12 +66,14 @@ public struct BlockEngine: ~Copyable {
     /// - Parameters:
     ///   - depth: the most slots at a time, 2 to 1024.
     ///   - maximumTransfer: the most bytes of one request; a multiple of 512, at most 128 KiB.
+    ///   - usesRing: whether io_uring is to be used where there is one.
     /// Throws `.failed` where the kernel has no room for another AIO context.
     public init(
-        backing: consuming Backing, depth: Int, maximumTransfer: Int, durability: Durability
+        backing: consuming Backing, depth: Int, maximumTransfer: Int, durability: Durability, usesRing: Bool = true
     ) throws(Failure) {
         let pool = try BlockPool(
-            requests: depth, maximumTransfer: maximumTransfer, doing: "cannot serve \(backing.path)")
+            requests: depth, maximumTransfer: maximumTransfer, usesRing: usesRing,
+            doing: "cannot serve \(backing.path)")
         let shared = pool.handle.shared
         self.init(backing, depth, durability, shared, pool)
     }

@@ -3,7 +3,7 @@ import CLinux
 import Glibc
 import HostModel
 
-/// What the engines of one thread share: the kernel's AIO context, and the memory of requests that are under way.
+/// What the engines of one thread share: the way to the kernel, and the memory of requests that are under way.
 ///
 /// Memory goes by the requests under way and not by the number of engines, of which most are idle at any moment: what was
 /// used last is used next, and stays in the processor's cache whichever engine uses it. Whoever makes engines on a pool
@@ -16,7 +16,7 @@ public struct BlockPool: ~Copyable {
 
     /// Raw memory behind one pointer, so that an engine reaches it without counting references.
     struct Shared {
-        let context: io_context_t
+        let channel: Channel
         let completionDescriptor: Int32
         let maximumTransfer: Int
         /// Each request's own bytes: first the transfer, aligned for direct I/O, behind it what an unaligned write
@@ -39,7 +39,16 @@ public struct BlockPool: ~Copyable {
         let eventCapacity: Int
         /// Of the events, those of transfers that the kernel has refused.
         var refusedCount = 0
+        /// Requests that a ring has and has not brought back.
+        var ringCount = 0
         var isStopped = false
+    }
+
+    /// By what requests go to the kernel.
+    enum Channel {
+        case ring(IORing)
+        /// Where there is no io_uring, or it is not allowed.
+        case aio(io_context_t)
     }
 
     /// A transfer or sync that the kernel has ended.
@@ -58,25 +67,23 @@ public struct BlockPool: ~Copyable {
     /// - Parameters:
     ///   - requests: the most that can be under way at the same time in all engines.
     ///   - maximumTransfer: the most bytes of one request; a multiple of 512, at most 128 KiB.
+    ///   - usesRing: whether io_uring is to be used where there is one.
     ///   - what: what fails where there is no room, for the message.
     /// Throws `.failed` where the kernel has no room for another AIO context.
-    public init(requests: Int, maximumTransfer: Int, doing what: String) throws(Failure) {
+    public init(requests: Int, maximumTransfer: Int, usesRing: Bool = true, doing what: String) throws(Failure) {
         precondition((2...16384).contains(requests) && maximumTransfer % 512 == 0 && maximumTransfer <= 128 << 10)
-        var context: io_context_t?
-        // A request leads a transfer, or the group that a sync is for, but never both.
-        let status = io_queue_init(Int32(requests), &context)
-        guard status == 0, let context else {
-            throw Failure.system(
-                what, errno: -status, remedy: status == -EAGAIN ? "raise the sysctl fs.aio-max-nr" : nil)
-        }
         let event = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
+        guard event >= 0 else { throw Failure.system(what) }
+        var isComplete = false
+        defer { if !isComplete { close(event) } }
+        let channel = try Self.channel(requests, usesRing, event, what)
         let page = 4096
         let staging = (maximumTransfer + 2 * Backing.largestBlock + page - 1) / page * page
         let stride = staging + (maximumTransfer + page - 1) / page * page
         let memory = mmap(nil, stride * requests, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-        guard event >= 0, let memory, memory != MAP_FAILED else {
+        guard let memory, memory != MAP_FAILED else {
             let failure = Failure.system(what)
-            io_queue_release(context)
+            Self.release(channel)
             throw failure
         }
         LargePages.prefer(memory, stride * requests)
@@ -89,11 +96,33 @@ public struct BlockPool: ~Copyable {
         shared = .allocate(capacity: 1)
         shared.initialize(
             to: Shared(
-                context: context, completionDescriptor: event, maximumTransfer: maximumTransfer, memory: memory,
+                channel: channel, completionDescriptor: event, maximumTransfer: maximumTransfer, memory: memory,
                 memorySize: stride * requests, stride: stride, stagingOffset: staging, slots: slots,
                 controls: controls, vectors: .allocate(capacity: requests * Self.mergeLimit), free: free,
                 freeCount: requests, submissions: .allocate(capacity: requests),
                 events: .allocate(capacity: requests), eventCapacity: requests))
+        isComplete = true
+    }
+
+    private static func channel(
+        _ requests: Int, _ usesRing: Bool, _ event: Int32, _ what: String
+    ) throws(Failure) -> Channel {
+        if usesRing, let ring = IORing(requests: requests, notifying: event) { return .ring(ring) }
+        var context: io_context_t?
+        // A request leads a transfer, or the group that a sync is for, but never both.
+        let status = io_queue_init(Int32(requests), &context)
+        guard status == 0, let context else {
+            throw Failure.system(
+                what, errno: -status, remedy: status == -EAGAIN ? "raise the sysctl fs.aio-max-nr" : nil)
+        }
+        return .aio(context)
+    }
+
+    private static func release(_ channel: Channel) {
+        switch channel {
+        case .ring(let ring): ring.close()
+        case .aio(let context): io_queue_release(context)
+        }
     }
 
     deinit {
@@ -114,7 +143,10 @@ public struct BlockPool: ~Copyable {
     public func stop() {
         guard !shared.pointee.isStopped else { return }
         shared.pointee.isStopped = true
-        io_queue_release(shared.pointee.context)
+        if case .ring(let ring) = shared.pointee.channel {
+            while shared.pointee.ringCount > ring.waiting, collect(ring) > 0 || ring.wait() {}
+        }
+        Self.release(shared.pointee.channel)
     }
 
     public var handle: Handle { Handle(shared: shared) }
@@ -123,15 +155,35 @@ public struct BlockPool: ~Copyable {
     public var completionDescriptor: Int32 { shared.pointee.completionDescriptor }
 
     /// What the kernel had no room for, or has refused, waits: call `submit` and `collect` again soon.
-    public var isStalled: Bool { shared.pointee.submissionCount > 0 || shared.pointee.refusedCount > 0 }
+    public var isStalled: Bool {
+        switch shared.pointee.channel {
+        case .ring(let ring): ring.waiting > 0
+        case .aio: shared.pointee.submissionCount > 0 || shared.pointee.refusedCount > 0
+        }
+    }
 
     /// Passes what the engines have started to the kernel, all of it together. What it has no room for stays.
     public func submit() {
+        switch shared.pointee.channel {
+        case .ring(let ring): submit(to: ring)
+        case .aio(let context): submit(to: context)
+        }
+    }
+
+    private func submit(to ring: IORing) {
+        let count = shared.pointee.submissionCount
+        for position in 0..<count { ring.put(shared.pointee.submissions[position].unsafelyUnwrapped) }
+        shared.pointee.submissionCount = 0
+        shared.pointee.ringCount += count
+        ring.submit()
+    }
+
+    private func submit(to context: io_context_t) {
         let submissions = shared.pointee.submissions
         let count = shared.pointee.submissionCount
         var sent = 0
         while sent < count {
-            let taken = io_submit(shared.pointee.context, count - sent, submissions + sent)
+            let taken = io_submit(context, count - sent, submissions + sent)
             if taken > 0 {
                 sent += Int(taken)
             } else if taken == -EAGAIN {
@@ -157,11 +209,24 @@ public struct BlockPool: ~Copyable {
 
     /// Takes from the kernel what it has ended. Returns how many completions there are to be looked at.
     public func collect() -> Int {
+        switch shared.pointee.channel {
+        case .ring(let ring): collect(ring)
+        case .aio(let context): collect(context)
+        }
+    }
+
+    private func collect(_ ring: IORing) -> Int {
+        let count = ring.collect(into: shared.pointee.events, limit: shared.pointee.eventCapacity)
+        shared.pointee.ringCount -= count
+        return count
+    }
+
+    private func collect(_ context: io_context_t) -> Int {
         let refused = shared.pointee.refusedCount
         shared.pointee.refusedCount = 0
         var now = timespec()
         let ended = io_getevents(
-            shared.pointee.context, 0, shared.pointee.eventCapacity - refused, shared.pointee.events + refused, &now)
+            context, 0, shared.pointee.eventCapacity - refused, shared.pointee.events + refused, &now)
         return refused + max(0, Int(ended))
     }
 
