@@ -191,7 +191,9 @@ extension BlockEngine {
     private mutating func writeThroughCache(_ made: Transfer) {
         let first = Int(made.leader)
         let offset = slots[first].offset
-        let count = pwritev(backing.descriptor, vector(made.leader), Int32(made.count), off_t(offset))
+        let count = Self.untilDone {
+            pwritev(backing.descriptor, vector(made.leader), Int32(made.count), off_t(offset))
+        }
         if count == Int(made.end - offset) || made.count == 1 {
             return endTransfer(made.leader, count < 0 ? -Int(errno) : count)
         }
@@ -200,7 +202,9 @@ extension BlockEngine {
             let index = Int(member)
             member = slots[index].next
             let request = slots[index]
-            let count = pwrite(backing.descriptor, request.data, request.length, off_t(request.offset))
+            let count = Self.untilDone {
+                pwrite(backing.descriptor, request.data, request.length, off_t(request.offset))
+            }
             end(index, count == request.length ? 0 : count < 0 ? errno : Self.shortTransfer)
         }
     }
@@ -208,9 +212,20 @@ extension BlockEngine {
     /// A plain read of the bytes asked for, through the page cache. Returns 0 or the error.
     func readThroughCache(_ index: Int) -> Int32 {
         let request = slots[index]
-        let count = pread(backing.descriptor, ownBytes(index), request.length, off_t(request.offset))
+        let count = Self.untilDone {
+            pread(backing.descriptor, ownBytes(index), request.length, off_t(request.offset))
+        }
         if count < 0 { return errno }
         return count == request.length ? 0 : Self.shortTransfer
+    }
+
+    /// A completion of the ring, too, interrupts a transfer on file systems that can be interrupted.
+    @inline(__always)
+    private static func untilDone(_ transfer: () -> Int) -> Int {
+        while true {
+            let count = transfer()
+            if count >= 0 || errno != EINTR { return count }
+        }
     }
 
     private mutating func addRunning(_ index: Int) {
