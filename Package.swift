@@ -90,8 +90,7 @@ let package = Package(
             name: "Operations",
             dependencies: [
                 "AoE", "DeviceMapper", "HostModel", "Hosts", "ISCSI", "ISCSIHost", "Storage", "Replication", "Domains",
-                "Migration",
-                "ImageStream", "Reporting",
+                "Migration", "ImageStream", "Reporting",
             ], swiftSettings: settings),
         .target(name: "Migration", dependencies: ["HostModel", "Storage"], swiftSettings: settings),
         .testTarget(

@@ -35,8 +35,7 @@ extension AoEServer {
     /// Something has to be tried again soon, although nothing will tell when: the kernel had no room.
     var isStalled: Bool {
         for port in 0..<ports.end where ports.holds(port) && ports[port].pointee.stuckSince > 0 { return true }
-        for position in 0..<activeCount where exports[Int(active[position])].pointee.engine.isStalled { return true }
-        return false
+        return blockPool.isStalled
     }
 
     /// Takes a batch of an interface's frames. Returns how many.
@@ -99,6 +98,7 @@ extension AoEServer {
             let engine = exports[Int(active[position])]
             if engine.pointee.engine.hasWork { engine.pointee.engine.submit() }
         }
+        blockPool.submit()
     }
 
     /// Gives every target what the kernel has ended of it.
@@ -110,13 +110,14 @@ extension AoEServer {
             exports[completion.engine].pointee.engine.end(completion)
         }
         for position in 0..<activeCount { exports[Int(active[position])].pointee.engine.settle() }
+        blockPool.submit()
     }
 
     /// Queues the answers to what has ended, each on the interface that its request came from.
     private mutating func answerActive(_ now: Int64) {
         for position in 0..<activeCount {
             let export = exports[Int(active[position])]
-            while let number = export.pointee.nextAnswerPort {
+            while let number = export.pointee.nextAnswerPort(commons) {
                 let port = ports[number]
                 if port.pointee.queue.room == 0 { transmit(number) }
                 if port.pointee.queue.room > 0 {
@@ -174,7 +175,7 @@ extension AoEServer {
         if owner.isNone {
             giveUp(port, position)
         } else {
-            exports[owner.number].pointee.repair(owner.place, position, port.pointee.queue)
+            exports[owner.number].pointee.repair(owner.place, position, port.pointee.queue, commons)
         }
     }
 

@@ -78,7 +78,7 @@ public struct AoEServer: ~Copyable {
         generations = .allocate(capacity: limits.targets)
         generations.initialize(repeating: 0, count: limits.targets)
         ports = SlotTable(capacity: limits.interfaces)
-        commons = TargetCommons(window: ReplayWindow(capacity: limits.rememberedWrites))
+        commons = TargetCommons(window: ReplayWindow(capacity: limits.rememberedWrites), requests: limits.requests)
         active = .allocate(capacity: limits.targets)
     }
 

@@ -32,42 +32,30 @@ public struct AoETargetConfiguration: Sendable {
 /// One target at work: frames in, requests to its engine, replies into a transmit queue.
 ///
 /// It knows no socket: what sends the queue gives its slots back by `release`.
+///
+/// What each request needs comes first and what is long last: of a thousand exports, only few lines of each are to pass
+/// through the processor's cache.
 public struct Export: ~Copyable {
-    var machine: TargetMachine
-    var engine: BlockEngine
-    /// Its number in the server.
-    var number = 0 { didSet { engine.number = number } }
     /// The ports that it is served on, a bit for each.
     var ports: UInt64 = 0
+    /// Its number in the server.
+    var number = 0 { didSet { engine.number = number } }
     /// Whether the server has it among those with requests under way.
     var isActive = false
     /// It takes no more frames, and goes when it has nothing under way.
     var isLeaving = false
     var counters = ExportCounters()
-    private var reads = LatencyHistogram()
-    private var writes = LatencyHistogram()
     /// When a client last read or wrote, in nanoseconds of `Clock`; 0 for never.
     private var lastUse: Int64 = 0
     private var lastClient = MACAddress(value: 0)
     private var history: WriteHistory
+    var engine: BlockEngine
+    var machine: TargetMachine
+    private var reads = LatencyHistogram()
+    private var writes = LatencyHistogram()
     private let store: StateFile
-    /// For each slot of the engine the header of its reply, which must stay where it is until it is sent.
-    private let headers: UnsafeMutableRawPointer
-    private let requests: UnsafeMutablePointer<Request>
     /// Told of what an operator should know.
     private let report: @Sendable (String) -> Void
-
-    private struct Request {
-        enum Kind: UInt8 { case read, verify, write, flush, trim }
-        var kind: Kind
-        var port: UInt8
-        var length: Int32
-        /// Of a write, its number in the replay window.
-        var number: UInt64
-        var begun: Int64
-    }
-
-    private static let headerStride = 64
 
     /// Makes a target of a backing, with what clients have set on it before.
     /// - Parameters:
@@ -97,8 +85,6 @@ public struct Export: ~Copyable {
         machine: consuming TargetMachine, engine: consuming BlockEngine, store: StateFile,
         report: @escaping @Sendable (String) -> Void
     ) {
-        headers = .allocate(byteCount: engine.depth * Self.headerStride, alignment: 64)
-        requests = .allocate(capacity: engine.depth)
         history = WriteHistory(target: Generation.next())
         self.machine = machine
         self.engine = engine
@@ -106,13 +92,8 @@ public struct Export: ~Copyable {
         self.report = report
     }
 
-    deinit {
-        headers.deallocate()
-        requests.deallocate()
-    }
-
     /// Whether another frame can be taken whatever it asks for.
-    var hasRoom: Bool { engine.freeSlots > 0 }
+    var hasRoom: Bool { engine.hasFreeSlot }
 
     @inline(__always) func isServed(on port: Int) -> Bool { ports >> UInt64(port) & 1 == 1 && !isLeaving }
 
@@ -130,11 +111,11 @@ public struct Export: ~Copyable {
             use(frame, now)
             counters.reads &+= 1
             counters.sectorsRead &+= UInt64(count)
-            let slot = begin(.read, count * Wire.sectorSize, header, port, now)
+            let slot = begin(.read, count * Wire.sectorSize, header, port, now, commons.replies)
             engine.read(slot, offset: sector * 512, length: count * Wire.sectorSize)
         case .verify(let sector, let count):
             use(frame, now)
-            let slot = begin(.verify, 0, header, port, now)
+            let slot = begin(.verify, 0, header, port, now, commons.replies)
             engine.read(slot, offset: sector * 512, length: count * Wire.sectorSize, keepsBytes: false)
         case .write(let sector, let count):
             use(frame, now)
@@ -142,23 +123,26 @@ public struct Export: ~Copyable {
         case .flush:
             use(frame, now)
             counters.flushes &+= 1
-            engine.flush(begin(.flush, 0, header, port, now))
+            engine.flush(begin(.flush, 0, header, port, now, commons.replies))
         case .trim:
             use(frame, now)
             counters.trims &+= 1
-            trim(frame, begin(.trim, 0, header, port, now))
+            trim(frame, begin(.trim, 0, header, port, now, commons.replies))
         }
     }
 
     /// The port that the first answer goes to; nil where nothing has ended.
-    var nextAnswerPort: Int? { engine.firstCompletion.map { Int(requests[$0].port) } }
+    func nextAnswerPort(_ commons: borrowing TargetCommons) -> Int? {
+        guard let slot = engine.firstCompletion else { return nil }
+        return Int(commons.replies.request(slot).pointee.port)
+    }
 
     /// Queues the answer to the first request that has ended; only where there is one, and room in the queue.
     mutating func answer(at now: Int64, _ queue: inout TransmitQueue, _ commons: inout TargetCommons) {
         guard let slot = end(at: now, &commons) else { return }
         let result = engine.result(of: slot)
-        let request = requests[slot]
-        let header = headers + slot * Self.headerStride
+        let request = commons.replies.request(slot).pointee
+        let header = commons.replies.header(slot)
         let owner = TransmitQueue.Owner(target: number, slot: slot)
         ATARegisters.set(Self.ataResult(request.kind, result), in: FrameWriter(base: header))
         if request.kind == .read, result == 0 {
@@ -182,24 +166,26 @@ public struct Export: ~Copyable {
         guard let slot = engine.nextCompletion() else { return nil }
         let succeeded = engine.result(of: slot) == 0
         if !succeeded { counters.errors &+= 1 }
-        switch requests[slot].kind {
-        case .read: reads.count(nanoseconds: now - requests[slot].begun)
+        let request = commons.replies.request(slot).pointee
+        switch request.kind {
+        case .read: reads.count(nanoseconds: now - request.begun)
         case .write:
-            writes.count(nanoseconds: now - requests[slot].begun)
-            commons.window.end(requests[slot].number, succeeded: succeeded)
+            writes.count(nanoseconds: now - request.begun)
+            commons.window.end(request.number, succeeded: succeeded)
         case .verify, .flush, .trim: break
         }
         return slot
     }
 
     /// The bytes of a queued read could not be taken from where they are: reads them again, or makes the reply an error.
-    mutating func repair(_ slot: Int, _ position: Int, _ queue: borrowing TransmitQueue) {
+    mutating func repair(
+        _ slot: Int, _ position: Int, _ queue: borrowing TransmitQueue, _ commons: borrowing TargetCommons
+    ) {
         let result = engine.readAgain(slot)
         if result == 0 {
-            queue.frame(position)[1].iov_base = engine.bytes(of: slot)
+            queue.replaceData(position, by: engine.bytes(of: slot))
         } else {
-            ATARegisters.set(
-                Self.ataResult(.read, result), in: FrameWriter(base: headers + slot * Self.headerStride))
+            ATARegisters.set(Self.ataResult(.read, result), in: FrameWriter(base: commons.replies.header(slot)))
             queue.dropData(position, headerLength: Wire.minimumLength)
         }
     }
@@ -219,7 +205,7 @@ public struct Export: ~Copyable {
             counters: counters, readLatency: reads.snapshot, writeLatency: writes.snapshot,
             idleMilliseconds: lastUse == 0 ? nil : (now - lastUse) / 1_000_000,
             lastClient: lastUse == 0 ? nil : lastClient.description,
-            requestsUnderWay: engine.depth - engine.unusedSlots)
+            requestsUnderWay: engine.usedSlots)
     }
 
     @inline(__always) private mutating func use(_ frame: FrameView, _ now: Int64) {
@@ -229,14 +215,15 @@ public struct Export: ~Copyable {
 
     /// Takes a slot for a request whose reply's header was made at `header`.
     private mutating func begin(
-        _ kind: Request.Kind, _ length: Int, _ header: UnsafeMutableRawPointer, _ port: Int, _ now: Int64,
-        number: UInt64 = 0
+        _ kind: ReplyTable.Request.Kind, _ length: Int, _ header: UnsafeMutableRawPointer, _ port: Int, _ now: Int64,
+        _ replies: borrowing ReplyTable, number: UInt64 = 0
     ) -> Int {
         let slot = engine.take().unsafelyUnwrapped
-        (headers + slot * Self.headerStride).copyMemory(from: header, byteCount: Wire.minimumLength)
-        requests[slot] = Request(
-            kind: kind, port: UInt8(truncatingIfNeeded: port), length: Int32(truncatingIfNeeded: length),
-            number: number, begun: now)
+        replies.header(slot).copyMemory(from: header, byteCount: Wire.minimumLength)
+        replies.request(slot).initialize(
+            to: ReplyTable.Request(
+                kind: kind, port: UInt8(truncatingIfNeeded: port), length: Int32(truncatingIfNeeded: length),
+                number: number, begun: now))
         return slot
     }
 
@@ -256,7 +243,7 @@ public struct Export: ~Copyable {
         case .execute(let number):
             counters.writes &+= 1
             counters.sectorsWritten &+= UInt64(count)
-            let slot = begin(.write, 0, queue.next, port, now, number: number)
+            let slot = begin(.write, 0, queue.next, port, now, commons.replies, number: number)
             engine.write(slot, offset: sector * 512, length: count * Wire.sectorSize, from: bytes)
         }
     }
@@ -285,7 +272,7 @@ public struct Export: ~Copyable {
     }
 
     /// What an engine's result is in ATA's words.
-    private static func ataResult(_ kind: Request.Kind, _ result: Int32) -> ATAResult {
+    private static func ataResult(_ kind: ReplyTable.Request.Kind, _ result: Int32) -> ATAResult {
         if result == 0 { return .ready }
         switch kind {
         // A device that has become shorter is not one with a bad sector.

@@ -5,12 +5,9 @@ struct LatencyHistogram: ~Copyable {
     private static let unitShift = 8
     private static let bitLimit = 28
     static let bucketCount = 8 + (bitLimit - 3) * 8
-    private let counts = UnsafeMutablePointer<UInt64>.allocate(capacity: bucketCount)
     private(set) var sumNanoseconds: UInt64 = 0
-
-    init() { counts.initialize(repeating: 0, count: Self.bucketCount) }
-
-    deinit { counts.deallocate() }
+    /// `bucketCount` of them.
+    private var counts = InlineArray<208, UInt64>(repeating: 0)
 
     @inline(__always) mutating func count(nanoseconds: Int64) {
         let time = UInt64(max(0, nanoseconds))

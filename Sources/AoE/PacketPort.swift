@@ -9,7 +9,7 @@ import HostModel
 /// initiators send it again.
 ///
 /// There is no transmit ring: `sendmmsg` copies a reply's sectors once, from where they were read or from the page cache
-/// itself, and into a ring they would have to be copied as well.
+/// itself, and into a ring they would have to be copied as well. Each frame that is sent begins with a `virtio_net_hdr`.
 ///
 /// Raw memory, because the ring is shared with the kernel.
 struct PacketPort: ~Copyable {
@@ -45,6 +45,7 @@ struct PacketPort: ~Copyable {
         defer { if !isComplete { close(descriptor) } }
         let blocks = (frames + Self.framesPerBlock - 1) / Self.framesPerBlock
         try Self.set(descriptor, SOL_PACKET, PACKET_VERSION, Int32(TPACKET_V2.rawValue), what)
+        try Self.set(descriptor, SOL_PACKET, PACKET_VNET_HDR, Int32(1), what)
         let request = tpacket_req(
             tp_block_size: UInt32(Self.blockSize), tp_block_nr: UInt32(blocks), tp_frame_size: UInt32(Self.frameSize),
             tp_frame_nr: UInt32(blocks * Self.framesPerBlock))

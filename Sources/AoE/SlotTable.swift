@@ -1,3 +1,5 @@
+import BlockServer
+
 /// Numbered places for values that must not move: an owner of raw memory, because a value is reached by its number for
 /// every frame, without copies or reference counts.
 struct SlotTable<Element: ~Copyable>: ~Copyable {
@@ -10,6 +12,7 @@ struct SlotTable<Element: ~Copyable>: ~Copyable {
     init(capacity: Int) {
         self.capacity = capacity
         elements = .allocate(capacity: capacity)
+        LargePages.prefer(elements, capacity * MemoryLayout<Element>.stride)
         used = .allocate(capacity: capacity)
         used.initialize(repeating: false, count: capacity)
     }

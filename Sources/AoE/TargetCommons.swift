@@ -2,8 +2,13 @@
 struct TargetCommons: ~Copyable {
     var window: ReplayWindow
     var saves = SaveBudget()
+    let replies: ReplyTable
 
-    init(window: consuming ReplayWindow) { self.window = window }
+    /// - Parameter requests: those of the engines' pool.
+    init(window: consuming ReplayWindow, requests: Int) {
+        self.window = window
+        replies = ReplyTable(capacity: requests)
+    }
 }
 
 /// How often clients may change what is kept for them. Each change is synced to the disk before anything else is served,

@@ -1,3 +1,5 @@
+import Synchronization
+
 /// What has to be done about a frame.
 enum Verdict: Equatable {
     /// Nothing, and no answer.
@@ -20,19 +22,23 @@ enum Verdict: Equatable {
 ///
 /// Every frame is hostile until it has passed here; what the verdict says can be carried out without another check.
 struct TargetMachine: ~Copyable {
+    /// Never used. As in `BlockEngine`, it keeps the compiler from copying all of this for each frame.
+    private let keepsItsPlace = Atomic<Bool>(false)
     let address: AoEAddress
-    private(set) var facts: DeviceFacts
-    /// Requests that can wait here, as told to initiators.
-    let queueDepth: Int
-    /// The operator's list of who is served; everybody where it is empty.
-    let allowed: MACList
-    private(set) var state: ClientState
-    var proposed = ClientState()
+    /// Whether no list shuts anybody out. The lists are long, and most are empty: this one lies where a frame looks anyway.
+    private var isOpen: Bool
     /// The own address of the interface that the next frame comes from.
     var ownAddress: MACAddress
     /// The most sectors in one frame, by that interface's MTU.
     var maximumSectors: Int
+    private(set) var facts: DeviceFacts
+    /// Requests that can wait here, as told to initiators.
+    let queueDepth: Int
     let identifyData: UnsafeMutableRawBufferPointer
+    /// The operator's list of who is served; everybody where it is empty.
+    let allowed: MACList
+    private(set) var state: ClientState
+    var proposed = ClientState()
 
     init(
         address: AoEAddress, facts: DeviceFacts, queueDepth: Int, allowed: [MACAddress], state: ClientState,
@@ -45,6 +51,7 @@ struct TargetMachine: ~Copyable {
         for address in allowed { _ = list.add(address) }
         self.allowed = list
         self.state = state
+        isOpen = Self.isOpen(list, state)
         self.ownAddress = ownAddress
         self.maximumSectors = maximumSectors
         // Made once: a reply only copies it, without an array's reference count.
@@ -88,11 +95,19 @@ struct TargetMachine: ~Copyable {
 
     /// A group address as a sender is forged, and an answer to it would go to everybody.
     private func admits(_ source: MACAddress) -> Bool {
-        !source.isGroup && (allowed.isEmpty || allowed.contains(source))
-            && (state.masks.isEmpty || state.masks.contains(source))
+        !source.isGroup && (isOpen || isListed(source))
     }
 
-    func holdsOrFree(_ source: MACAddress) -> Bool {
+    /// Apart, because to look at a list the compiler copies it.
+    @inline(never)
+    private func isListed(_ source: MACAddress) -> Bool {
+        (allowed.isEmpty || allowed.contains(source)) && (state.masks.isEmpty || state.masks.contains(source))
+    }
+
+    func holdsOrFree(_ source: MACAddress) -> Bool { isOpen || hasReserved(source) }
+
+    @inline(never)
+    private func hasReserved(_ source: MACAddress) -> Bool {
         state.reservation.isEmpty || state.reservation.contains(source)
     }
 
@@ -103,7 +118,14 @@ struct TargetMachine: ~Copyable {
     }
 
     /// What was proposed is stored and holds from now on.
-    mutating func accept() { state = proposed }
+    mutating func accept() {
+        state = proposed
+        isOpen = Self.isOpen(allowed, state)
+    }
+
+    private static func isOpen(_ allowed: MACList, _ state: ClientState) -> Bool {
+        allowed.isEmpty && state.masks.isEmpty && state.reservation.isEmpty
+    }
 
     /// What was proposed could not be stored: turns the reply into an error.
     /// - Returns: its length.

@@ -16,15 +16,16 @@ extension BlockEngine {
     /// Takes one of the pool's completions that is this engine's; after the last one call `settle`.
     public mutating func end(_ completion: BlockPool.Completion) { endControl(completion.leader, completion.result) }
 
-    /// Starts what has waited for the completions that were taken.
+    /// Starts what has waited for the completions that were taken; then call the pool's `submit`.
     public mutating func settle() {
         closeTransfer()
         submit()
     }
 
-    /// What the control block of a slot, or the one of the sync, came to.
+    /// What the control of a slot came to.
     mutating func endControl(_ leader: Int, _ result: Int) {
-        if leader == depth { endSync(result) } else { endTransfer(Int32(leader), result) }
+        // Only a request that is written already can have led the group of a sync.
+        if slots[leader].state == .unsynced { endSync(result) } else { endTransfer(Int32(leader), result) }
     }
 
     /// Ends each request of a transfer. Where a merged one has failed or came back short, nobody knows whose fault it
@@ -68,13 +69,7 @@ extension BlockEngine {
         if slots[index].operation.changes { changingCount += 1 }
         slots[index].isAlone = true
         slots[index].state = .queued
-        var position = queuedCount
-        while position > 0, slots[Int(queue[position - 1])].sequence > slots[index].sequence {
-            queue[position] = queue[position - 1]
-            position -= 1
-        }
-        queue[position] = Int32(index)
-        queuedCount += 1
+        queue.insert(Int32(index), in: slots)
     }
 
     /// Ends a running request; a good write of a durable engine still has to be synced.
@@ -94,16 +89,12 @@ extension BlockEngine {
     /// written. While one runs the next group gathers.
     mutating func startSync() {
         guard !isSyncing, !unsynced.isEmpty else { return }
-        let control = controls + depth
-        io_prep_fdsync(control, backing.descriptor)
-        io_set_eventfd(control, shared.pointee.completionDescriptor)
-        control.pointee.data = mark(depth)
         swap(&syncing, &unsynced)
         isSyncing = true
         syncCount += 1
-        submissions[submissionCount] = control
-        submissionCount += 1
-        sendToKernel()
+        let leader = Int(syncing.first)
+        io_prep_fdsync(shared.pointee.controls + leader, backing.descriptor)
+        giveToKernel(leader)
     }
 
     /// A sync that has failed fails every request it covered.

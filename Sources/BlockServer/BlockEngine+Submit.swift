@@ -12,37 +12,37 @@ struct Transfer {
 }
 
 extension BlockEngine {
-    /// Starts everything that may start. Afterwards no request needs its caller's bytes any more.
+    /// Starts everything that may start. Afterwards no request needs its caller's bytes any more. What is for the kernel
+    /// waits for the pool's `submit`; an engine with its own pool calls that itself.
     public mutating func submit() {
-        // A file that has become shorter shows zeros up to the end of its last page, where a read would be short.
-        if mapping != nil, queuedCount > 0 { mapsWhole = backing.isWhole }
+        hasLooked = false
         var progressed = true
         // Through the page cache a transfer has ended when it was started, and those that waited for it may start too.
-        while progressed, queuedCount > 0 { progressed = startQueued() && !backing.isDirect }
+        while progressed, !queue.isEmpty { progressed = startQueued() && !backing.isDirect }
         keepBytes()
-        sendToKernel()
         startSync()
+        ownPool?.submit()
     }
 
     /// One pass over the queue. Returns whether anything was started.
     private mutating func startQueued() -> Bool {
-        let count = queuedCount
-        var kept = 0
-        for position in 0..<count {
-            let index = Int(queue[position])
-            if mayStart(index, waitingBefore: kept) {
-                start(index)
+        var waiting = SlotList()
+        var progressed = false
+        while !queue.isEmpty {
+            let index = queue.removeFirst(in: slots)
+            if mayStart(Int(index), waitingBefore: waiting) {
+                start(Int(index))
+                progressed = true
             } else {
-                queue[kept] = Int32(index)
-                kept += 1
+                waiting.append(index, in: slots)
             }
         }
-        queuedCount = kept
+        queue = waiting
         closeTransfer()
-        return kept < count
+        return progressed
     }
 
-    private func mayStart(_ index: Int, waitingBefore: Int) -> Bool {
+    private func mayStart(_ index: Int, waitingBefore: SlotList) -> Bool {
         if changingCount == 0 { return true }
         let request = slots[index]
         if request.operation == .flush {
@@ -52,10 +52,29 @@ extension BlockEngine {
     }
 
     @inline(__always)
-    private func anyRunning(_ waiting: Int, _ matches: (Slot) -> Bool) -> Bool {
-        for position in 0..<runningCount where matches(slots[Int(running[position])]) { return true }
-        for position in 0..<waiting where matches(slots[Int(queue[position])]) { return true }
+    private func anyRunning(_ waiting: SlotList, _ matches: (Slot) -> Bool) -> Bool {
+        var index = firstRunning
+        while index >= 0 {
+            if matches(slots[Int(index)]) { return true }
+            index = slots[Int(index)].runningAfter
+        }
+        index = waiting.first
+        while index >= 0 {
+            if matches(slots[Int(index)]) { return true }
+            index = slots[Int(index)].next
+        }
         return false
+    }
+
+    /// Whether a read may be answered from the mapping. A file that has become shorter shows zeros up to the end of its
+    /// last page, where a read would be short: its length is looked at once for the reads of a batch.
+    private mutating func mapsRead() -> Bool {
+        guard mapping != nil else { return false }
+        if !hasLooked {
+            hasLooked = true
+            mapsWhole = backing.isWhole
+        }
+        return mapsWhole
     }
 
     private mutating func start(_ index: Int) {
@@ -67,7 +86,7 @@ extension BlockEngine {
             unsynced.append(Int32(index), in: slots)
         case .trim:
             end(index, trimAll(index))
-        case .read where mapsWhole:
+        case .read where mapsRead():
             slots[index].data = mapping.unsafelyUnwrapped + Int(slots[index].offset)
             completed.append(Int32(index), in: slots)
         case .read, .verify:
@@ -105,7 +124,7 @@ extension BlockEngine {
         let changes = request.operation == .write && (request.isFilled || !backing.isDirect)
         let joins =
             transfer.leader >= 0 && transfer.changes == changes && transfer.end == request.start
-            && transfer.count < Self.mergeLimit && !request.isAlone && !slots[Int(transfer.leader)].isAlone
+            && transfer.count < BlockPool.mergeLimit && !request.isAlone && !slots[Int(transfer.leader)].isAlone
         if !joins {
             closeTransfer()
             transfer.leader = Int32(index)
@@ -115,7 +134,7 @@ extension BlockEngine {
         }
         slots[index].next = -1
         let isOwn = backing.isDirect
-        vectors[Int(transfer.leader) * Self.mergeLimit + transfer.count] = iovec(
+        vector(transfer.leader)[transfer.count] = iovec(
             iov_base: isOwn ? ownBytes(index) : request.data,
             iov_len: isOwn ? Int(request.end - request.start) : request.length)
         transfer.last = Int32(index)
@@ -129,45 +148,36 @@ extension BlockEngine {
         let made = transfer
         transfer = Transfer()
         let leader = Int(made.leader)
-        let vector = vectors + leader * Self.mergeLimit
         let offset = slots[leader].start
         guard backing.isDirect else { return writeThroughCache(made) }
-        let control = controls + leader
+        let control = shared.pointee.controls + leader
         if made.changes {
-            io_prep_pwritev(control, backing.descriptor, vector, Int32(made.count), offset)
+            io_prep_pwritev(control, backing.descriptor, vector(made.leader), Int32(made.count), offset)
         } else {
-            io_prep_preadv(control, backing.descriptor, vector, Int32(made.count), offset)
+            io_prep_preadv(control, backing.descriptor, vector(made.leader), Int32(made.count), offset)
         }
-        io_set_eventfd(control, shared.pointee.completionDescriptor)
-        control.pointee.data = mark(leader)
-        submissions[submissionCount] = control
-        submissionCount += 1
+        giveToKernel(leader)
     }
 
-    /// Passes prepared transfers to the kernel. What it has no room for stays and makes the engine stalled.
-    mutating func sendToKernel() {
-        var sent = 0
-        while sent < submissionCount {
-            let count = io_submit(shared.pointee.context, submissionCount - sent, submissions + sent)
-            if count > 0 {
-                sent += Int(count)
-            } else if count == -EAGAIN {
-                break
-            } else if count != -EINTR {
-                // It is the first one that the kernel does not take.
-                let leader = Int(bitPattern: submissions[sent].unsafelyUnwrapped.pointee.data) & 0xffff - 1
-                sent += 1
-                endControl(leader, Int(count))
-            }
-        }
-        submissionCount -= sent
-        for position in 0..<submissionCount { submissions[position] = submissions[position + sent] }
+    /// Leaves the control of a slot for the pool's `submit`.
+    func giveToKernel(_ leader: Int) {
+        let control = shared.pointee.controls + leader
+        io_set_eventfd(control, shared.pointee.completionDescriptor)
+        control.pointee.data = mark(leader)
+        shared.pointee.submissions[shared.pointee.submissionCount] = control
+        shared.pointee.submissionCount += 1
+    }
+
+    private func vector(_ leader: Int32) -> UnsafeMutablePointer<iovec> {
+        shared.pointee.vectors + Int(leader) * BlockPool.mergeLimit
     }
 
     /// Copies what waiting writes still have in their caller's memory.
     private mutating func keepBytes() {
-        for position in 0..<queuedCount {
-            let index = Int(queue[position])
+        var waiting = queue.first
+        while waiting >= 0 {
+            let index = Int(waiting)
+            waiting = slots[index].next
             guard slots[index].operation == .write, let data = slots[index].data else { continue }
             let place = backing.blockSize > 512 ? staging(index) : ownBytes(index)
             if data != place {
@@ -181,7 +191,9 @@ extension BlockEngine {
     private mutating func writeThroughCache(_ made: Transfer) {
         let first = Int(made.leader)
         let offset = slots[first].offset
-        let count = pwritev(backing.descriptor, vectors + first * Self.mergeLimit, Int32(made.count), off_t(offset))
+        let count = Self.untilDone {
+            pwritev(backing.descriptor, vector(made.leader), Int32(made.count), off_t(offset))
+        }
         if count == Int(made.end - offset) || made.count == 1 {
             return endTransfer(made.leader, count < 0 ? -Int(errno) : count)
         }
@@ -190,7 +202,9 @@ extension BlockEngine {
             let index = Int(member)
             member = slots[index].next
             let request = slots[index]
-            let count = pwrite(backing.descriptor, request.data, request.length, off_t(request.offset))
+            let count = Self.untilDone {
+                pwrite(backing.descriptor, request.data, request.length, off_t(request.offset))
+            }
             end(index, count == request.length ? 0 : count < 0 ? errno : Self.shortTransfer)
         }
     }
@@ -198,23 +212,34 @@ extension BlockEngine {
     /// A plain read of the bytes asked for, through the page cache. Returns 0 or the error.
     func readThroughCache(_ index: Int) -> Int32 {
         let request = slots[index]
-        let count = pread(backing.descriptor, ownBytes(index), request.length, off_t(request.offset))
+        let count = Self.untilDone {
+            pread(backing.descriptor, ownBytes(index), request.length, off_t(request.offset))
+        }
         if count < 0 { return errno }
         return count == request.length ? 0 : Self.shortTransfer
     }
 
+    /// A completion of the ring, too, interrupts a transfer on file systems that can be interrupted.
+    @inline(__always)
+    private static func untilDone(_ transfer: () -> Int) -> Int {
+        while true {
+            let count = transfer()
+            if count >= 0 || errno != EINTR { return count }
+        }
+    }
+
     private mutating func addRunning(_ index: Int) {
         slots[index].state = .running
-        slots[index].position = Int32(runningCount)
-        running[runningCount] = Int32(index)
-        runningCount += 1
+        slots[index].runningBefore = -1
+        slots[index].runningAfter = firstRunning
+        if firstRunning >= 0 { slots[Int(firstRunning)].runningBefore = Int32(index) }
+        firstRunning = Int32(index)
     }
 
     mutating func removeRunning(_ index: Int) {
-        runningCount -= 1
-        let moved = running[runningCount]
-        running[Int(slots[index].position)] = moved
-        slots[Int(moved)].position = slots[index].position
+        let (before, after) = (slots[index].runningBefore, slots[index].runningAfter)
+        if before >= 0 { slots[Int(before)].runningAfter = after } else { firstRunning = after }
+        if after >= 0 { slots[Int(after)].runningBefore = before }
         if slots[index].operation.changes { changingCount -= 1 }
     }
 }

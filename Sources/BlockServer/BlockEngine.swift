@@ -2,11 +2,13 @@ import CAIO
 import CLinux
 import Glibc
 import HostModel
+import Synchronization
 
-/// Reads and writes one backing asynchronously, with memory that is allocated once; buffers are those of a `BlockPool`.
+/// Reads and writes one backing asynchronously, with the memory of a `BlockPool`.
 ///
-/// Requests live in `depth` numbered slots: `take` one, name its request (`read`, `write`, `flush`, `trim`), `submit`
-/// the batch, and later take what is done with `nextCompletion` and give the slot back with `release`. What overlaps and
+/// Requests live in numbered slots of the pool: `take` one, name its request (`read`, `write`, `flush`, `trim`), `submit`
+/// the batch, and later take what is done with `nextCompletion` and give the slot back with `release`. The kernel gets
+/// what `submit` has started by the pool's `submit`. What overlaps and
 /// changes sectors runs in the order of arrival; adjacent requests of a batch become one transfer; a request that is not
 /// made of whole blocks of the backing is read, changed and written. Nothing here blocks but trims, and transfers
 /// through the page cache, which the kernel would do within `io_submit` just the same.
@@ -14,6 +16,9 @@ import HostModel
 /// One thread at a time. Raw pointers, because the kernel writes into the memory while no call is under way, and because
 /// a request must cost neither an allocation nor a reference count.
 public struct BlockEngine: ~Copyable {
+    /// Never used. What has one is passed by its address; anything else that cannot be copied the compiler passes by a
+    /// bitwise copy of the whole, even to read one member of it.
+    private let keepsItsPlace = Atomic<Bool>(false)
     public private(set) var backing: Backing
     public let depth: Int
     public let durability: Durability
@@ -23,19 +28,16 @@ public struct BlockEngine: ~Copyable {
 
     /// The result of a transfer that ended before its last byte.
     public static let shortTransfer = ENODATA
-    /// The most requests that become one transfer.
-    static let mergeLimit = 16
 
+    let shared: UnsafeMutablePointer<BlockPool.Shared>
+    /// The pool's.
     let slots: UnsafeMutablePointer<Slot>
-    /// Slots without a request, the last one given out next, so that few of them stay in the processor's cache.
-    let free: UnsafeMutablePointer<Int32>
-    var freeCount: Int
+    /// Slots that were taken and not given back.
+    private var usedCount = 0
     /// Requests that wait, in the order of arrival.
-    let queue: UnsafeMutablePointer<Int32>
-    var queuedCount = 0
-    /// Requests under way, in no order.
-    let running: UnsafeMutablePointer<Int32>
-    var runningCount = 0
+    var queue = SlotList()
+    /// The first of the requests under way, in no order; -1 for none.
+    var firstRunning: Int32 = -1
     /// Of those that are queued or running, the ones that change sectors.
     var changingCount = 0
     var nextSequence: UInt64 = 0
@@ -46,7 +48,6 @@ public struct BlockEngine: ~Copyable {
     /// Syncs that were begun so far.
     var syncCount = 0
 
-    let shared: UnsafeMutablePointer<BlockPool.Shared>
     /// The pool of an engine that shares none.
     let ownPool: BlockPool?
     /// The whole backing, where it goes through the page cache: reads need no copy. Never touched by this process itself:
@@ -55,26 +56,24 @@ public struct BlockEngine: ~Copyable {
     private var mappedLength: Int
     /// Mappings of before the backing grew: reads may still be under way from them.
     private var formerMappings: [(start: UnsafeMutableRawPointer, length: Int)] = []
-    /// Whether the mapping may be used for the batch that is being started.
+    /// Whether the mapping may be used for the batch that is being started, once `hasLooked`.
     var mapsWhole = false
+    var hasLooked = false
 
-    /// One for each slot, and one for the sync.
-    let controls: UnsafeMutablePointer<iocb>
-    let vectors: UnsafeMutablePointer<iovec>
-    let submissions: UnsafeMutablePointer<UnsafeMutablePointer<iocb>?>
-    var submissionCount = 0
     var transfer = Transfer()
 
     /// An engine with a pool of its own.
     /// - Parameters:
-    ///   - depth: slots, 2 to 1024.
+    ///   - depth: the most slots at a time, 2 to 1024.
     ///   - maximumTransfer: the most bytes of one request; a multiple of 512, at most 128 KiB.
+    ///   - usesRing: whether io_uring is to be used where there is one.
     /// Throws `.failed` where the kernel has no room for another AIO context.
     public init(
-        backing: consuming Backing, depth: Int, maximumTransfer: Int, durability: Durability
+        backing: consuming Backing, depth: Int, maximumTransfer: Int, durability: Durability, usesRing: Bool = true
     ) throws(Failure) {
         let pool = try BlockPool(
-            requests: depth, maximumTransfer: maximumTransfer, doing: "cannot serve \(backing.path)")
+            requests: depth, maximumTransfer: maximumTransfer, usesRing: usesRing,
+            doing: "cannot serve \(backing.path)")
         let shared = pool.handle.shared
         self.init(backing, depth, durability, shared, pool)
     }
@@ -89,18 +88,8 @@ public struct BlockEngine: ~Copyable {
         _ shared: UnsafeMutablePointer<BlockPool.Shared>, _ pool: consuming BlockPool?
     ) {
         precondition((2...1024).contains(depth))
-        slots = .allocate(capacity: depth)
-        slots.initialize(repeating: Slot(), count: depth)
-        free = .allocate(capacity: depth)
-        for index in 0..<depth { free[index] = Int32(depth - 1 - index) }
-        freeCount = depth
-        queue = .allocate(capacity: depth)
-        running = .allocate(capacity: depth)
-        controls = .allocate(capacity: depth + 1)
-        controls.initialize(repeating: iocb(), count: depth + 1)
-        vectors = .allocate(capacity: depth * Self.mergeLimit)
-        submissions = .allocate(capacity: depth + 1)
         self.shared = shared
+        slots = shared.pointee.slots
         ownPool = pool
         mapping = backing.isDirect ? nil : Self.map(backing)
         mappedLength = Int(backing.size.bytes)
@@ -111,16 +100,9 @@ public struct BlockEngine: ~Copyable {
 
     deinit {
         // On a pool of others nothing may be under way here; the kernel would write into memory that has gone.
-        precondition(ownPool != nil || shared.pointee.isStopped || runningCount == 0 && !isSyncing)
+        precondition(ownPool != nil || shared.pointee.isStopped || isIdle)
         if let mapping { munmap(mapping, mappedLength) }
         for former in formerMappings { munmap(former.start, former.length) }
-        slots.deallocate()
-        free.deallocate()
-        queue.deallocate()
-        running.deallocate()
-        controls.deallocate()
-        vectors.deallocate()
-        submissions.deallocate()
     }
 
     /// Takes the backing's present size where it has grown. Returns whether it has; one that has become smaller stays
@@ -146,26 +128,23 @@ public struct BlockEngine: ~Copyable {
         return address == MAP_FAILED ? nil : address
     }
 
-    /// Slots that can be taken.
-    public var freeSlots: Int { min(freeCount, shared.pointee.freeCount) }
-    /// Slots without a request.
-    public var unusedSlots: Int { freeCount }
+    /// Whether a slot can be taken.
+    public var hasFreeSlot: Bool { usedCount < depth && shared.pointee.freeCount > 0 }
+    /// Slots with a request.
+    public var usedSlots: Int { usedCount }
     /// Nothing is waiting, under way or yet to be taken.
-    public var isIdle: Bool { freeCount == depth }
+    public var isIdle: Bool { usedCount == 0 }
     /// Something waits that may start now and that no completion will start: call `submit`.
-    public var isReady: Bool { queuedCount > 0 && runningCount == 0 }
+    public var isReady: Bool { !queue.isEmpty && firstRunning < 0 }
     /// `submit` has something to look at.
-    public var hasWork: Bool { queuedCount > 0 || submissionCount > 0 || transfer.leader >= 0 || !unsynced.isEmpty }
-    /// The kernel had no room for a transfer: call `submit` again soon.
-    public var isStalled: Bool { submissionCount > 0 }
+    public var hasWork: Bool { !queue.isEmpty || transfer.leader >= 0 || !unsynced.isEmpty && !isSyncing }
 
     /// A free slot; nil where all are in use.
     public mutating func take() -> Int? {
-        if freeSlots == 0 { return nil }
-        freeCount -= 1
+        if !hasFreeSlot { return nil }
+        usedCount += 1
         shared.pointee.freeCount -= 1
-        let index = Int(free[freeCount])
-        slots[index].buffer = shared.pointee.free[shared.pointee.freeCount]
+        let index = Int(shared.pointee.free[shared.pointee.freeCount])
         slots[index].state = .taken
         return index
     }
@@ -211,13 +190,12 @@ public struct BlockEngine: ~Copyable {
         // A mapped read: until now its bytes could not be overwritten by a later request.
         case .running: removeRunning(slot)
         case .taken, .done: break
-        case .free, .queued, .unsynced, .syncing: preconditionFailure("slot \(slot) is \(slots[slot].state)")
+        case .free, .queued, .unsynced: preconditionFailure("slot \(slot) is \(slots[slot].state)")
         }
         slots[slot].state = .free
-        shared.pointee.free[shared.pointee.freeCount] = slots[slot].buffer
+        shared.pointee.free[shared.pointee.freeCount] = Int32(slot)
         shared.pointee.freeCount += 1
-        free[freeCount] = Int32(slot)
-        freeCount += 1
+        usedCount -= 1
     }
 
     /// A slot whose request has ended, the earliest first.
@@ -243,7 +221,7 @@ public struct BlockEngine: ~Copyable {
     }
 
     func ownBytes(_ slot: Int) -> UnsafeMutableRawPointer {
-        shared.pointee.memory + Int(slots[slot].buffer) * shared.pointee.stride
+        shared.pointee.memory + slot * shared.pointee.stride
     }
 
     /// Where the bytes of a write wait for the blocks around them.
@@ -270,11 +248,9 @@ public struct BlockEngine: ~Copyable {
         request.end = (offset + Int64(length) + mask) & ~mask
         request.data = data
         request.sequence = nextSequence
-        request.buffer = slots[slot].buffer
         nextSequence += 1
         slots[slot] = request
-        queue[queuedCount] = Int32(slot)
-        queuedCount += 1
+        queue.append(Int32(slot), in: slots)
         if operation.changes { changingCount += 1 }
     }
 }

@@ -24,7 +24,7 @@ public enum BlockOperation: UInt8, Sendable {
     }
 }
 
-/// The life of a slot: `free → taken → queued → running → (unsynced → syncing) → done → free`.
+/// The life of a slot: `free → taken → queued → running → (unsynced) → done → free`.
 enum SlotState: UInt8 {
     case free
     /// Given out by `take`.
@@ -33,15 +33,13 @@ enum SlotState: UInt8 {
     case queued
     /// In the kernel, or a mapped read whose bytes are still in use.
     case running
-    /// Written; waiting for a sync to begin.
+    /// Written; waiting for a sync to begin or to end.
     case unsynced
-    /// Covered by the sync that is under way.
-    case syncing
     /// Waiting to be taken by `nextCompletion`, or by its owner to be released.
     case done
 }
 
-/// One request of an engine. Only plain values: slots lie in memory that is allocated once.
+/// One request. Only plain values: slots lie in memory that is allocated once, each in one line of the processor's cache.
 struct Slot {
     var state = SlotState.free
     var operation = BlockOperation.read
@@ -49,25 +47,30 @@ struct Slot {
     var isAlone = false
     /// Whether the blocks around an unaligned write have been read.
     var isFilled = false
-    /// The bytes asked for; of a trim `length` is the number of its ranges.
+    /// 0, or the error (errno).
+    var result: Int32 = 0
+    /// The next slot of the list or merged transfer that it is in; -1 at the end.
+    var next: Int32 = -1
+    /// Its neighbours among the running ones; -1 at the ends.
+    var runningBefore: Int32 = -1
+    var runningAfter: Int32 = -1
+    private var shortLength: Int32 = 0
+    /// Where the bytes asked for begin.
     var offset: Int64 = 0
-    var length = 0
     /// What is transferred: the bytes asked for, extended to whole blocks.
     var start: Int64 = 0
     var end: Int64 = 0
     /// Its place in the order of arrival.
     var sequence: UInt64 = 0
-    /// Where the bytes that were asked for are, or are to be read into. Points into the engine's memory, the backing's
+    /// Where the bytes that were asked for are, or are to be read into. Points into the pool's memory, the backing's
     /// mapping or, until `submit` returns, the caller's.
     var data: UnsafeMutableRawPointer?
-    /// The number of its buffer in the pool.
-    var buffer: Int32 = 0
-    /// The next slot of the list or merged transfer that it is in; -1 at the end.
-    var next: Int32 = -1
-    /// Its place among the running ones.
-    var position: Int32 = -1
-    /// 0, or the error (errno).
-    var result: Int32 = 0
+
+    /// How many bytes are asked for; of a trim the number of its ranges.
+    var length: Int {
+        get { Int(shortLength) }
+        set { shortLength = Int32(truncatingIfNeeded: newValue) }
+    }
 
     /// Whether the two must run in the order in which they arrived.
     func conflicts(with other: Slot) -> Bool {
@@ -100,5 +103,18 @@ struct SlotList {
         first = slots[Int(index)].next
         if first < 0 { last = -1 }
         return index
+    }
+
+    /// Puts a slot to its place in a list that is in the order of arrival.
+    mutating func insert(_ index: Int32, in slots: UnsafeMutablePointer<Slot>) {
+        var earlier: Int32 = -1
+        var later = first
+        while later >= 0, slots[Int(later)].sequence < slots[Int(index)].sequence {
+            earlier = later
+            later = slots[Int(later)].next
+        }
+        slots[Int(index)].next = later
+        if earlier >= 0 { slots[Int(earlier)].next = index } else { first = index }
+        if later < 0 { last = index }
     }
 }

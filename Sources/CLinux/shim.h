@@ -10,16 +10,20 @@
 #include <linux/filter.h>
 #include <net/if_arp.h>
 #include <linux/if_packet.h>
+#include <linux/io_uring.h>
 #include <linux/netlink.h>
 #include <linux/rtnetlink.h>
+#include <linux/virtio_net.h>
 #include <net/if.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
+#include <unistd.h>
 
 // Declared by the C library only with _GNU_SOURCE, under which fd_set is another one than Glibc's module has.
 static const int xenlvs_o_direct = __O_DIRECT;
@@ -40,6 +44,28 @@ static inline size_t xenlvs_tpacket2_header_length(void) { return TPACKET2_HDRLE
 static inline uint32_t xenlvs_load_acquire(const volatile uint32_t *word) { return __atomic_load_n(word, __ATOMIC_ACQUIRE); }
 static inline void xenlvs_store_release(volatile uint32_t *word, uint32_t value) {
     __atomic_store_n(word, value, __ATOMIC_RELEASE);
+}
+
+// The C library has no functions for io_uring, and syscall is variadic.
+static inline int xenlvs_io_uring_setup(unsigned int entries, struct io_uring_params *facts) {
+    return (int)syscall(SYS_io_uring_setup, entries, facts);
+}
+static inline int xenlvs_io_uring_enter(int descriptor, unsigned int submit, unsigned int wait, unsigned int flags) {
+    return (int)syscall(SYS_io_uring_enter, descriptor, submit, wait, flags, NULL, 0);
+}
+static inline int xenlvs_io_uring_register_eventfd(int descriptor, int event) {
+    return (int)syscall(SYS_io_uring_register, descriptor, IORING_REGISTER_EVENTFD, &event, 1);
+}
+// struct io_uring_sqe is made of unions without names.
+static inline void xenlvs_io_uring_transfer(void *entry, int writes, int descriptor, const void *vectors, unsigned int count,
+                                            long long offset, uint64_t mark) {
+    *(struct io_uring_sqe *)entry = (struct io_uring_sqe){
+        .opcode = writes ? IORING_OP_WRITEV : IORING_OP_READV, .fd = descriptor, .off = (uint64_t)offset,
+        .addr = (uint64_t)(uintptr_t)vectors, .len = count, .user_data = mark};
+}
+static inline void xenlvs_io_uring_sync(void *entry, int descriptor, uint64_t mark) {
+    *(struct io_uring_sqe *)entry = (struct io_uring_sqe){
+        .opcode = IORING_OP_FSYNC, .fd = descriptor, .fsync_flags = IORING_FSYNC_DATASYNC, .user_data = mark};
 }
 
 // The members of struct ifreq are a union that Swift imports under the names of macros, and ioctl is variadic.

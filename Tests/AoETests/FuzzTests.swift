@@ -15,7 +15,7 @@ private final class BareTarget {
     let sectors: Int
     private var export: Export
     private var queue = TransmitQueue(capacity: 128)
-    private var commons = TargetCommons(window: ReplayWindow())
+    private var commons = TargetCommons(window: ReplayWindow(), requests: 32)
     private let frame = UnsafeMutableRawBufferPointer.allocate(byteCount: 16384, alignment: 64)
 
     init(file: TestFile, sectors: Int, stateDirectory: String) throws {
@@ -46,10 +46,10 @@ private final class BareTarget {
         let deadline = ContinuousClock.now + .seconds(5)
         repeat {
             export.engine.reap()
-            while queue.room > 0, export.nextAnswerPort != nil { export.answer(at: 0, &queue, &commons) }
+            while queue.room > 0, export.nextAnswerPort(commons) != nil { export.answer(at: 0, &queue, &commons) }
             for position in 0..<queue.count {
-                let parts = queue.frame(position)
-                let count = Int(queue.messages[position].header.msg_iovlen)
+                let parts = queue.parts(position)
+                let count = queue.partCount(position)
                 replies.append(
                     (0..<count).flatMap { part in
                         UnsafeRawBufferPointer(start: parts[part].iov_base, count: parts[part].iov_len)

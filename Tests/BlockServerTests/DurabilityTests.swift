@@ -34,10 +34,12 @@ struct DurabilityTests {
         #expect(engine.result(flush) != 0)
     }
 
-    @Test("A flush ends after the writes that arrived before it", arguments: [CachePolicy.direct, .buffered])
-    func flushOrder(_ policy: CachePolicy) throws {
+    @Test(
+        "A flush ends after the writes that arrived before it", arguments: [CachePolicy.direct, .buffered],
+        [true, false])
+    func flushOrder(_ policy: CachePolicy, usesRing: Bool) throws {
         let file = try TestFile(sectors: 256)
-        let engine = try TestEngine(file.path, policy, .writeback)
+        let engine = try TestEngine(file.path, policy, .writeback, usesRing: usesRing)
         let bytes = Bytes()
         for number in 0..<8 { try engine.write(sector: number * 24, count: 16, 3, bytes) }
         let flush = try engine.flush()
@@ -58,10 +60,10 @@ struct DurabilityTests {
         #expect(engine.syncCount == 2)
     }
 
-    @Test("Writes that wait at the same time share a sync", arguments: [CachePolicy.direct, .buffered])
-    func groupCommit(_ policy: CachePolicy) throws {
+    @Test("Writes that wait at the same time share a sync", arguments: [CachePolicy.direct, .buffered], [true, false])
+    func groupCommit(_ policy: CachePolicy, usesRing: Bool) throws {
         let file = try TestFile(sectors: 2048)
-        let engine = try TestEngine(file.path, policy, .durable, depth: 64)
+        let engine = try TestEngine(file.path, policy, .durable, depth: 64, usesRing: usesRing)
         let bytes = Bytes()
         for _ in 0..<5 {
             for number in 0..<64 { try engine.write(sector: number * 24, count: 8, 3, bytes) }
@@ -75,11 +77,13 @@ struct DurabilityTests {
 
 @Suite("Unaligned requests", .enabled(if: geteuid() == 0, "loop devices need root"))
 struct UnalignedTests {
-    @Test("On a device with sectors of 4096 bytes, single sectors are written without touching their neighbours")
-    func readModifyWrite() throws {
+    @Test(
+        "On a device with sectors of 4096 bytes, single sectors are written without touching their neighbours",
+        arguments: [true, false])
+    func readModifyWrite(usesRing: Bool) throws {
         let file = try TestFile(sectors: 128)
         let device = try LoopDevice(file.path, sectorSize: 4096)
-        let engine = try TestEngine(device.path, .direct)
+        let engine = try TestEngine(device.path, .direct, usesRing: usesRing)
         #expect(engine.blockSizes == [4096, 4096])
         let bytes = Bytes()
         var expected = [UInt8](repeating: 0, count: 128)

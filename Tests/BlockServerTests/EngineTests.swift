@@ -9,10 +9,10 @@ import Testing
 struct EngineTests {
     static let policies: [CachePolicy] = [.direct, .buffered]
 
-    @Test("What was written is read back, whatever becomes of the writer's memory", arguments: policies)
-    func roundTrip(_ policy: CachePolicy) throws {
+    @Test("What was written is read back, whatever becomes of the writer's memory", arguments: policies, [true, false])
+    func roundTrip(_ policy: CachePolicy, usesRing: Bool) throws {
         let file = try TestFile(sectors: 64)
-        let engine = try TestEngine(file.path, policy)
+        let engine = try TestEngine(file.path, policy, usesRing: usesRing)
         let bytes = Bytes()
         try engine.write(sector: 3, count: 4, 7, bytes)
         engine.submit()
@@ -23,10 +23,10 @@ struct EngineTests {
         #expect(engine.isIdle)
     }
 
-    @Test("Overlapping writes of one batch take effect in the order of arrival", arguments: policies)
-    func order(_ policy: CachePolicy) throws {
+    @Test("Overlapping writes of one batch take effect in the order of arrival", arguments: policies, [true, false])
+    func order(_ policy: CachePolicy, usesRing: Bool) throws {
         let file = try TestFile(sectors: 64)
-        let engine = try TestEngine(file.path, policy)
+        let engine = try TestEngine(file.path, policy, usesRing: usesRing)
         let bytes = Bytes()
         for round in 0..<20 {
             var expected = [UInt8](repeating: 0, count: 16)
@@ -47,10 +47,12 @@ struct EngineTests {
         }
     }
 
-    @Test("A read between two writes of its sectors sees the first and not the second", arguments: policies)
-    func readBetween(_ policy: CachePolicy) throws {
+    @Test(
+        "A read between two writes of its sectors sees the first and not the second", arguments: policies,
+        [true, false])
+    func readBetween(_ policy: CachePolicy, usesRing: Bool) throws {
         let file = try TestFile(sectors: 64)
-        let engine = try TestEngine(file.path, policy)
+        let engine = try TestEngine(file.path, policy, usesRing: usesRing)
         let bytes = Bytes()
         let first = try engine.write(sector: 0, count: 8, 1, bytes)
         let read = try engine.read(sector: 2, count: 2)
@@ -64,10 +66,10 @@ struct EngineTests {
         #expect(try file.sectors(0..<8) == sectors([UInt8](repeating: 2, count: 8)))
     }
 
-    @Test("Adjacent requests that become one transfer keep their own bytes", arguments: policies)
-    func merging(_ policy: CachePolicy) throws {
+    @Test("Adjacent requests that become one transfer keep their own bytes", arguments: policies, [true, false])
+    func merging(_ policy: CachePolicy, usesRing: Bool) throws {
         let file = try TestFile(sectors: 512)
-        let engine = try TestEngine(file.path, policy, depth: 40)
+        let engine = try TestEngine(file.path, policy, depth: 40, usesRing: usesRing)
         let bytes = Bytes()
         for number in 0..<40 {
             try engine.write(sector: 8 * number, count: 8, UInt8(number + 1), bytes)
@@ -93,10 +95,12 @@ struct EngineTests {
         #expect(try engine.take() == slots[1])
     }
 
-    @Test("A backing that has become shorter gives errors, and never bytes of something else", arguments: policies)
-    func shortRead(_ policy: CachePolicy) throws {
+    @Test(
+        "A backing that has become shorter gives errors, and never bytes of something else", arguments: policies,
+        [true, false])
+    func shortRead(_ policy: CachePolicy, usesRing: Bool) throws {
         let file = try TestFile(sectors: 64)
-        let engine = try TestEngine(file.path, policy)
+        let engine = try TestEngine(file.path, policy, usesRing: usesRing)
         let bytes = Bytes()
         try engine.write(sector: 0, count: 16, 9, bytes)
         try engine.succeed(1)
@@ -104,10 +108,24 @@ struct EngineTests {
         // Two that become one transfer: the first is whole, the second is not.
         let whole = try engine.read(sector: 0, count: 8, keepsBytes: false)
         let cut = try engine.read(sector: 8, count: 8, keepsBytes: false)
-        _ = try engine.finish(2)
+        // Of this one the last page is there to its end in memory, but not in the file.
+        let kept = try engine.read(sector: 8, count: 8)
+        _ = try engine.finish(3)
         #expect(engine.result(whole) == 0)
         #expect(engine.result(cut) == BlockEngine.shortTransfer)
+        #expect(engine.result(kept) == BlockEngine.shortTransfer)
         if policy == .buffered { #expect(engine.readAgain(cut) == BlockEngine.shortTransfer) }
+    }
+
+    @Test("A transfer that the kernel does not take fails, and the one beside it does not", arguments: [true, false])
+    func refusal(usesRing: Bool) throws {
+        let file = try TestFile(sectors: 64)
+        let engine = try TestEngine(file.path, .direct, readOnly: true, usesRing: usesRing)
+        let write = try engine.write(sector: 0, count: 8, 1, Bytes())
+        let read = try engine.read(sector: 16, count: 8)
+        _ = try engine.finish(2)
+        #expect(engine.result(write) == EBADF)
+        #expect(engine.result(read) == 0)
     }
 
     @Test("A trim empties its ranges and nothing else")

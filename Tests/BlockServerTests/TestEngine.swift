@@ -10,11 +10,12 @@ final class TestEngine {
     private var engine: BlockEngine
 
     init(
-        _ path: String, _ policy: CachePolicy, _ durability: Durability = .writeback, depth: Int = 16
+        _ path: String, _ policy: CachePolicy, _ durability: Durability = .writeback, depth: Int = 16,
+        readOnly: Bool = false, usesRing: Bool = true
     ) throws(Failure) {
         engine = try BlockEngine(
-            backing: try Backing(opening: path, readOnly: false, policy: policy), depth: depth, maximumTransfer: 8192,
-            durability: durability)
+            backing: try Backing(opening: path, readOnly: readOnly, policy: policy), depth: depth,
+            maximumTransfer: 8192, durability: durability, usesRing: usesRing)
     }
 
     var isIdle: Bool { engine.isIdle }
