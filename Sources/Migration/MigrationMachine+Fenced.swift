@@ -46,7 +46,8 @@ extension MigrationMachine {
     /// This side takes the target's decision for its own: from here on it stands in this host's journal as well, so nothing
     /// can start the guest here. It stops all the same: whoever comes back late is to be looked at before it is tidied up.
     mutating func handedOver(_ failure: Failure) -> Action {
-        suspend(at: .forward(.cleanSource), failure, needsRecovery: true)
+        takenOver = true
+        return suspend(at: .forward(.cleanSource), failure, needsRecovery: true)
     }
 }
 

@@ -81,6 +81,8 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
 
     public let plan: MigrationPlan
     public internal(set) var state: State
+    /// Nil for no; journals of earlier versions have no such key.
+    var takenOver: Bool?
 
     /// A migration that has not begun: its first action performs the plan's first step.
     public init(plan: MigrationPlan) {
@@ -120,6 +122,9 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         case .finished(let outcome): outcome == .migrated
         }
     }
+
+    /// Whether the target has decided by itself, without this side's word. What is here may then be newer than what it had.
+    public var wasTakenOver: Bool { takenOver == true }
 
     /// Whether there is nothing left to do.
     public var hasEnded: Bool { if case .finished = state { true } else { false } }

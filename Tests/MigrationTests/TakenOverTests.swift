@@ -31,6 +31,7 @@ struct TakenOverTests {
             return
         }
         #expect(machine.handle(.resumed) == .perform(.cleanSource))
+        #expect(machine.wasTakenOver, "it would not be known that the source's copy has to be kept")
         #expect(machine.handle(.done) == .perform(.cleanTarget))
         #expect(machine.handle(.takenOver(Self.news)) == .finish(.migrated))
     }

@@ -118,6 +118,11 @@ final class RecordedPrograms: CommandRunner {
     private func apply(_ command: Command) {
         state.withLock { state in
             state.mutations.append(command)
+            if command.arguments.first == "lvremove" {
+                state.volumes.removeAll { name in
+                    command.arguments.contains { $0.hasSuffix("lv_name=\"\(name)\"") }
+                }
+            }
             guard let index = command.arguments.firstIndex(of: "--name"), command.arguments[0] == "lvcreate" else {
                 return
             }

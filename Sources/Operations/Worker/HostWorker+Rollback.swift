@@ -157,12 +157,17 @@ extension HostWorker {
                 remedy: "if it runs there as well, destroy this one at once; otherwise find out who started it")
         }
         _ = try await takeDownReplicas(spec, .source)
+        // Where the target was taken over, this copy may be the newer one, and the only one whose volumes fit each other.
+        let machine = try JSONText.decode(
+            MigrationMachine.self, from: try host.database.migration(spec.id.text).machine,
+            what: "the state of migration \(spec.id)")
+        let removesSource = spec.removesSource && !machine.wasTakenOver
         var notes: [String] = []
         for volume in spec.volumes {
             try await removeMetadata(volume, spec, .source)
             try host.removeLink(volume.name)
             if let known = try switched(volume, .source) { try await host.switches.takeAway(known) }
-            if spec.removesSource {
+            if removesSource {
                 try await store.remove(volume.name, .data, at: volume.sourcePlace)
                 try host.database.removeVolume(volume.name)
             } else {

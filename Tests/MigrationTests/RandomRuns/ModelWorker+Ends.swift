@@ -131,7 +131,8 @@ extension ModelWorld {
             try destroy(host)
         }
         try takeDown(order, host)
-        let removes = self[host].record(order.id)?.removesSource == true
+        let record = self[host].record(order.id)
+        let removes = record?.removesSource == true && record?.machine.wasTakenOver != true
         try removeMetadata(host)
         for disk in disks {
             try effect(host, "remove link \(disk)") { $0.volumes[disk].link = nil }
