@@ -261,7 +261,8 @@ private final class Load: @unchecked Sendable {
                     ? .write(sector, sectors(UInt8(truncatingIfNeeded: requests)), tag: tag)
                     : .read(sector, 1, tag: tag))
             var isAnswered = false
-            while !isAnswered, let reply = initiator.receive(milliseconds: 2000) {
+            // On a busy disk a sync takes seconds; an answer that is lost never comes.
+            while !isAnswered, let reply = initiator.receive(milliseconds: 20_000) {
                 isAnswered = reply.tag == tag && reply.isGood
             }
             if !isAnswered { lost += 1 }
