@@ -42,13 +42,26 @@ public final class ProcessRunner: CommandRunner {
         let work = Task { [activity] in
             defer { activity.end() }
             switch command.effect {
-            case .query: return try await Self.spawn(path, arguments, environment)
+            case .query: return try await Self.asking { try await Self.spawn(path, arguments, environment) }
             case .mutation: return try await Self.spawnSurviving(path, arguments, environment)
             }
         }
         let result = try await withDeadline(command, work)
         trace("\(command) → \(result.termination) in \(started.duration(to: .now))")
         return try check(result, of: command)
+    }
+
+    /// Asks once more where a signal that was meant for this process has ended a query. Between its start and the session of
+    /// its own a child is in our process group, and Ctrl-C reaches it too; a query can be repeated.
+    static func asking(_ spawn: () async throws -> CommandResult) async throws -> CommandResult {
+        var result = try await spawn()
+        for _ in 0..<2 {
+            guard case .signalled(let signal) = result.termination, [SIGINT, SIGTERM, SIGHUP].contains(signal),
+                !Task.isCancelled
+            else { return result }
+            result = try await spawn()
+        }
+        return result
     }
 
     private func check(_ result: CommandResult, of command: Command) throws -> CommandResult {
