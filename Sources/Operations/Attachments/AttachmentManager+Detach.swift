@@ -19,60 +19,21 @@ extension AttachmentManager {
     }
 
     private func detach(_ attachment: Attachment, _ force: Bool) async throws -> [String] {
-        let link = try ownLink(of: attachment)
-        var removed: [String] = []
-        // Whoever starts to use it does so by the link: without it, the next look is the last that is needed.
-        if try host.links.remove(attachment.name) { removed.append(host.links.path(of: attachment.name)) }
-        do {
+        let path = KernelDevice.path(attachment.address, in: host.tree)
+        let link = AttachedLink(
+            host: host, name: attachment.name, path: path, target: attachment.address.description,
+            what: Self.what(attachment))
+        var removed = try await link.takeAway {
             try await checkIsUnused(attachment.address, doing: Self.what(attachment))
-            if !force { try await writeBack(attachment) }
-        } catch {
-            if let link { try host.links.set(attachment.name, to: link) }
-            throw error
+            if !force, initiator.device(attachment.address)?.state == .up { try await link.writeBack(path) }
         }
         if initiator.device(attachment.address) != nil {
             try await initiator.forget(attachment.address)
-            removed.append(KernelDevice.path(attachment.address, in: host.tree))
+            removed.append(path)
         }
         try host.database.removeAttachment(attachment.name)
         return removed + ["the record of \(attachment.name), the target \(attachment.address)"]
     }
 
     private static func what(_ attachment: Attachment) -> String { "cannot detach '\(attachment.name)'" }
-
-    /// What the link holds, to be put back; nil where there is none that leads anywhere.
-    private func ownLink(of attachment: Attachment) throws -> String? {
-        let what = Self.what(attachment)
-        switch try host.links.read(attachment.name) {
-        case .absent: return nil
-        case .notALink(let kind):
-            throw Failure(
-                .refused, what, why: "\(kind) is in the place of its link", remedy: "move it away by hand")
-        case .link(let target, let end):
-            guard target == KernelDevice.path(attachment.address, in: host.tree) else {
-                throw Failure(
-                    .refused, what, why: "its link leads to \(target), and not to \(attachment.address)",
-                    remedy: "see 'xenlvs link show \(attachment.name)'; remove the link by hand once nothing uses it")
-            }
-            switch end {
-            case .device: return target
-            case .dangling, .notABlockDevice: return nil
-            }
-        }
-    }
-
-    private func writeBack(_ attachment: Attachment) async throws {
-        guard let device = initiator.device(attachment.address), device.state == .up else { return }
-        do {
-            try await host.runner.run(
-                InitiatorCommands.writeBack(KernelDevice.path(attachment.address, in: host.tree)))
-        } catch {
-            let failure = Failure(error, doing: "cannot write it back")
-            throw Failure(
-                .failed, Self.what(attachment),
-                why: "what the host has of it in memory cannot be written: \(failure.why ?? failure.what)",
-                remedy: "see that its target answers ('xenlvs attachments'); --force gives up what is not written",
-                causes: [failure])
-        }
-    }
 }

@@ -9,6 +9,7 @@ import Storage
 struct AttachmentRecovery: Sendable {
     let host: HostContext
     private let initiator: AoEInitiator
+    private let keeper: LinkKeeper
 
     /// How long another command may have an attachment.
     private static let patience = Duration.seconds(5)
@@ -16,6 +17,7 @@ struct AttachmentRecovery: Sendable {
     init(host: HostContext) {
         self.host = host
         initiator = AoEInitiator(host: host)
+        keeper = LinkKeeper(host: host)
     }
 
     /// One row for each of `attachments`. Targets that do not answer are asked again until `limit` is over.
@@ -24,9 +26,9 @@ struct AttachmentRecovery: Sendable {
         var rows: [VolumeName: LinkRepairRow] = [:]
         var pending: [Attachment] = []
         for attachment in attachments {
-            let facts = try LinkKeeper(host: host).facts(.aoe(attachment))
+            let facts = try keeper.facts(.aoe(attachment))
             if facts.verdict == .right, initiator.device(attachment.address)?.state == .up {
-                rows[attachment.name] = row(attachment, .wasRight)
+                rows[attachment.name] = keeper.row(attachment.name, .wasRight)
             } else {
                 pending.append(attachment)
             }
@@ -38,7 +40,7 @@ struct AttachmentRecovery: Sendable {
             } catch {
                 let failure = Failure(error, doing: "cannot bring the attachments back")
                 for attachment in pending where rows[attachment.name] == nil {
-                    rows[attachment.name] = row(attachment, failure)
+                    rows[attachment.name] = keeper.row(attachment.name, failure)
                 }
             }
         }
@@ -72,51 +74,35 @@ struct AttachmentRecovery: Sendable {
 
     private func judge(_ attachment: Attachment, _ opinion: TargetOpinion) async -> LinkRepairRow {
         guard opinion.verdict == .asRecorded else {
-            return row(attachment, .failed, opinion.why, opinion.remedy)
+            return keeper.row(attachment.name, .failed, opinion.why, opinion.remedy)
         }
         guard let device = initiator.ready(attachment.address, attachment.identity.size) else {
             let device = initiator.device(attachment.address)
             let state = device.map { "it is \($0.state.rawValue) with \($0.size.bytes) bytes" } ?? "it is not there"
-            return row(
-                attachment, .failed, "the kernel does not bring \(attachment.address) up: \(state)",
+            return keeper.row(
+                attachment.name, .failed, "the kernel does not bring \(attachment.address) up: \(state)",
                 "see 'dmesg', then 'xenlvs link repair \(attachment.name)'")
         }
         do {
             return try await VolumeLock.holding(attachment.name, of: host, patience: Self.patience) {
                 try link(attachment, device)
             }
-        } catch { return row(attachment, Failure(error, doing: "cannot set the link")) }
+        } catch { return keeper.row(attachment.name, Failure(error, doing: "cannot set the link")) }
     }
 
     /// Reads everything anew under the lock: another command may have detached it.
     private func link(_ attachment: Attachment, _ device: BlockDevice) throws -> LinkRepairRow {
         guard try host.aoeAttachment(attachment.name) == attachment else {
-            return row(attachment, .busy, "another command has changed it meanwhile")
+            return keeper.row(attachment.name, .busy, "another command has changed it meanwhile")
         }
-        let facts = try LinkKeeper(host: host).facts(.aoe(attachment))
+        let facts = try keeper.facts(.aoe(attachment))
         switch facts.verdict {
-        case .right: return row(attachment, .wasRight)
+        case .right: return keeper.row(attachment.name, .wasRight)
         case .missing, .dangling:
             try host.links.set(attachment.name, to: device.path)
-            return row(attachment, .made)
+            return keeper.row(attachment.name, .made)
         case .replacedByHand, .notALink, .notRecorded, .mustNotBe, .onReplica, .migration, .rightlyAbsent:
-            return row(attachment, .refused, facts.why, facts.remedy)
+            return keeper.row(attachment.name, .refused, facts.why, facts.remedy)
         }
-    }
-
-    private func row(
-        _ attachment: Attachment, _ result: LinkRepairRow.Result, _ why: String? = nil, _ remedy: String? = nil
-    ) -> LinkRepairRow {
-        var target: String?
-        if case .link(let held, _)? = try? host.links.read(attachment.name) { target = held }
-        return LinkRepairRow(
-            name: attachment.name, path: host.links.path(of: attachment.name), target: target, result: result, why: why,
-            remedy: remedy)
-    }
-
-    private func row(_ attachment: Attachment, _ failure: Failure) -> LinkRepairRow {
-        row(
-            attachment, failure.code == .busy ? .busy : .failed,
-            failure.why.map { "\(failure.what): \($0)" } ?? failure.what, failure.remedy)
     }
 }

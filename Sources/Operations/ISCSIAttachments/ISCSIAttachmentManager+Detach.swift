@@ -21,16 +21,14 @@ extension ISCSIAttachmentManager {
     }
 
     private func detach(_ attachment: ISCSIAttachment, _ force: Bool) async throws -> [String] {
-        let link = try ownLink(of: attachment)
-        var removed: [String] = []
-        // Whoever starts to use it does so by the link: without it, the next look is the last that is needed.
-        if try host.links.remove(attachment.name) { removed.append(host.links.path(of: attachment.name)) }
-        do {
+        let link = AttachedLink(
+            host: host, name: attachment.name, path: ISCSIDevice.path(attachment, in: host.tree),
+            target: attachment.target.text, what: Self.what(attachment))
+        var removed = try await link.takeAway {
             try await checkIsUnused(attachment)
-            if !force { try await writeBack(attachment) }
-        } catch {
-            if let link { try host.links.set(attachment.name, to: link) }
-            throw error
+            if !force, let device = ISCSIDevice.read(attachment, in: host.tree) {
+                try await link.writeBack(device.node)
+            }
         }
         removed += try await letGo(attachment, force: force)
         try host.database.removeAttachment(attachment.name)
@@ -70,38 +68,6 @@ extension ISCSIAttachmentManager {
         guard let first = uses.first else { return }
         throw Failure(
             .busy, Self.what(attachment), why: uses.map(\.sentence).joined(separator: "; "), remedy: first.remedy)
-    }
-
-    /// What the link holds, to be put back; nil where there is none that leads anywhere.
-    private func ownLink(of attachment: ISCSIAttachment) throws -> String? {
-        let what = Self.what(attachment)
-        switch try host.links.read(attachment.name) {
-        case .absent: return nil
-        case .notALink(let kind):
-            throw Failure(.refused, what, why: "\(kind) is in the place of its link", remedy: "move it away by hand")
-        case .link(let target, let end):
-            guard target == ISCSIDevice.path(attachment, in: host.tree) else {
-                throw Failure(
-                    .refused, what, why: "its link leads to \(target), and not to \(attachment.target)",
-                    remedy: "see 'xenlvs link show \(attachment.name)'; remove the link by hand once nothing uses it")
-            }
-            switch end {
-            case .device: return target
-            case .dangling, .notABlockDevice: return nil
-            }
-        }
-    }
-
-    private func writeBack(_ attachment: ISCSIAttachment) async throws {
-        guard let device = ISCSIDevice.read(attachment, in: host.tree) else { return }
-        do { try await host.runner.run(InitiatorCommands.writeBack(device.node)) } catch {
-            let failure = Failure(error, doing: "cannot write it back")
-            throw Failure(
-                .failed, Self.what(attachment),
-                why: "what the host has of it in memory cannot be written: \(failure.why ?? failure.what)",
-                remedy: "see that its target answers ('xenlvs attachments'); --force gives up what is not written",
-                causes: [failure])
-        }
     }
 }
 

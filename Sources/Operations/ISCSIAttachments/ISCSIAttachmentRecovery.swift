@@ -12,6 +12,7 @@ import Storage
 struct ISCSIAttachmentRecovery: Sendable {
     let host: HostContext
     private let initiator: OpenISCSI
+    private let keeper: LinkKeeper
 
     /// How long another command may have an attachment.
     private static let patience = Duration.seconds(5)
@@ -21,6 +22,7 @@ struct ISCSIAttachmentRecovery: Sendable {
     init(host: HostContext) {
         self.host = host
         initiator = OpenISCSI(host: host)
+        keeper = LinkKeeper(host: host)
     }
 
     /// One row for each of `attachments`. Targets that do not answer are asked again until `limit` is over.
@@ -59,7 +61,7 @@ struct ISCSIAttachmentRecovery: Sendable {
     }
 
     private func isComplete(_ attachment: ISCSIAttachment) throws -> Bool {
-        try LinkKeeper(host: host).facts(.iscsi(attachment)).verdict == .right
+        try keeper.facts(.iscsi(attachment)).verdict == .right
             && attachment.paths.allSatisfy { initiator.session($0, of: attachment)?.isUp == true }
     }
 
@@ -69,37 +71,35 @@ struct ISCSIAttachmentRecovery: Sendable {
         do {
             let opinion = try opinion.get()
             if [.asRecorded, .silent].contains(opinion.verdict), try isComplete(attachment) {
-                return row(attachment, .wasRight)
+                return keeper.row(attachment.name, .wasRight)
             }
             guard opinion.verdict == .asRecorded || opinion.leadsElsewhere else {
-                return row(attachment, .failed, opinion.why, opinion.remedy)
+                return keeper.row(attachment.name, .failed, opinion.why, opinion.remedy)
             }
             return try await VolumeLock.holding(attachment.name, of: host, patience: Self.patience) {
                 try await OpenISCSI.holding(host) { try await repairLocked(attachment, opinion) }
             }
         } catch {
             let failure = Failure(error, doing: "cannot bring it back")
-            return row(
-                attachment, failure.code == .busy ? .busy : failure.code == .refused ? .refused : .failed,
-                failure.why.map { "\(failure.what): \($0)" } ?? failure.what, failure.remedy)
+            return keeper.row(attachment.name, failure, isRefusal: failure.code == .refused)
         }
     }
 
     /// Reads everything anew under the lock: another command may have detached it.
     private func repairLocked(_ attachment: ISCSIAttachment, _ opinion: ISCSIOpinion) async throws -> LinkRepairRow {
         guard case .iscsi(attachment) = try host.attachment(attachment.name) else {
-            return row(attachment, .busy, "another command has changed it meanwhile")
+            return keeper.row(attachment.name, .busy, "another command has changed it meanwhile")
         }
-        let facts = try LinkKeeper(host: host).facts(.iscsi(attachment))
+        let facts = try keeper.facts(.iscsi(attachment))
         switch facts.verdict {
         case .right, .missing, .dangling: break
         case .replacedByHand, .notALink, .notRecorded, .mustNotBe, .onReplica, .migration, .rightlyAbsent:
-            return row(attachment, .refused, facts.why, facts.remedy)
+            return keeper.row(attachment.name, .refused, facts.why, facts.remedy)
         }
         guard !opinion.leadsElsewhere else {
             let isTakenAway = try host.links.remove(attachment.name)
-            return row(
-                attachment, .failed, (opinion.why ?? "") + (isTakenAway ? "; its link was taken away" : ""),
+            return keeper.row(
+                attachment.name, .failed, (opinion.why ?? "") + (isTakenAway ? "; its link was taken away" : ""),
                 opinion.remedy)
         }
         let credentials = try attachment.chapFile.map { try CHAPFile.read($0) }
@@ -108,9 +108,9 @@ struct ISCSIAttachmentRecovery: Sendable {
             let node = try await ISCSIBringUp(host: host).run(
                 attachment, by: attachment.paths.filter { opinion.isUsable($0) }, credentials,
                 deadline: .now + Self.deviceLimit)
-            if facts.verdict == .right { return row(attachment, .wasRight) }
+            if facts.verdict == .right { return keeper.row(attachment.name, .wasRight) }
             try host.links.set(attachment.name, to: node)
-            return row(attachment, .made)
+            return keeper.row(attachment.name, .made)
         } catch {
             try await endSessions(of: attachment, but: before)
             throw error
@@ -122,15 +122,5 @@ struct ISCSIAttachmentRecovery: Sendable {
         for path in attachment.paths where !before.contains(path) {
             if let session = initiator.session(path, of: attachment) { try await initiator.logout(session) }
         }
-    }
-
-    private func row(
-        _ attachment: ISCSIAttachment, _ result: LinkRepairRow.Result, _ why: String? = nil, _ remedy: String? = nil
-    ) -> LinkRepairRow {
-        var target: String?
-        if case .link(let held, _)? = try? host.links.read(attachment.name) { target = held }
-        return LinkRepairRow(
-            name: attachment.name, path: host.links.path(of: attachment.name), target: target, result: result, why: why,
-            remedy: remedy)
     }
 }

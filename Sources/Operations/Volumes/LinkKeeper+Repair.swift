@@ -86,11 +86,7 @@ extension LinkKeeper {
                 try await repairLocked(name, replacing: replacing)
             }
         } catch {
-            let failure = Failure(error, doing: "cannot repair the link")
-            let why = failure.why.map { "\(failure.what): \($0)" } ?? failure.what
-            return LinkRepairRow(
-                name: name, path: host.links.path(of: name), target: heldTarget(name),
-                result: failure.code == .busy ? .busy : .failed, why: why, remedy: failure.remedy)
+            return row(name, Failure(error, doing: "cannot repair the link"))
         }
     }
 
@@ -126,7 +122,7 @@ extension LinkKeeper {
         }
     }
 
-    private func heldTarget(_ name: VolumeName) -> String? {
+    func heldTarget(_ name: VolumeName) -> String? {
         if case .link(let target, _)? = try? host.links.read(name) { target } else { nil }
     }
 
