@@ -6,7 +6,8 @@ extension Scenarios {
     /// The kernel's target as the product steers it, and open-iscsi on the other host.
     @Suite("Volumes over iSCSI")
     struct ISCSIExports {
-        private static let initiator = "iqn.1993-08.org.debian:01:nodea"
+        /// The node's own name: iscsid reads it when it starts, and an earlier scenario may have started it.
+        private static let initiator = "iqn.2009-01.lab.xenlvs:nodea"
 
         @Test("One command serves a volume, and changes to other exports do not disturb it", .timeLimit(.minutes(12)))
         func served() async throws {
@@ -199,7 +200,6 @@ extension Scenarios.ISCSIExports {
         try await hosts.a.run(
             """
             set -e
-            echo InitiatorName=\(Self.initiator) >/etc/iscsi/initiatorname.iscsi
             modprobe iscsi_tcp; pgrep -x iscsid >/dev/null || iscsid; dmesg -C
             """)
     }
