@@ -70,7 +70,11 @@ public struct Backing: ~Copyable, Sendable {
         isComplete = true
     }
 
-    deinit { close(descriptor) }
+    deinit {
+        // A child that is being started has the descriptor until its exec, and with it the lock, unless that is given up.
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 
     /// Takes the present size where it is larger. Throws `.refused` for one that is not made of whole blocks.
     mutating func grow() throws(Failure) -> Bool {
