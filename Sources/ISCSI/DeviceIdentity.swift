@@ -45,7 +45,7 @@ public struct DeviceIdentity: Hashable, Sendable, Codable, CustomStringConvertib
         "36001405" + serial.lowercased().filter(\.isHexDigit).prefix(25)
     }
 
-    private static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
+    static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
         let digits = Array("0123456789abcdef")
         return String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
     }

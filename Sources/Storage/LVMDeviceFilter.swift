@@ -41,17 +41,7 @@ public struct LVMDeviceFilter: Sendable, Equatable {
     /// Whether LVM would scan the device of this name: in each setting the first rule that matches decides, and a name
     /// that none matches passes (`lib/filters/filter-regex.c`). Throws `.inconsistent` for a pattern that is no regular
     /// expression.
-    public func accepts(_ path: String) throws(Failure) -> Bool {
-        for rules in settings {
-            for rule in rules {
-                guard let expression = try? Regex(rule.pattern) else { throw Self.unreadable(rule.pattern) }
-                guard path.contains(expression) else { continue }
-                if !rule.accepts { return false }
-                break
-            }
-        }
-        return true
-    }
+    public func accepts(_ path: String) throws(Failure) -> Bool { try accepts(anyOf: [path]) }
 
     /// Whether LVM would scan a device with all these names: one that is accepted by name wins over those that are rejected
     /// (`_accept_p`, lib/filters/filter-regex.c). Throws as `accepts`.

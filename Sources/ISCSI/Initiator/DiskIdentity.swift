@@ -67,7 +67,7 @@ public enum SCSIPage {
             // Binary, and of the logical unit: not of its port or target.
             guard bytes[0] & 0x0f == 1, bytes[1] & 0x30 == 0 else { continue }
             guard let rank = rank(type: bytes[1] & 0x0f, value), rank > best?.rank ?? 0 else { continue }
-            best = (rank, "\(bytes[1] & 0x0f)" + hexadecimal(value))
+            best = (rank, "\(bytes[1] & 0x0f)" + DeviceIdentity.hexadecimal(value))
         }
         guard let best else {
             throw Failure(
@@ -131,11 +131,6 @@ public enum SCSIPage {
     }
 
     private static func number(_ bytes: ArraySlice<UInt8>) -> UInt64 { bytes.reduce(0) { $0 << 8 | UInt64($1) } }
-
-    private static func hexadecimal(_ bytes: some Sequence<UInt8>) -> String {
-        let digits = Array("0123456789abcdef")
-        return String(bytes.flatMap { [digits[Int($0 >> 4)], digits[Int($0 & 15)]] })
-    }
 
     private static func wrong(_ why: String) -> Failure {
         Failure(.inconsistent, "the disk's description cannot be used", why: why, remedy: "see what the target serves")

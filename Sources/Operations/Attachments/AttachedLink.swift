@@ -58,21 +58,3 @@ struct AttachedLink: Sendable {
         }
     }
 }
-
-extension LinkKeeper {
-    /// What came of bringing an attachment back.
-    func row(
-        _ name: VolumeName, _ result: LinkRepairRow.Result, _ why: String? = nil, _ remedy: String? = nil
-    ) -> LinkRepairRow {
-        LinkRepairRow(
-            name: name, path: host.links.path(of: name), target: heldTarget(name), result: result, why: why,
-            remedy: remedy)
-    }
-
-    /// The same where it has failed.
-    func row(_ name: VolumeName, _ failure: Failure, isRefusal: Bool = false) -> LinkRepairRow {
-        row(
-            name, failure.code == .busy ? .busy : isRefusal ? .refused : .failed,
-            failure.why.map { "\(failure.what): \($0)" } ?? failure.what, failure.remedy)
-    }
-}

@@ -24,6 +24,9 @@ enum RecordedAttachment: Sendable, Equatable {
         }
     }
 
+    var overAoE: Attachment? { if case .aoe(let attachment) = self { attachment } else { nil } }
+    var overISCSI: ISCSIAttachment? { if case .iscsi(let attachment) = self { attachment } else { nil } }
+
     init(_ record: AttachmentRecord) throws {
         let what = "attachment \(record.name) in the journal"
         if (try? AoEAddress(record.address)) != nil {
@@ -41,11 +44,11 @@ extension HostContext {
     }
 
     func aoeAttachments() throws -> [Attachment] {
-        try attachments().compactMap { if case .aoe(let attachment) = $0 { attachment } else { nil } }
+        try attachments().compactMap(\.overAoE)
     }
 
     func iscsiAttachments() throws -> [ISCSIAttachment] {
-        try attachments().compactMap { if case .iscsi(let attachment) = $0 { attachment } else { nil } }
+        try attachments().compactMap(\.overISCSI)
     }
 
     /// Throws `.notFound` where there is none of that name.
@@ -57,8 +60,15 @@ extension HostContext {
     }
 
     func aoeAttachment(_ name: VolumeName) throws -> Attachment {
-        guard case .aoe(let found) = try attachment(name) else {
+        guard let found = try attachment(name).overAoE else {
             throw Failure(.notFound, "there is no AoE attachment '\(name)'", remedy: "see 'xenlvs attachments'")
+        }
+        return found
+    }
+
+    func iscsiAttachment(_ name: VolumeName) throws -> ISCSIAttachment {
+        guard let found = try attachment(name).overISCSI else {
+            throw Failure(.notFound, "there is no iSCSI attachment '\(name)'", remedy: "see 'xenlvs attachments'")
         }
         return found
     }

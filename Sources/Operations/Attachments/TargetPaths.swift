@@ -84,12 +84,28 @@ public enum TargetVerdict: String, Sendable, Codable, CaseIterable {
     case silent
 
     init(_ identity: TargetIdentity, recorded: TargetIdentity) {
-        if !identity.isSameDevice(as: recorded) {
+        self.init(isSame: identity.isSameDevice(as: recorded), identity.size, recorded: recorded.size)
+    }
+
+    /// - Parameter isSame: whether it is the recorded device, whatever its size.
+    init(isSame: Bool, _ size: ByteCount, recorded: ByteCount) {
+        if !isSame {
             self = .another
-        } else if identity.size == recorded.size {
+        } else if size == recorded {
             self = .asRecorded
         } else {
-            self = identity.size > recorded.size ? .grown : .shrunk
+            self = size > recorded ? .grown : .shrunk
+        }
+    }
+
+    /// What to do where the target of `name` answers and is not as recorded.
+    /// - Parameter another: where it is another device.
+    func remedy(_ name: VolumeName, another: String) -> String? {
+        switch self {
+        case .asRecorded, .unusable, .silent: nil
+        case .grown: "take the new size over with 'xenlvs attachments --revalidate \(name)'"
+        case .shrunk: "what lay behind its end is gone: see what is exported, or 'xenlvs detach \(name)'"
+        case .another: another
         }
     }
 }
@@ -119,14 +135,8 @@ struct TargetOpinion: Sendable, Equatable {
     private static func explain(
         _ verdict: TargetVerdict, _ attachment: Attachment, _ found: TargetIdentity
     ) -> (String?, String?) {
-        let difference = "the target has \(found.words), recorded is \(attachment.identity.words)"
-        return switch verdict {
-        case .asRecorded, .unusable, .silent: (nil, nil)
-        case .grown: (difference, "take the new size over with 'xenlvs attachments --revalidate \(attachment.name)'")
-        case .shrunk:
-            (difference, "what lay behind its end is gone: see what is exported, or 'xenlvs detach \(attachment.name)'")
-        case .another:
-            (difference, "see with 'xenlvs aoe discover' who serves \(attachment.address)")
-        }
+        let remedy = verdict.remedy(
+            attachment.name, another: "see with 'xenlvs aoe discover' who serves \(attachment.address)")
+        return (remedy.map { _ in "the target has \(found.words), recorded is \(attachment.identity.words)" }, remedy)
     }
 }

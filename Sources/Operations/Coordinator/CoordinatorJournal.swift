@@ -31,7 +31,7 @@ public struct CoordinatorJournal {
         self.id = id
         self.database = database
         let record = try database.migration(id.text)
-        machine = try JSONText.decode(MigrationMachine.self, from: record.machine, what: "the state of migration \(id)")
+        machine = try record.decodedMachine()
         epoch = record.epoch + 1
         lastTime = record.updated
         try database.raiseEpoch(of: id.text, to: epoch)
@@ -114,4 +114,11 @@ public struct CoordinatorJournal {
 extension [MigrationEvent] {
     /// The operator has declared this host dead.
     public func declaresDead(_ host: HostName) -> Bool { contains { $0.kind == .declaredDead(host) } }
+}
+
+extension MigrationRecord {
+    /// What `machine` holds. Throws `.inconsistent` where it cannot be read.
+    func decodedMachine() throws -> MigrationMachine {
+        try JSONText.decode(MigrationMachine.self, from: machine, what: "the state of migration \(id)")
+    }
 }

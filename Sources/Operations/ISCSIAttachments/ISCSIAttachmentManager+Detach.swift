@@ -12,9 +12,7 @@ extension ISCSIAttachmentManager {
     ///   memory cannot be written; `.outcomeUnknown` where the kernel has not let go of it in time.
     public func detach(_ name: VolumeName, force: Bool) async throws -> [String] {
         try await VolumeLock.holding(name, of: host) {
-            guard case .iscsi(let attachment) = try host.attachment(name) else {
-                throw Failure(.notFound, "there is no iSCSI attachment '\(name)'", remedy: "see 'xenlvs attachments'")
-            }
+            let attachment = try host.iscsiAttachment(name)
             try await checkIsUnused(attachment)
             return try await OpenISCSI.holding(host) { try await detach(attachment, force) }
         }

@@ -19,9 +19,7 @@ extension ISCSIAttachmentManager {
     public func revalidate(_ name: VolumeName, limit: Duration) async throws -> RevalidatedISCSIDisk {
         let deadline = ContinuousClock.now + limit
         return try await VolumeLock.holding(name, of: host) {
-            guard case .iscsi(let attachment) = try host.attachment(name) else {
-                throw Failure(.notFound, "there is no iSCSI attachment '\(name)'", remedy: "see 'xenlvs attachments'")
-            }
+            let attachment = try host.iscsiAttachment(name)
             return try await OpenISCSI.holding(host) {
                 let opinion = await probing.ask(attachment, as: try initiator.initiatorName())
                 guard let found = opinion.identity, [.asRecorded, .grown].contains(opinion.verdict) else {

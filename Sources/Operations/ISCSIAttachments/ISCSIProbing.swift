@@ -89,18 +89,12 @@ struct ISCSIOpinion: Sendable {
         let now = first.disk.identity
         identity = now
         let recorded = attachment.identity
-        verdict =
-            !now.isSameDisk(as: recorded)
-            ? .another : now.size == recorded.size ? .asRecorded : now.size > recorded.size ? .grown : .shrunk
+        verdict = TargetVerdict(isSame: now.isSameDisk(as: recorded), now.size, recorded: recorded.size)
         guard verdict != .asRecorded else { return }
         leadsElsewhere = verdict == .another
         why = "the target has \(now.words), recorded is \(recorded.words)"
-        remedy =
-            switch verdict {
-            case .grown: "take the new size over with 'xenlvs attachments --revalidate \(attachment.name)'"
-            case .shrunk:
-                "what lay behind its end is gone: see what is exported, or 'xenlvs detach \(attachment.name)'"
-            default: "see on the target's host what it exports as LUN \(attachment.lun) of \(attachment.target)"
-            }
+        remedy = verdict.remedy(
+            attachment.name,
+            another: "see on the target's host what it exports as LUN \(attachment.lun) of \(attachment.target)")
     }
 }

@@ -73,10 +73,8 @@ extension LinkKeeper {
 
     /// Both protocols at the same time: neither has to wait for the other's targets.
     private func repair(_ attachments: [RecordedAttachment], _ limit: Duration) async throws -> [LinkRepairRow] {
-        let aoe = attachments.compactMap { if case .aoe(let attachment) = $0 { attachment } else { nil } }
-        let iscsi = attachments.compactMap { if case .iscsi(let attachment) = $0 { attachment } else { nil } }
-        async let sessions = ISCSIAttachmentRecovery(host: host).run(iscsi, limit: limit)
-        let devices = try await AttachmentRecovery(host: host).run(aoe, limit: limit)
+        async let sessions = ISCSIAttachmentRecovery(host: host).run(attachments.compactMap(\.overISCSI), limit: limit)
+        let devices = try await AttachmentRecovery(host: host).run(attachments.compactMap(\.overAoE), limit: limit)
         return devices + (await sessions)
     }
 
@@ -101,9 +99,7 @@ extension LinkKeeper {
         let facts = try await self.facts(name, volume, migrations)
         let duty = LinkDuty(volume, migrations)
         func row(_ result: LinkRepairRow.Result, _ why: String? = nil, _ remedy: String? = nil) -> LinkRepairRow {
-            LinkRepairRow(
-                name: name, path: facts.path, target: heldTarget(name), result: result,
-                why: (notes + [why].compactMap(\.self)).joined(separator: "; ").nonempty, remedy: remedy)
+            self.row(name, result, (notes + [why].compactMap(\.self)).joined(separator: "; ").nonempty, remedy)
         }
         switch facts.verdict {
         case .right: return row(.wasRight)
@@ -122,8 +118,21 @@ extension LinkKeeper {
         }
     }
 
-    func heldTarget(_ name: VolumeName) -> String? {
-        if case .link(let target, _)? = try? host.links.read(name) { target } else { nil }
+    /// What came of a repair, of a volume's link or of an attachment's.
+    func row(
+        _ name: VolumeName, _ result: LinkRepairRow.Result, _ why: String? = nil, _ remedy: String? = nil
+    ) -> LinkRepairRow {
+        var held: String?
+        if case .link(let target, _)? = try? host.links.read(name) { held = target }
+        return LinkRepairRow(
+            name: name, path: host.links.path(of: name), target: held, result: result, why: why, remedy: remedy)
+    }
+
+    /// The same where it has failed.
+    func row(_ name: VolumeName, _ failure: Failure, isRefusal: Bool = false) -> LinkRepairRow {
+        row(
+            name, failure.code == .busy ? .busy : isRefusal ? .refused : .failed,
+            failure.why.map { "\(failure.what): \($0)" } ?? failure.what, failure.remedy)
     }
 
     private func isRightOnceActive(_ volume: Volume) async throws -> Bool {

@@ -158,10 +158,8 @@ extension HostWorker {
         }
         _ = try await takeDownReplicas(spec, .source)
         // Where the target was taken over, this copy may be the newer one, and the only one whose volumes fit each other.
-        let machine = try JSONText.decode(
-            MigrationMachine.self, from: try host.database.migration(spec.id.text).machine,
-            what: "the state of migration \(spec.id)")
-        let removesSource = spec.removesSource && !machine.wasTakenOver
+        let wasTakenOver = try host.database.migration(spec.id.text).decodedMachine().wasTakenOver
+        let removesSource = spec.removesSource && !wasTakenOver
         var notes: [String] = []
         for volume in spec.volumes {
             try await removeMetadata(volume, spec, .source)
