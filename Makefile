@@ -33,7 +33,7 @@ SOURCES := $(shell find Sources Package.swift -type f)
 SCRIPTS = $(shell grep --recursive --files-with-matches --extended-regexp '^\#!/bin/(ba)?sh' .ci packaging Tests/Lab)
 
 .PHONY: build test unit scenarios hot-path lint format deps deps-build deps-unit deps-lint deps-lab deps-deb deps-bench debug debug-tests \
-	node-binary image lab-up lab-ssh lab-down demo bench-migration bench-aoe fault-matrix soak fuzz install deb deb-check clean help
+	node-binary image lab-up lab-ssh lab-down demo bench-migration bench-aoe bench-iscsi bench-live fault-matrix soak fuzz install deb deb-check clean help
 
 build: $(BINARY) $(DAEMON) ## the release binaries, with Swift's runtime linked in
 
@@ -51,13 +51,19 @@ debug-tests: deps-build
 # for it would take as long as the tests' own build. The libraries named are those that only Foundation's static form
 # refers to, and Swift Package Manager has renamed the executable's main. A file that would be the same keeps its date:
 # by it the lab knows that a node has it already.
-node-binary:
-	mkdir -p $(dir $(NODE_BINARY))
+define link-for-node
 	swiftc -static-stdlib -use-ld=lld -emit-executable -o $(NODE_BINARY).new \
-	    @$(DEBUG)/xenlvs.product/Objects.LinkFileList -Xlinker --defsym=main=xenlvs_main \
+	    @$(DEBUG)/$(1).product/Objects.LinkFileList -Xlinker --defsym=main=$(1)_main \
 	    -Xlinker --gc-sections -Xlinker --strip-all \
 	    -lCoreFoundation -l_FoundationICU -l_FoundationCollections -l_FoundationCShims
-	@cmp --silent $(NODE_BINARY).new $(NODE_BINARY) && rm $(NODE_BINARY).new || mv $(NODE_BINARY).new $(NODE_BINARY)
+	@cmp --silent $(NODE_BINARY).new $(dir $(NODE_BINARY))$(1) && rm $(NODE_BINARY).new || \
+	    mv $(NODE_BINARY).new $(dir $(NODE_BINARY))$(1)
+endef
+
+node-binary:
+	mkdir -p $(dir $(NODE_BINARY))
+	$(call link-for-node,xenlvs)
+	$(call link-for-node,xenlvsd)
 
 # --- Tests ------------------------------------------------------------------------------------------------------------
 test: lint unit hot-path scenarios ## everything: lint, unit tests, the hot path, scenarios on real Xen hosts
@@ -93,6 +99,12 @@ bench-migration: image debug build ## measure xenlvs against the procedure typed
 bench-aoe: deps-bench build ## measure the AoE target against vblade; as root
 	swift build --configuration release --static-swift-stdlib --product bench-aoe --scratch-path $(RELEASE_SCRATCH)
 	XENLVS_BINARY=$(abspath $(BINARY)) $(RELEASE_SCRATCH)/release/bench-aoe
+
+bench-iscsi: image debug build ## measure iSCSI exports against targetctl, and the loss of a path
+	XENLVS_BINARY=$(abspath $(BINARY)) .ci/with-lab stdbuf -oL $(LAB) bench-iscsi
+
+bench-live: image debug build ## measure switches and live migrations against three freezes and by hand; ROUNDS=N
+	XENLVS_BINARY=$(abspath $(BINARY)) LAB_LIMIT=4h .ci/with-lab stdbuf -oL $(LAB) bench-live $(if $(ROUNDS),--rounds $(ROUNDS))
 
 # All of it takes hours and writes the table that users read: with the results that are kept beside it, of which a run that was
 # cut off is continued (remove them to begin anew). A choice of cases writes and keeps only what it is told to.

@@ -30,7 +30,8 @@ let package = Package(
             ], swiftSettings: settings),
         .systemLibrary(name: "CZstd", providers: [.apt(["libzstd-dev"])]),
         .target(name: "ImageStream", dependencies: ["HostModel", "CZstd"], swiftSettings: settings),
-        .testTarget(name: "ImageStreamTests", dependencies: ["ImageStream", "HostModel"], swiftSettings: settings),
+        .testTarget(
+            name: "ImageStreamTests", dependencies: ["ImageStream", "HostModel", "SeedKit"], swiftSettings: settings),
         .systemLibrary(name: "CLVM", providers: [.apt(["liblvm2-dev"])]),
         .systemLibrary(name: "CDevMapper", pkgConfig: "devmapper", providers: [.apt(["libdevmapper-dev"])]),
         .target(name: "DeviceMapper", dependencies: ["HostModel", "Storage", "CDevMapper"], swiftSettings: settings),
@@ -60,12 +61,14 @@ let package = Package(
             name: "ISCSI", dependencies: ["HostModel", .product(name: "Yams", package: "Yams")],
             swiftSettings: settings),
         .target(
-            name: "ISCSIHost", dependencies: ["HostModel", "Hosts", "ISCSI", "Storage"], swiftSettings: settings),
+            name: "ISCSIHost", dependencies: ["DeviceMapper", "HostModel", "Hosts", "ImageStream", "ISCSI", "Storage"],
+            swiftSettings: settings),
         .systemLibrary(name: "CISCSI", providers: [.apt(["libiscsi-dev"])]),
         .target(
             name: "ISCSIProbe", dependencies: ["CISCSI", "HostModel", "ISCSI", "ISCSIHost"], swiftSettings: settings),
         .testTarget(
-            name: "ISCSIHostTests", dependencies: ["ISCSIHost", "ISCSI", "HostModel"], swiftSettings: settings),
+            name: "ISCSIHostTests", dependencies: ["ISCSIHost", "ISCSI", "SeedKit", "HostModel"],
+            swiftSettings: settings),
         .testTarget(
             name: "ISCSITests", dependencies: ["ISCSI", "SeedKit", "HostModel"], exclude: ["Fixtures"],
             swiftSettings: settings),
@@ -76,21 +79,22 @@ let package = Package(
         .executableTarget(
             name: "xenlvs",
             dependencies: [
-                "AoE", "BlockServer", "HostModel", "Hosts", "ISCSI", "ISCSIHost", "ISCSIProbe", "LVMHost", "Migration",
+                "AoE", "BlockServer", "DeviceMapper", "HostModel", "Hosts", "ISCSI", "ISCSIHost", "ISCSIProbe",
+                "LVMHost", "Migration",
                 "Operations", "Reporting", "Serving", "Storage",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
         .executableTarget(
             name: "xenlvsd",
             dependencies: [
-                "AoE", "HostModel", "Hosts", "Operations", "Serving",
+                "AoE", "CLinux", "HostModel", "Hosts", "Operations", "Serving",
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ], swiftSettings: settings),
         .target(
             name: "Operations",
             dependencies: [
-                "AoE", "DeviceMapper", "HostModel", "Hosts", "ISCSI", "ISCSIHost", "Storage", "Replication", "Domains",
-                "Migration", "ImageStream", "Reporting",
+                "AoE", "BlockServer", "CLinux", "DeviceMapper", "HostModel", "Hosts", "ISCSI", "ISCSIHost", "Serving",
+                "Storage", "Replication", "Domains", "Migration", "ImageStream", "Reporting",
             ], swiftSettings: settings),
         .target(name: "Migration", dependencies: ["HostModel", "Storage"], swiftSettings: settings),
         .testTarget(

@@ -8,6 +8,7 @@ extension AoEServer {
     /// `.refused` where there are too many.
     public mutating func add(_ export: consuming Export) throws(Failure) -> TargetID {
         let address = export.machine.address
+        precondition(limits.shard.holds(address), "its frames do not come here")
         guard addresses.find(shelf: address.shelf, slot: address.slot) < 0 else {
             throw Failure(.busy, "cannot serve \(address)", why: "this process serves that address already")
         }
@@ -45,7 +46,8 @@ extension AoEServer {
                 .refused, "cannot serve on the interface \(name)",
                 why: "targets are served on \(ports.capacity) interfaces already")
         }
-        let port = try Port(on: name, frames: limits.waitingFrames, answers: min(limits.requests, 256) + 64)
+        let port = try Port(
+            on: name, shard: limits.shard, frames: limits.waitingFrames, answers: min(limits.requests, 256) + 64)
         try events.add(port.packets.descriptor, as: .frames)
         ports.put(port, at: number)
         return number

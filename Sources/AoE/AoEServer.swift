@@ -20,10 +20,19 @@ public struct AoEServer: ~Copyable {
         public var waitingFrames: Int
         /// Writes of all targets that are remembered to know their copies; a power of two.
         public var rememberedWrites: Int
+        /// Which targets they are.
+        public var shard = Shard.whole
 
         /// A daemon's.
         public static let shared = Limits(
             targets: 4096, interfaces: 64, requests: 2048, waitingFrames: 512, rememberedWrites: 32768)
+
+        /// The same for one part of a daemon's targets.
+        public func part(_ shard: Shard) -> Limits {
+            var limits = self
+            limits.shard = shard
+            return limits
+        }
 
         /// Those of one target on one interface.
         public static func single(queueDepth: Int) -> Limits {

@@ -8,7 +8,10 @@ public enum DeviceSerial {
         text(forSubject: resolvedPath(path) ?? path)
     }
 
-    /// The same for a name that stays while what it leads to changes, as a volume's.
+    /// The same for a volume, whose name stays while what it leads to changes.
+    public static func text(ofVolume name: VolumeName) -> String { text(forSubject: "volume \(name)") }
+
+    /// The same for a name that stays.
     public static func text(forSubject name: String) -> String {
         let machine = (try? String(contentsOfFile: "/etc/machine-id", encoding: .utf8)) ?? ""
         let subject = machine + name

@@ -33,8 +33,10 @@ struct PacketPort: ~Copyable {
     private static let senderOffset = xenlvs_tpacket2_header_length() - MemoryLayout<sockaddr_ll>.size
     private static let framesPerBlock = blockSize / frameSize
 
-    /// - Parameter frames: how many frames can wait at least.
-    init(frames: Int) throws(Failure) {
+    /// - Parameters:
+    ///   - frames: how many frames can wait at least.
+    ///   - shard: whose targets' frames are received.
+    init(frames: Int, shard: Shard) throws(Failure) {
         let what = "cannot receive frames"
         let descriptor = socket(AF_PACKET, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0)
         guard descriptor >= 0 else {
@@ -50,7 +52,7 @@ struct PacketPort: ~Copyable {
             tp_block_size: UInt32(Self.blockSize), tp_block_nr: UInt32(blocks), tp_frame_size: UInt32(Self.frameSize),
             tp_frame_nr: UInt32(blocks * Self.framesPerBlock))
         try Self.set(descriptor, SOL_PACKET, PACKET_RX_RING, request, what)
-        try Self.filter(descriptor, what)
+        try Self.filter(descriptor, shard, what)
         // What this host sends itself comes from no initiator.
         try Self.set(descriptor, SOL_PACKET, PACKET_IGNORE_OUTGOING, Int32(1), what)
         // Replies of a whole batch; without the right to do so there is less room, and the sender waits.
@@ -125,17 +127,10 @@ struct PacketPort: ~Copyable {
         UnsafeMutableRawPointer(frames[position]).assumingMemoryBound(to: UInt32.self)
     }
 
-    /// Lets only requests through, so that the replies of other targets do not wake this process.
-    private static func filter(_ descriptor: Int32, _ what: String) throws(Failure) {
-        let (load, compare, mask, end) = (UInt16(0x28), UInt16(0x15), UInt16(0x45), UInt16(0x06))
-        var program = [
-            sock_filter(code: load, jt: 0, jf: 0, k: UInt32(Wire.Offset.type)),
-            sock_filter(code: compare, jt: 0, jf: 3, k: UInt32(Wire.etherType)),
-            sock_filter(code: 0x30, jt: 0, jf: 0, k: UInt32(Wire.Offset.versionAndFlags)),
-            sock_filter(code: mask, jt: 1, jf: 0, k: UInt32(Wire.Flag.response)),
-            sock_filter(code: end, jt: 0, jf: 0, k: UInt32(frameSize)),
-            sock_filter(code: end, jt: 0, jf: 0, k: 0),
-        ]
+    /// Lets only requests through, so that the replies of other targets do not wake this process, and of those only what
+    /// is for the shard's targets or, with wildcards, for several.
+    private static func filter(_ descriptor: Int32, _ shard: Shard, _ what: String) throws(Failure) {
+        var program = SocketFilter.requests(of: shard, keeping: UInt32(frameSize))
         let count = UInt16(program.count)
         let failure = program.withUnsafeMutableBufferPointer { program -> Failure? in
             do throws(Failure) {

@@ -21,11 +21,12 @@ struct Port: ~Copyable {
 
     /// Opens the interface and receives its frames from now on.
     /// - Parameters:
+    ///   - shard: whose targets' frames are received.
     ///   - frames: that can wait in its ring.
     ///   - answers: that can wait to be sent.
-    init(on name: String, frames: Int, answers: Int) throws(Failure) {
+    init(on name: String, shard: Shard, frames: Int, answers: Int) throws(Failure) {
         let interface = try NetworkInterface(named: name)
-        var packets = try PacketPort(frames: frames)
+        var packets = try PacketPort(frames: frames, shard: shard)
         try packets.bind(to: interface)
         self.name = name
         self.packets = packets

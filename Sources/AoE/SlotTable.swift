@@ -12,7 +12,6 @@ struct SlotTable<Element: ~Copyable>: ~Copyable {
     init(capacity: Int) {
         self.capacity = capacity
         elements = .allocate(capacity: capacity)
-        LargePages.prefer(elements, capacity * MemoryLayout<Element>.stride)
         used = .allocate(capacity: capacity)
         used.initialize(repeating: false, count: capacity)
     }

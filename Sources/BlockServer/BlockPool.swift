@@ -86,7 +86,6 @@ public struct BlockPool: ~Copyable {
             Self.release(channel)
             throw failure
         }
-        LargePages.prefer(memory, stride * requests)
         let free = UnsafeMutablePointer<Int32>.allocate(capacity: requests)
         for index in 0..<requests { free[index] = Int32(requests - 1 - index) }
         let slots = UnsafeMutableRawPointer.allocate(byteCount: requests * MemoryLayout<Slot>.stride, alignment: 64)

@@ -15,6 +15,7 @@
 #include <linux/rtnetlink.h>
 #include <linux/virtio_net.h>
 #include <net/if.h>
+#include <scsi/sg.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <sys/ioctl.h>
@@ -27,6 +28,7 @@
 
 // Declared by the C library only with _GNU_SOURCE, under which fd_set is another one than Glibc's module has.
 static const int xenlvs_o_direct = __O_DIRECT;
+static const int xenlvs_o_tmpfile = __O_TMPFILE | O_DIRECTORY;
 extern int xenlvs_fallocate(int descriptor, int mode, off_t offset, off_t length) __asm__("fallocate");
 struct xenlvs_message {
     struct msghdr header;
@@ -66,6 +68,42 @@ static inline void xenlvs_io_uring_transfer(void *entry, int writes, int descrip
 static inline void xenlvs_io_uring_sync(void *entry, int descriptor, uint64_t mark) {
     *(struct io_uring_sqe *)entry = (struct io_uring_sqe){
         .opcode = IORING_OP_FSYNC, .fd = descriptor, .fsync_flags = IORING_FSYNC_DATASYNC, .user_data = mark};
+}
+
+// How many processors this thread may run on, of the first 1024. The C library's way needs _GNU_SOURCE.
+static inline int xenlvs_processor_count(void) {
+    unsigned long mask[1024 / (8 * sizeof(unsigned long))] = {0};
+    int count = 0;
+    if (syscall(SYS_sched_getaffinity, 0, sizeof mask, mask) < 0) return 1;
+    for (size_t word = 0; word < sizeof mask / sizeof *mask; word++) count += __builtin_popcountl(mask[word]);
+    return count;
+}
+
+// CMSG_FIRSTHDR and its like are function-like macros. Both return how many descriptors have passed, -1 for an error.
+enum { xenlvs_most_descriptors = 8 };
+static inline int xenlvs_send_descriptors(int socket, const int *descriptors, int count) {
+    char byte = 0, room[CMSG_SPACE(xenlvs_most_descriptors * sizeof(int))];
+    struct iovec data = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = room};
+    if (count < 1 || count > xenlvs_most_descriptors) return -1;
+    message.msg_controllen = CMSG_SPACE((size_t)count * sizeof(int));
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+    __builtin_memcpy(CMSG_DATA(header), descriptors, (size_t)count * sizeof(int));
+    return sendmsg(socket, &message, MSG_NOSIGNAL) == 1 ? count : -1;
+}
+static inline int xenlvs_receive_descriptors(int socket, int *descriptors) {
+    char byte, room[CMSG_SPACE(xenlvs_most_descriptors * sizeof(int))];
+    struct iovec data = {.iov_base = &byte, .iov_len = 1};
+    struct msghdr message = {.msg_iov = &data, .msg_iovlen = 1, .msg_control = room, .msg_controllen = sizeof room};
+    if (recvmsg(socket, &message, MSG_CMSG_CLOEXEC) < 0) return -1;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (!header || header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) return 0;
+    size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    __builtin_memcpy(descriptors, CMSG_DATA(header), count * sizeof(int));
+    return (int)count;
 }
 
 // The members of struct ifreq are a union that Swift imports under the names of macros, and ioctl is variadic.

@@ -40,6 +40,18 @@ public struct KernelMapper: MappedDevices {
         }
     }
 
+    public func madeByLVM() throws(Failure) -> [MappedDevice] {
+        try inTurn { () throws(Failure) in
+            var devices: [MappedDevice] = []
+            for name in try MapperTask.names() {
+                if let device = try MapperTask.find(name: name, readsTable: false), device.uuid.hasPrefix("LVM-") {
+                    devices.append(device)
+                }
+            }
+            return devices
+        }
+    }
+
     public func create(_ identity: MappedIdentity, _ table: MappingTable) throws(Failure) {
         try inTurn { () throws(Failure) in
             let what = "cannot make the device \(identity.path)"
@@ -54,14 +66,31 @@ public struct KernelMapper: MappedDevices {
                 try? MapperTask.remove(identity, doing: what)
                 throw error
             }
-            guard let made = try find(identity), made.table == table, !made.isSuspended else {
+            guard let made = try find(identity), made.table?.leadsLike(table) == true, !made.isSuspended else {
                 throw Failure(.failed, what, why: "it was made, but has not the table that it was given")
             }
         }
     }
 
+    public func rename(_ identity: MappedIdentity, to next: MappedIdentity) throws(Failure) {
+        try inTurn { () throws(Failure) in
+            let what = "cannot give the device \(identity.path) the name \(next.name)"
+            guard let found = try MapperTask.find(uuid: identity.uuid), identity.uuid == next.uuid else {
+                throw Failure(.notFound, what, why: "it is not there")
+            }
+            if found.name == next.name { return }
+            try found.require(identity)
+            if let other = try MapperTask.find(name: next.name) {
+                throw Failure(
+                    .refused, what, why: "another device has it, with the UUID '\(other.uuid)'",
+                    remedy: "see 'dmsetup info \(next.name)' whose it is; rename or remove it")
+            }
+            try MapperTask.rename(identity, to: next, doing: what)
+        }
+    }
+
     public func change(
-        _ identity: MappedIdentity, to table: MappingTable, limit: Duration
+        _ identity: MappedIdentity, to table: MappingTable, limit: Duration, isFlushing: Bool
     ) throws(Failure) -> TableChange {
         try inTurn { () throws(Failure) in
             let what = "cannot change what \(identity.path) leads to"
@@ -78,7 +107,7 @@ public struct KernelMapper: MappedDevices {
             // What a killed run has left would be what a resume brings in.
             if known.hasInactiveTable { try MapperTask.clear(identity, doing: what) }
             if known.isSuspended { try MapperTask.resume(identity, doing: what) }
-            let change = try TableSwitch(identity, doing: what)
+            let change = try TableSwitch(identity, isFlushing: isFlushing, doing: what)
             try MapperTask.load(identity, table, doing: what)
             let stall: Duration
             do throws(Failure) { stall = try change.perform(limit: limit) } catch {
@@ -86,7 +115,7 @@ public struct KernelMapper: MappedDevices {
                 try? MapperTask.clear(identity, doing: what)
                 throw error
             }
-            guard let now = try find(identity), now.table == table, !now.isSuspended else {
+            guard let now = try find(identity), now.table?.leadsLike(table) == true, !now.isSuspended else {
                 throw Failure(
                     .inconsistent, what, why: "it was changed, but does not show the table that it was given",
                     remedy: "see 'dmsetup table \(identity.name)'")
@@ -111,6 +140,27 @@ public struct KernelMapper: MappedDevices {
             guard let found = try MapperTask.find(uuid: identity.uuid) else { return }
             try found.require(identity)
             try MapperTask.remove(identity, doing: "cannot remove the device \(identity.path)")
+        }
+    }
+
+    public func status(_ identity: MappedIdentity) throws(Failure) -> MultipathStatus? {
+        try inTurn { () throws(Failure) in
+            guard try find(identity)?.table != nil else { return nil }
+            return try MapperTask.status(identity).flatMap(MultipathStatus.init(parameters:))
+        }
+    }
+
+    public func mirrorStatus(_ identity: MappedIdentity) throws(Failure) -> MirrorStatus? {
+        try inTurn { () throws(Failure) in
+            guard try find(identity)?.table?.mirror != nil else { return nil }
+            return try MapperTask.status(identity).flatMap(MirrorStatus.init(parameters:))
+        }
+    }
+
+    public func tell(_ identity: MappedIdentity, _ message: MultipathMessage) throws(Failure) {
+        try inTurn { () throws(Failure) in
+            _ = try existing(identity, doing: "cannot tell \(identity.path) '\(message)'")
+            try MapperTask.tell(identity, message.description)
         }
     }
 

@@ -13,30 +13,71 @@ public struct MappedIdentity: Hashable, Sendable {
     public static let prefix = "xenlvs-"
 
     /// The device that a volume's link points to, and whose table is changed below a running guest.
+    /// - Parameter logicalVolumeUUID: that of its LV, or the UUID of a device that LVM has made, which became the switch: the
+    ///   kernel never lets a device have another one.
     public static func ofSwitch(_ volume: VolumeName, logicalVolumeUUID: String) -> Self {
-        Self(.ofSwitch, volume, logicalVolumeUUID)
+        if logicalVolumeUUID.hasPrefix(lvmPrefix) { return Self(name: switchName(of: volume), uuid: logicalVolumeUUID) }
+        return Self(.ofSwitch, volume, logicalVolumeUUID)
     }
+
+    /// The device that LVM makes for an LV which has no others below it (lvm2, `build_dm_uuid`, `dm_build_dm_name`).
+    public static func ofLogicalVolume(
+        _ reference: LogicalVolumeReference, groupUUID: String, uuid: String
+    ) -> Self {
+        let key = [groupUUID, uuid].map { $0.replacing("-", with: "") }.joined()
+        return Self(name: nameByLVM(reference), uuid: lvmPrefix + key)
+    }
+
+    /// A hyphen within a name is doubled.
+    public static func nameByLVM(_ reference: LogicalVolumeReference) -> String {
+        [reference.group.text, reference.name.text].map { $0.replacing("-", with: "--") }.joined(separator: "-")
+    }
+
+    /// What the UUIDs of LVM's devices begin with.
+    static let lvmPrefix = "LVM-"
+    /// Whether LVM's own rules for udev have to see the device.
+    var isLVMs: Bool { uuid.hasPrefix(Self.lvmPrefix) && !name.hasPrefix(Self.switchPrefix) }
+    static let switchPrefix = "\(prefix)\(Role.ofSwitch.rawValue)-"
 
     /// The device that DRBD is given while the switch exists: DRBD claims what it is given, and so do tables.
     public static func ofLower(_ volume: VolumeName, logicalVolumeUUID: String) -> Self {
         Self(.ofLower, volume, logicalVolumeUUID)
     }
 
+    /// A map over the paths to one disk, by the disk's WWID.
+    public static func ofMap(_ name: VolumeName, wwid: String) -> Self { Self(.ofMap, name, wwid) }
+
     private enum Role: String {
         case ofSwitch = "switch"
         case ofLower = "lower"
+        case ofMap = "mpath"
     }
 
-    private init(_ role: Role, _ volume: VolumeName, _ logicalVolumeUUID: String) {
+    private init(name: String, uuid: String) {
+        self.name = name
+        self.uuid = uuid
+    }
+
+    private init(_ role: Role, _ volume: VolumeName, _ unique: String) {
         name = "\(Self.prefix)\(role.rawValue)-\(volume)"
-        uuid = "\(Self.prefix)\(role.rawValue)-\(logicalVolumeUUID)"
+        uuid = "\(Self.prefix)\(role.rawValue)-\(unique)"
+    }
+
+    /// The disk's WWID, where a UUID is that of a map.
+    public static func wwid(ofMap uuid: String) -> String? {
+        let start = "\(prefix)\(Role.ofMap.rawValue)-"
+        return uuid.hasPrefix(start) ? String(uuid.dropFirst(start.utf8.count)) : nil
     }
 
     /// `/dev/mapper/xenlvs-switch-web1`.
     public var path: String { "/dev/mapper/\(name)" }
     /// The switch's path, without knowing its LV.
     public static func switchPath(of volume: VolumeName) -> String { "/dev/mapper/\(switchName(of: volume))" }
-    public static func switchName(of volume: VolumeName) -> String { "\(prefix)\(Role.ofSwitch.rawValue)-\(volume)" }
+    /// The path of what DRBD is given, without knowing the LV.
+    public static func lowerPath(of volume: VolumeName) -> String {
+        "/dev/mapper/\(prefix)\(Role.ofLower.rawValue)-\(volume)"
+    }
+    public static func switchName(of volume: VolumeName) -> String { "\(switchPrefix)\(volume)" }
 }
 
 /// A mapped device as the kernel shows it.
@@ -67,8 +108,15 @@ public struct MappedDevice: Hashable, Sendable {
 
     public var path: String { "/dev/mapper/\(name)" }
 
-    /// Whether xenlvs made it.
-    public var isOurs: Bool { uuid.hasPrefix(MappedIdentity.prefix) }
+    /// Whether it is a map over paths that xenlvs made.
+    public var isMap: Bool { MappedIdentity.wwid(ofMap: uuid) != nil }
+
+    /// Whether xenlvs made it, or took it over from LVM to be a switch.
+    public var isOurs: Bool {
+        uuid.hasPrefix(MappedIdentity.prefix)
+            || name.hasPrefix(MappedIdentity.switchPrefix) && uuid.hasPrefix(MappedIdentity.lvmPrefix)
+                && uuid.utf8.count == MappedIdentity.lvmPrefix.utf8.count + 64
+    }
 
     /// Throws `.refused` where the device is not the one that `identity` names.
     public func require(_ identity: MappedIdentity) throws(Failure) {

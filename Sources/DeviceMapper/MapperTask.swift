@@ -27,9 +27,13 @@ struct MapperTask: ~Copyable {
 
     /// Runs the task and waits until udev has made or removed the device's node. Nothing else on the host need look at what
     /// lies on the device: it is a guest's.
-    private borrowing func runWithUdev() throws(Failure) {
+    /// - Parameter isLVMs: LVM's rules have to see the device, for its links below `/dev/VG`.
+    private borrowing func runWithUdev(isLVMs: Bool = false) throws(Failure) {
         let flags =
-            DM_UDEV_DISABLE_SUBSYSTEM_RULES_FLAG | DM_UDEV_DISABLE_DISK_RULES_FLAG | DM_UDEV_DISABLE_OTHER_RULES_FLAG
+            isLVMs
+            ? 0
+            : DM_UDEV_DISABLE_SUBSYSTEM_RULES_FLAG | DM_UDEV_DISABLE_DISK_RULES_FLAG
+                | DM_UDEV_DISABLE_OTHER_RULES_FLAG
         var cookie: UInt32 = 0
         guard dm_task_set_cookie(task, &cookie, UInt16(flags)) != 0 else { throw Failure.mapper(what, errno) }
         // The cookie's semaphore has to be given back in either case.
@@ -40,9 +44,9 @@ struct MapperTask: ~Copyable {
         dm_udev_wait(cookie)
     }
 
-    static func find(name: String) throws(Failure) -> MappedDevice? {
+    static func find(name: String, readsTable: Bool = true) throws(Failure) -> MappedDevice? {
         let what = "cannot look at the device-mapper device \(name)"
-        return try find(what) { dm_task_set_name($0, name) }
+        return try find(what, readsTable: readsTable) { dm_task_set_name($0, name) }
     }
 
     static func find(uuid: String) throws(Failure) -> MappedDevice? {
@@ -51,7 +55,9 @@ struct MapperTask: ~Copyable {
     }
 
     /// `DM_DEVICE_TABLE` answers all that `DM_DEVICE_INFO` does, and the live table.
-    private static func find(_ what: String, _ select: (OpaquePointer) -> Int32) throws(Failure) -> MappedDevice? {
+    private static func find(
+        _ what: String, readsTable: Bool = true, _ select: (OpaquePointer) -> Int32
+    ) throws(Failure) -> MappedDevice? {
         let look = try MapperTask(DM_DEVICE_INFO, doing: what)
         guard select(look.task) != 0 else { throw Failure.mapper(what, EINVAL) }
         try look.run()
@@ -61,13 +67,39 @@ struct MapperTask: ~Copyable {
         return MappedDevice(
             name: String(cString: name), uuid: dm_task_get_uuid(look.task).map { String(cString: $0) } ?? "",
             number: BlockDeviceNumber(major: info.major, minor: info.minor), isSuspended: info.suspended != 0,
-            table: info.live_table == 0 ? nil : try table(of: String(cString: name), doing: what),
+            table: info.live_table == 0 || !readsTable ? nil : try table(of: String(cString: name), doing: what),
             hasInactiveTable: info.inactive_table != 0, openCount: Int(info.open_count))
     }
 
     private static func table(of name: String, doing what: String) throws(Failure) -> MappingTable? {
-        let ask = try MapperTask(DM_DEVICE_TABLE, doing: what)
+        MappingTable(try lines(DM_DEVICE_TABLE, name, doing: what))
+    }
+
+    /// What the first line of a device's live table tells of itself; nil where there is none.
+    static func status(_ identity: MappedIdentity) throws(Failure) -> String? {
+        let what = "cannot see how \(identity.path) is"
+        guard case .other(_, let parameters)? = try lines(DM_DEVICE_STATUS, identity.name, doing: what).first?.kind
+        else {
+            return nil
+        }
+        return parameters
+    }
+
+    /// Says something to the device's first line.
+    static func tell(_ identity: MappedIdentity, _ message: String) throws(Failure) {
+        let what = "cannot tell \(identity.path) '\(message)'"
+        let task = try MapperTask(DM_DEVICE_TARGET_MSG, doing: what)
+        guard dm_task_set_name(task.task, identity.name) != 0, dm_task_set_sector(task.task, 0) != 0,
+            dm_task_set_message(task.task, message) != 0
+        else { throw Failure.mapper(what, EINVAL) }
+        try task.run()
+    }
+
+    private static func lines(_ kind: Int, _ name: String, doing what: String) throws(Failure) -> [MappingTarget] {
+        let ask = try MapperTask(kind, doing: what)
         guard dm_task_set_name(ask.task, name) != 0 else { throw Failure.mapper(what, EINVAL) }
+        // Otherwise the kernel waits until what is under way has come to its end.
+        if kind == DM_DEVICE_STATUS { dm_task_no_flush(ask.task) }
         try ask.run()
         var targets: [MappingTarget] = []
         var next: UnsafeMutableRawPointer?
@@ -83,7 +115,7 @@ struct MapperTask: ~Copyable {
                     start: start, length: length, type: String(cString: type),
                     parameters: parameters.map { String(cString: $0) } ?? ""))
         } while next != nil
-        return MappingTable(targets)
+        return targets
     }
 
     /// The names of all mapped devices.
@@ -140,7 +172,16 @@ struct MapperTask: ~Copyable {
         guard dm_task_set_name(task.task, identity.name) != 0,
             dm_task_set_add_node(task.task, DM_ADD_NODE_ON_RESUME) != 0
         else { throw Failure.mapper(what, EINVAL) }
-        try task.runWithUdev()
+        try task.runWithUdev(isLVMs: identity.isLVMs)
+    }
+
+    /// Whoever has the device open notices nothing.
+    static func rename(_ identity: MappedIdentity, to next: MappedIdentity, doing what: String) throws(Failure) {
+        let task = try MapperTask(DM_DEVICE_RENAME, doing: what)
+        guard dm_task_set_name(task.task, identity.name) != 0, dm_task_set_newname(task.task, next.name) != 0 else {
+            throw Failure.mapper(what, EINVAL)
+        }
+        try task.runWithUdev(isLVMs: next.isLVMs)
     }
 
     static func remove(_ identity: MappedIdentity, doing what: String) throws(Failure) {

@@ -5,6 +5,8 @@ public struct MappingTarget: Hashable, Sendable, CustomStringConvertible {
     public enum Kind: Hashable, Sendable {
         /// Sectors of another device, from `offset` on (Documentation/admin-guide/device-mapper/linear.rst).
         case linear(BlockDeviceNumber, offset: UInt64)
+        case multipath(MultipathTarget)
+        case mirror(MirrorTarget)
         /// A kind that xenlvs makes no tables of, with its parameters.
         case other(type: String, parameters: String)
     }
@@ -28,6 +30,8 @@ public struct MappingTarget: Hashable, Sendable, CustomStringConvertible {
     public var type: String {
         switch kind {
         case .linear: "linear"
+        case .multipath: "multipath"
+        case .mirror: "mirror"
         case .other(let type, _): type
         }
     }
@@ -35,6 +39,8 @@ public struct MappingTarget: Hashable, Sendable, CustomStringConvertible {
     public var parameters: String {
         switch kind {
         case .linear(let device, let offset): "\(device) \(offset)"
+        case .multipath(let target): target.parameters
+        case .mirror(let target): target.parameters
         case .other(_, let parameters): parameters
         }
     }
@@ -50,6 +56,10 @@ extension MappingTarget.Kind {
             let offset = UInt64(decimal: words[1])
         {
             self = .linear(device, offset: offset)
+        } else if type == "multipath", let target = MultipathTarget(parameters: parameters) {
+            self = .multipath(target)
+        } else if type == "mirror", let target = MirrorTarget(parameters: parameters) {
+            self = .mirror(target)
         } else {
             self = .other(type: type, parameters: parameters)
         }
@@ -77,6 +87,60 @@ public struct MappingTable: Hashable, Sendable, CustomStringConvertible {
     public init(linearTo device: BlockDeviceNumber, sectors: UInt64) {
         precondition(sectors > 0, "a table has at least one sector")
         targets = [MappingTarget(start: 0, length: sectors, kind: .linear(device, offset: 0))]
+    }
+
+    /// `sectors` that refuse every request (Documentation/admin-guide/device-mapper: the target `error`).
+    /// - Precondition: at least one sector.
+    public init(closed sectors: UInt64) {
+        precondition(sectors > 0, "a table has at least one sector")
+        targets = [MappingTarget(start: 0, length: sectors, type: "error", parameters: "")]
+    }
+
+    /// Whether every request is refused.
+    public var isClosed: Bool { targets.allSatisfy { $0.type == "error" } }
+
+    /// A map over paths to one device.
+    /// - Precondition: at least one sector.
+    public init(over target: MultipathTarget, sectors: UInt64) {
+        precondition(sectors > 0, "a table has at least one sector")
+        targets = [MappingTarget(start: 0, length: sectors, kind: .multipath(target))]
+    }
+
+    /// `sectors` of a mirror's first device, of which those before `window` are in the mirror. The kernel copies these only:
+    /// a copy is kept slow by letting the window grow.
+    /// - Precondition: a window within the sectors.
+    public init(mirroring target: MirrorTarget, window: UInt64, sectors: UInt64) {
+        precondition(window > 0 && window <= sectors, "a window lies within the device")
+        let mirror = MappingTarget(start: 0, length: window, kind: .mirror(target))
+        let rest = MappingTarget(
+            start: window, length: sectors - window, kind: .linear(target.source, offset: window))
+        targets = window < sectors ? [mirror, rest] : [mirror]
+    }
+
+    /// The mirror and how much is in it, where the table is as `init(mirroring:)` makes it.
+    public var mirror: (target: MirrorTarget, window: UInt64)? {
+        guard case .mirror(let target)? = targets.first?.kind,
+            self == MappingTable(mirroring: target, window: targets[0].length, sectors: sectors)
+        else { return nil }
+        return (target, targets[0].length)
+    }
+
+    /// The paths, where the whole of it is a map over some.
+    public var multipath: MultipathTarget? {
+        guard targets.count == 1, case .multipath(let target) = targets[0].kind else { return nil }
+        return target
+    }
+
+    /// Whether it leads to the same places. That requests wait for a path may be changed while it lives.
+    func leadsLike(_ other: MappingTable) -> Bool {
+        func plain(_ table: MappingTable) -> [MappingTarget] {
+            table.targets.map { target in
+                guard case .multipath(var map) = target.kind else { return target }
+                map.queuesWithoutPath = false
+                return MappingTarget(start: target.start, length: target.length, kind: .multipath(map))
+            }
+        }
+        return plain(self) == plain(other)
     }
 
     /// Reads lines as `dmsetup table` prints them for one device. Nil for anything else.

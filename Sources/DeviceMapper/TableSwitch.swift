@@ -22,7 +22,7 @@ struct TableSwitch: ~Copyable {
     private enum Slot { static let rehearsal = 0, exchange = 1, look = 2, clear = 3, resume = 4, count = 8 }
 
     /// Opens what will be needed. The table is loaded after this and before `perform`.
-    init(_ identity: MappedIdentity, doing what: String) throws(Failure) {
+    init(_ identity: MappedIdentity, isFlushing: Bool, doing what: String) throws(Failure) {
         let path = "/dev/mapper/control"
         control = open(path, O_RDWR | O_CLOEXEC)
         guard control >= 0 else { throw Failure.mapper("cannot open \(path)", errno) }
@@ -32,7 +32,8 @@ struct TableSwitch: ~Copyable {
         requests.initialize(repeating: dm_ioctl(), count: Slot.count)
         for index in 0..<Slot.count { Self.fill(&requests[index], identity.uuid) }
         // No file system on this host lies on the device, so there is none to bring to rest first.
-        requests[Slot.exchange].flags = UInt32(bitPattern: DM_SKIP_LOCKFS_FLAG)
+        requests[Slot.exchange].flags =
+            UInt32(bitPattern: DM_SKIP_LOCKFS_FLAG) | (isFlushing ? 0 : UInt32(bitPattern: DM_NOFLUSH_FLAG))
     }
 
     deinit {

@@ -32,10 +32,25 @@ public enum XLCommands {
     /// The name of a domain, on stdout.
     public static func name(of id: DomainID) -> Command { .query(.xl, "domname", id.description) }
 
+    /// Where xenstore has a domain's UUID, on stdout. Read by ``isPath(_:of:)``.
+    public static func uuidPath(of id: DomainID) -> Command { .query(.xenstoreRead, "/local/domain/\(id)/vm") }
+
+    /// Whether that path, `/vm/UUID`, is the one of the domain with this UUID.
+    public static func isPath(_ path: String, of uuid: String) -> Bool {
+        path.trimmingPrefix("/vm/").prefix(36).lowercased() == uuid.lowercased()
+    }
+
     /// Creates a domain from the configuration file at `path`.
     public static func create(configuration path: String, paused: Bool) -> Command {
         Command(.xl, ["create"] + (paused ? ["-p"] : []) + [path], .mutation, deadline: .seconds(180))
     }
+
+    /// What would be made of the configuration file at `path`, as JSON; nothing is created. Parsed by
+    /// ``DomainDescription/parse(configuration:)``.
+    public static func check(configuration path: String) -> Command { .query(.xl, "-N", "create", "-q", path) }
+
+    /// Asks a domain to shut itself down, and does not wait. Fails where its kernel does not listen.
+    public static func shutDown(_ id: DomainID) -> Command { .mutation(.xl, "shutdown", id.description) }
 
     /// Restores a domain from a saved image and leaves it paused.
     ///
@@ -62,6 +77,14 @@ public enum XLCommands {
 
     /// Destroys a domain: its memory is lost, its disks are released.
     public static func destroy(_ id: DomainID) -> Command { .mutation(.xl, "destroy", id.description) }
+
+    /// Writes the memory of a domain that runs on into the file at `path`, which is emptied first. Read by ``CoreDump``.
+    ///
+    /// The domain is not paused (`xc_domain_dumpcore_via_callback` in `tools/libs/guest/xg_core.c`; each page is mapped by itself),
+    /// so no two pages need be of the same moment: it is nothing to restore from. Killed, it leaves the domain as it was.
+    public static func dumpMemory(of id: DomainID, to path: String, deadline: Duration) -> Command {
+        Command(.xl, ["dump-core", id.description, path], .query, deadline: deadline)
+    }
 
     /// How long a save or a restore may take before something must be wrong: 60 seconds for the guest to acknowledge
     /// the suspend request and 60 to follow it (`libxl_dom_suspend.c`), and the memory at `slowest` bytes a second.

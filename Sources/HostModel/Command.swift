@@ -20,11 +20,14 @@ public enum Tool: String, Sendable, Codable, CaseIterable {
     case multipath, multipathd
     /// Speaks with an iSCSI target through `libiscsi`, in a child process of our own binary that has no rights.
     case iscsiProbe = "iscsi-probe"
+    /// Writes to the kernel's iSCSI target, in a child process of our own binary: such a write can hang in the kernel for as
+    /// long as a device does.
+    case kernelTarget = "kernel-target"
 
     /// Where the program stands, in the order to try.
     public var candidatePaths: [String] {
         switch self {
-        case .lvm, .aoeControl, .iscsiProbe: ["/proc/self/exe"]
+        case .lvm, .aoeControl, .iscsiProbe, .kernelTarget: ["/proc/self/exe"]
         case .drbdsetup, .drbdmeta, .modprobe, .losetup, .blockdev, .xl, .xenstoreRead, .iscsiadm, .multipath,
             .multipathd:
             ["/usr/sbin/\(rawValue)", "/sbin/\(rawValue)", "/usr/bin/\(rawValue)", "/bin/\(rawValue)"]
@@ -121,4 +124,16 @@ public protocol CommandRunner: Sendable {
     /// mutation past its deadline, `.notFound` where the program is missing.
     @discardableResult
     func run(_ command: Command) async throws -> CommandResult
+
+    /// The same, and tells each line that a mutation prints on stderr when it comes.
+    func run(_ command: Command, hearing: @escaping @Sendable (String) -> Void) async throws -> CommandResult
+}
+
+extension CommandRunner {
+    /// For runners that play back: all lines come at the end.
+    public func run(_ command: Command, hearing: @escaping @Sendable (String) -> Void) async throws -> CommandResult {
+        let result = try await run(command)
+        for line in result.errors.split(whereSeparator: \.isNewline) { hearing(String(line)) }
+        return result
+    }
 }

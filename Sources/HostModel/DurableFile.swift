@@ -2,13 +2,13 @@ import Glibc
 
 /// Files, and names in directories, that survive a power cut.
 package enum DurableFile {
-    /// Replaces the file as a whole, or makes it (0600): after a power cut there is the former content or `bytes`. When it
+    /// Replaces the file as a whole, or makes it: after a power cut there is the former content or `bytes`. When it
     /// returns it is `bytes`. Throws the failure of a system call, with the path it was for.
-    package static func replace(_ path: String, with bytes: [UInt8]) throws(Failure) {
+    package static func replace(_ path: String, with bytes: [UInt8], mode: mode_t = 0o600) throws(Failure) {
         let temporary = path + ".new"
         // What an interrupted run has left: with its mode, or open in somebody else's hands.
         unlink(temporary)
-        try make(temporary, holding: bytes, mode: 0o600)
+        try make(temporary, holding: bytes, mode: mode)
         guard rename(temporary, path) == 0 else { throw Failure.system("cannot replace \(path)") }
         try synchroniseDirectory(of: path)
     }
@@ -27,6 +27,12 @@ package enum DurableFile {
             rest = rest.dropFirst(count)
         }
         guard fsync(file) == 0 else { throw Failure.system("cannot write \(path)") }
+    }
+
+    /// Removes a file; nothing happens where there is none. A power cut may bring it back until its directory is
+    /// synchronised. Throws the failure of the system call, with the path.
+    package static func remove(_ path: String) throws(Failure) {
+        guard unlink(path) == 0 || errno == ENOENT else { throw Failure.system("cannot remove \(path)") }
     }
 
     /// Makes the names in a directory survive a power cut. Throws `.failed`.

@@ -58,8 +58,8 @@ public struct VolumeName: CheckedName {
     public static func objection(to text: String) -> String? {
         if let objection = commonObjection(to: text) { return objection }
         if text.hasPrefix(".") { return "a leading '.' is kept for links that are being made" }
-        if text.hasSuffix(Self.metadataSuffix) {
-            return "names that end in '\(Self.metadataSuffix)' are kept for DRBD metadata"
+        if let suffix = keptSuffixes.first(where: { text.hasSuffix($0) }) {
+            return "names that end in '\(suffix)' are kept for what xenlvs makes beside a volume"
         }
         if text.hasPrefix("snapshot") || text.hasPrefix("pvmove") {
             return "LVM keeps the prefixes 'snapshot' and 'pvmove'"
@@ -74,6 +74,10 @@ public struct VolumeName: CheckedName {
 
     /// Ends the name of a volume's DRBD metadata LV.
     public static let metadataSuffix = ".drbdmd"
+    /// Ends the name of the LV with the log of a volume's copy.
+    public static let copyLogSuffix = ".copylog"
+    public static let seedSuffix = ".seed"
+    public static let keptSuffixes = [metadataSuffix, copyLogSuffix, seedSuffix]
     /// The LV that holds the DRBD metadata of this volume while it has a replica.
     public var metadataVolume: String { text + Self.metadataSuffix }
 }

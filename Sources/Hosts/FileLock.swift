@@ -38,5 +38,21 @@ public struct FileLock: ~Copyable, Sendable {
         }
     }
 
+    /// The same for a file that its other users remove when they let it go, as LVM does: what was locked has to be what has
+    /// the name by then.
+    public static func waiting(sharedAt path: String, purpose: String, limit: Duration) async throws -> FileLock {
+        let deadline = ContinuousClock.now + limit
+        while true {
+            let lock = try await waiting(path: path, purpose: purpose, limit: deadline - ContinuousClock.now)
+            if lock.isOf(path) { return lock }
+        }
+    }
+
+    private func isOf(_ path: String) -> Bool {
+        var (held, named) = (stat(), stat())
+        return fstat(descriptor, &held) == 0 && stat(path, &named) == 0 && held.st_ino == named.st_ino
+            && held.st_dev == named.st_dev
+    }
+
     deinit { close(descriptor) }
 }

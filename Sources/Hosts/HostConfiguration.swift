@@ -7,6 +7,14 @@ import Yams
     import Foundation
 #endif
 
+/// What serves a host's iSCSI targets.
+public enum TargetProgram: String, Sendable, Codable, CaseIterable {
+    /// The kernel's own.
+    case lio
+    /// tgt's daemon, for a kernel that has none.
+    case tgt
+}
+
 /// The host's configuration file, `/etc/xenlvs/xenlvs.yaml`. Every key has a default; unknown keys are errors.
 public struct HostConfiguration: Sendable, Equatable {
     /// The name other hosts know this one by; the kernel's host name where it is not set.
@@ -23,11 +31,13 @@ public struct HostConfiguration: Sendable, Equatable {
     public var bandwidth: ByteCount?
     /// Whether the source's volumes are removed once a migration has ended.
     public var removesSource = false
+    public var iSCSITarget = TargetProgram.lio
 
     public init() {}
 
     static let keys: Set<String> = [
         "host", "replication_address", "volume_group", "ports", "minors", "bandwidth", "remove_source",
+        "iscsi_target",
     ]
 
     /// Reads the file at `path`; a file that is not there gives the defaults.
@@ -75,6 +85,13 @@ public struct HostConfiguration: Sendable, Equatable {
             if let value = entries["remove_source"] {
                 guard let flag = value as? Bool else { throw wrong("remove_source", "it must be true or false") }
                 configuration.removesSource = flag
+            }
+            if let text = try text("iscsi_target") {
+                guard let program = TargetProgram(rawValue: text) else {
+                    let words = TargetProgram.allCases.map(\.rawValue).joined(separator: " or ")
+                    throw wrong("iscsi_target", "it must be \(words)")
+                }
+                configuration.iSCSITarget = program
             }
             return configuration
         }

@@ -33,7 +33,17 @@ public final class ProcessRunner: CommandRunner {
     }
 
     @discardableResult
-    public func run(_ command: Command) async throws -> CommandResult {
+    public func run(_ command: Command) async throws -> CommandResult { try await run(command, hearing: nil) }
+
+    public func run(
+        _ command: Command, hearing: @escaping @Sendable (String) -> Void
+    ) async throws -> CommandResult {
+        try await run(command, hearing: Optional(hearing))
+    }
+
+    private func run(
+        _ command: Command, hearing: (@Sendable (String) -> Void)?
+    ) async throws -> CommandResult {
         let path = try ToolPaths.path(of: command.tool)
         let arguments = ToolPaths.leadingArguments(of: command.tool) + command.arguments
         let environment = ToolPaths.environment(of: command)
@@ -43,7 +53,7 @@ public final class ProcessRunner: CommandRunner {
             defer { activity.end() }
             switch command.effect {
             case .query: return try await Self.asking { try await Self.spawn(path, arguments, environment) }
-            case .mutation: return try await Self.spawnSurviving(path, arguments, environment)
+            case .mutation: return try await Self.spawnSurviving(path, arguments, environment, hearing)
             }
         }
         let result = try await withDeadline(command, work)
@@ -112,10 +122,16 @@ public final class ProcessRunner: CommandRunner {
     }
 
     private static func spawnSurviving(
-        _ path: String, _ arguments: [String], _ environment: Environment
+        _ path: String, _ arguments: [String], _ environment: Environment, _ hearing: (@Sendable (String) -> Void)?
     ) async throws -> CommandResult {
         let output = try MemoryFile()
         let errors = try MemoryFile()
+        let listener = hearing.map { Listener(errors.descriptor, $0) }
+        let listening = listener?.start()
+        defer {
+            listening?.cancel()
+            listener?.read(isLast: true)
+        }
         let outcome = try await Subprocess.run(
             .path(FilePath(path)), arguments: Arguments(arguments), environment: environment,
             workingDirectory: "/", platformOptions: ownSession, input: .none,
@@ -164,6 +180,48 @@ public final class ProcessRunner: CommandRunner {
             }
         }
         return (String(decoding: kept, as: UTF8.self), truncated)
+    }
+}
+
+/// Tells the lines that are appended to a file, soon after they are.
+private final class Listener: Sendable {
+    private static let interval = Duration.milliseconds(5)
+    private let descriptor: Int32
+    private let hearing: @Sendable (String) -> Void
+    private let state = Mutex((position: off_t(0), pending: [UInt8](), hasEnded: false))
+
+    init(_ descriptor: Int32, _ hearing: @escaping @Sendable (String) -> Void) {
+        self.descriptor = descriptor
+        self.hearing = hearing
+    }
+
+    /// Until it is cancelled.
+    func start() -> Task<Void, any Error> {
+        Task { [self] in
+            while true {
+                try await Task.sleep(for: Self.interval)
+                read()
+            }
+        }
+    }
+
+    /// - Parameter isLast: nothing is read any more after this: the descriptor may be another file's by then.
+    func read(isLast: Bool = false) {
+        state.withLock { state in
+            guard !state.hasEnded else { return }
+            state.hasEnded = isLast
+            var buffer = [UInt8](repeating: 0, count: 16_384)
+            while true {
+                let count = pread(descriptor, &buffer, buffer.count, state.position)
+                guard count > 0 else { return }
+                state.position += off_t(count)
+                state.pending += buffer[..<count]
+                while let end = state.pending.firstIndex(of: UInt8(ascii: "\n")) {
+                    hearing(String(decoding: state.pending[..<end], as: UTF8.self))
+                    state.pending.removeSubrange(...end)
+                }
+            }
+        }
     }
 }
 

@@ -34,6 +34,15 @@ extension StateDatabase {
         }
     }
 
+    /// Writes volumes in one transaction.
+    /// - Parameter check: is given the open migrations; what it throws undoes everything.
+    public func put(_ volumes: [VolumeRecord], unless check: ([MigrationRecord]) throws -> Void) throws {
+        try write { database in
+            try check(try Self.openMigrations(in: database))
+            for volume in volumes { try Self.put(volume, in: database) }
+        }
+    }
+
     /// Gives back every number that `owner` holds.
     public func release(_ owner: String) throws {
         try write { try $0.execute(sql: "DELETE FROM allocation WHERE owner = ?", arguments: [owner]) }

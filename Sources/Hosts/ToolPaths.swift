@@ -34,6 +34,7 @@ enum ToolPaths {
         case .lvm: ["lvm-worker", "--"]
         case .aoeControl: ["aoe-control", "--"]
         case .iscsiProbe: ["iscsi-probe", "--"]
+        case .kernelTarget: ["kernel-target", "--"]
         case .drbdsetup, .drbdmeta, .xl, .modprobe, .losetup, .ssh, .udevadm, .blockdev, .dmesg, .xenstoreRead,
             .sha256sum, .fallocate, .iscsiadm, .multipath, .multipathd:
             []
@@ -42,7 +43,7 @@ enum ToolPaths {
 
     private static func package(with tool: Tool) -> String {
         switch tool {
-        case .lvm, .aoeControl, .iscsiProbe: "reinstall xenlvs"
+        case .lvm, .aoeControl, .iscsiProbe, .kernelTarget: "reinstall xenlvs"
         case .drbdsetup, .drbdmeta: "install the package drbd-utils"
         case .xl: "install the package xen-utils and boot the host under Xen"
         case .xenstoreRead: "install the package xenstore-utils"

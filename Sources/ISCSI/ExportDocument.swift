@@ -28,6 +28,7 @@ public enum ExportDocument {
 
     private static let exportKeys = [
         "volume", "target", "lun", "portals", "initiators", "chap", "header_digest", "data_digest", "read_only", "thin",
+        "domain", "cluster_file_system",
     ]
 
     private static func export(
@@ -53,7 +54,9 @@ public enum ExportDocument {
             },
             chapFile: try entries["chap"]?.text(), headerDigest: try digest(entries["header_digest"]),
             dataDigest: try digest(entries["data_digest"]), isReadOnly: try entries["read_only"]?.flag() ?? false,
-            isThin: try entries["thin"]?.flag() ?? false)
+            isThin: try entries["thin"]?.flag() ?? false,
+            domain: try entries["domain"]?.value { text throws(Failure) in try DomainName(text) },
+            hasClusterFileSystem: try entries["cluster_file_system"]?.flag() == true ? true : nil)
         do throws(Failure) { try export.validate() } catch { throw item.wrong(error.description) }
         return export
     }

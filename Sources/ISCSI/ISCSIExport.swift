@@ -56,11 +56,15 @@ public struct ISCSIExport: Sendable, Equatable, Codable {
     public var isReadOnly: Bool
     /// Initiators may give blocks back (UNMAP).
     public var isThin: Bool
+    /// The domain whose disk it is: on this host it may use the volume itself while others see it.
+    public var domain: DomainName?
+    /// A cluster file system is in it, so that any number of domains may write to it: nil for no.
+    public var hasClusterFileSystem: Bool?
 
     public init(
         volume: VolumeName, target: ISCSIName, lun: Int? = nil, portals: [Portal], initiators: [AllowedInitiator],
         chapFile: String? = nil, headerDigest: Digest = .either, dataDigest: Digest = .either,
-        isReadOnly: Bool = false, isThin: Bool = false
+        isReadOnly: Bool = false, isThin: Bool = false, domain: DomainName? = nil, hasClusterFileSystem: Bool? = nil
     ) {
         self.volume = volume
         self.target = target
@@ -72,6 +76,8 @@ public struct ISCSIExport: Sendable, Equatable, Codable {
         self.dataDigest = dataDigest
         self.isReadOnly = isReadOnly
         self.isThin = isThin
+        self.domain = domain
+        self.hasClusterFileSystem = hasClusterFileSystem
     }
 
     /// The CHAP file that an initiator of the export is known by; nil where it need not prove anything.

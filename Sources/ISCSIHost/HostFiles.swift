@@ -1,3 +1,4 @@
+import DeviceMapper
 import Glibc
 import HostModel
 import ISCSI
@@ -50,7 +51,7 @@ struct ExportedDevice {
     init(at path: String, of export: ISCSIExport) throws(Failure) {
         let what = "cannot export '\(export.volume)' over iSCSI"
         let device = try BlockDevice(at: path)
-        guard let mapping = try device.mapping() else {
+        guard let mapping = try Self.mapping(of: device, export.volume) else {
             throw Failure(
                 .refused, what, why: "\(path) leads to \(device.node), which is no logical volume",
                 remedy: "volumes in files have no UUID that a disk's identity could follow from: use an LV; if a "
@@ -66,6 +67,22 @@ struct ExportedDevice {
                 .refused, "\(what) as thin", why: "its device cannot take blocks back",
                 remedy: "leave 'thin' out, or put the volume on storage that supports discard: see 'lsblk -D'")
         }
+    }
+
+    /// The mapping of the volume's LV. A switch is no part of its identity: the LV below it counts, which stays the same when the
+    /// switch is taken away, or was the LV's own device once (docs/switch.md).
+    private static func mapping(
+        of device: BlockDevice, _ volume: VolumeName
+    ) throws(Failure) -> (name: String, uuid: String)? {
+        let own = try device.mapping()
+        guard own?.name == MappedIdentity.switchName(of: volume) else { return own }
+        let below = try device.slaves()
+        guard let name = below.first, below.count == 1 else {
+            throw Failure(
+                .inconsistent, "cannot tell the LV of '\(volume)'",
+                why: "its switch is built on \(below.isEmpty ? "nothing" : below.joined(separator: ", "))")
+        }
+        return try BlockDevice(at: "/dev/\(name)").mapping()
     }
 
     /// Documentation/ABI/stable/sysfs-block: 0 stands for a device without discard.

@@ -1,4 +1,5 @@
 import HostModel
+import Hosts
 import ISCSI
 
 /// An iSCSI export as it stands.
@@ -19,7 +20,7 @@ public struct ISCSIExportStatus: Sendable {
     public var wwid: String?
     public var portals: [String]
     public var initiators: [String]
-    public var sessions: [LIOSession]
+    public var sessions: [TargetSession]
     public var isReadOnly: Bool
     public var isThin: Bool
     public var hasCHAP: Bool
@@ -29,24 +30,24 @@ public struct ISCSIExportStatus: Sendable {
 extension ISCSIExporter {
     /// Every export, and every target that somebody else has made. Changes nothing.
     public func list() async throws -> [ISCSIExportStatus] {
-        let record = try store.load()
-        let found = try LIOSnapshot(reading: kernel)
+        try await checkCanBeRead()
+        let record = try loadRecord()
+        let found = try await backend.look()
         var rows: [ISCSIExportStatus] = []
         for export in record.state.exports {
             rows.append(await status(of: export, record, found))
         }
-        let foreign = ForeignObjects(found, record.owned).targets.sorted { $0.key < $1.key }
-        return rows + foreign.map { name, target in ISCSIExportStatus(foreign: name, target) }
+        return rows + found.foreign(record.owned).map(ISCSIExportStatus.init)
     }
 
     private func status(
-        of export: ISCSIExport, _ record: ISCSIRecord, _ found: LIOSnapshot
+        of export: ISCSIExport, _ record: ISCSIRecord, _ found: any TargetView
     ) async -> ISCSIExportStatus {
-        let target = found.targets[export.target.text]
+        let sessions = found.sessions(of: export.target)
         var status = ISCSIExportStatus(
             target: export.target.text, state: .serving, volume: export.volume,
             portals: export.portals.map(\.description),
-            initiators: export.initiators.map(\.name.text), sessions: target?.sessions ?? [],
+            initiators: export.initiators.map(\.name.text), sessions: sessions ?? [],
             isReadOnly: export.isReadOnly, isThin: export.isThin,
             hasCHAP: export.initiators.contains { export.chapFile(of: $0) != nil })
         let known = record.ledger.entries.last { $0.target == export.target }
@@ -55,9 +56,11 @@ extension ISCSIExporter {
             var (alone, failures) = (record, [Failure]())
             alone.owned = LIOOwnership(items: [.init(target: export.target, volume: export.volume)])
             let rest = try await difference(
-                from: found, to: ISCSIState(exports: [export]), &alone, Manner(), &failures)
-            guard let first = rest.writes.first else { return status }
-            status.why = target == nil ? "the kernel does not serve it" : "it differs: '\(first)' would be next"
+                from: found.alone(with: export.target, record.owned), to: ISCSIState(exports: [export]), &alone,
+                Manner(), &failures)
+            guard let first = rest.orders.first else { return status }
+            let server = program == .lio ? "the kernel" : "tgtd"
+            status.why = sessions == nil ? "\(server) does not serve it" : "it differs: '\(first)' would be next"
         } catch {
             let failure = Failure(error, doing: "cannot look at it")
             status.why = failure.why ?? failure.what
@@ -68,12 +71,10 @@ extension ISCSIExporter {
 }
 
 extension ISCSIExportStatus {
-    fileprivate init(foreign name: String, _ target: LIOTarget) {
-        let groups = target.groups.values
+    fileprivate init(_ foreign: ForeignTarget) {
         self.init(
-            target: name, state: .foreign, volume: nil, lun: nil, wwid: nil,
-            portals: groups.flatMap(\.portals).sorted(), initiators: groups.flatMap(\.initiators.keys).sorted(),
-            sessions: target.sessions, isReadOnly: false, isThin: false,
-            hasCHAP: groups.contains { $0.settings["attrib/authentication"] == "1" })
+            target: foreign.name, state: .foreign, volume: nil, lun: nil, wwid: nil, portals: foreign.portals,
+            initiators: foreign.initiators, sessions: foreign.sessions, isReadOnly: false, isThin: false,
+            hasCHAP: foreign.hasCHAP)
     }
 }

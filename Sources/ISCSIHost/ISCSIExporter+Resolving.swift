@@ -3,20 +3,37 @@ import ISCSI
 import Storage
 
 extension ISCSIExporter {
-    /// Asks the host about every export, and compares with the kernel.
+    /// Asks the host about every export, and compares with what is served.
     ///
     /// With a tolerant manner an export that cannot be resolved is left as it is.
     func difference(
         to state: ISCSIState, _ record: inout ISCSIRecord, _ manner: Manner, _ failures: inout [Failure]
-    ) async throws -> LIODifference {
+    ) async throws -> TargetDifference {
         try await difference(
-            from: try LIOSnapshot(reading: kernel), to: state, &record, manner, &failures)
+            from: try await backend.look(), to: state, &record, manner, &failures)
     }
 
     func difference(
-        from found: LIOSnapshot, to state: ISCSIState, _ record: inout ISCSIRecord, _ manner: Manner,
+        from found: any TargetView, to state: ISCSIState, _ record: inout ISCSIRecord, _ manner: Manner,
         _ failures: inout [Failure]
-    ) async throws -> LIODifference {
+    ) async throws -> TargetDifference {
+        let resolution = try await resolve(state, found, &record, manner, &failures)
+        return try resolution.difference(from: found)
+    }
+
+    /// What is asked for, or recorded, with all that the host has to say about it. Changes nothing.
+    public func resolved(_ state: ISCSIState? = nil) async throws -> ResolvedState {
+        try await checkCanBeRead()
+        var (record, failures) = (try loadRecord(), [Failure]())
+        let state = state ?? record.state
+        try state.validate()
+        return try await resolve(state, try await backend.look(), &record, Manner(), &failures).state()
+    }
+
+    private func resolve(
+        _ state: ISCSIState, _ found: any TargetView, _ record: inout ISCSIRecord, _ manner: Manner,
+        _ failures: inout [Failure]
+    ) async throws -> Resolution {
         var owned = record.owned
         var resolved: [ResolvedExport] = []
         var ledger = record.ledger
@@ -28,13 +45,11 @@ extension ISCSIExporter {
             }
         }
         record.ledger = ledger
-        let discovery = try state.discoveryCHAPFile.map(CHAPFile.read)
-        return try LIODifference(
-            from: found, to: ResolvedState(exports: resolved, discovery: discovery), owned: owned)
+        return Resolution(exports: resolved, discoveryCHAPFile: state.discoveryCHAPFile, owned: owned)
     }
 
     private func resolve(
-        _ export: ISCSIExport, _ found: LIOSnapshot, _ owned: LIOOwnership, _ ledger: inout LUNLedger
+        _ export: ISCSIExport, _ found: any TargetView, _ owned: LIOOwnership, _ ledger: inout LUNLedger
     ) async throws -> ResolvedExport {
         let what = "cannot export '\(export.volume)' over iSCSI"
         try LocalAddresses.check(export.portals, doing: what)
@@ -43,12 +58,27 @@ extension ISCSIExporter {
             if let file = export.chapFile(of: initiator) { credentials[initiator.name] = try CHAPFile.read(file) }
         }
         let path = questions.devicePath(export.volume)
-        let isServed = found.serves(export.volume, ownedBy: owned)
-        try await questions.scrutiny(export.volume, isServed)
+        let isServed = found.serves(export, at: path, owned)
+        try await questions.scrutiny(export, isServed)
         let device = try ExportedDevice(at: path, of: export)
         return ResolvedExport(
             export, lun: try ledger.lun(of: device.identity, on: export.target, wanted: export.lun),
             identity: device.identity, devicePath: path, deviceNumber: device.number.description,
             credentials: credentials)
+    }
+}
+
+/// What is asked for as the host has it, and what of what is served may be changed for it.
+private struct Resolution {
+    var exports: [ResolvedExport]
+    var discoveryCHAPFile: String?
+    var owned: LIOOwnership
+
+    func state() throws -> ResolvedState {
+        ResolvedState(exports: exports, discovery: try discoveryCHAPFile.map(CHAPFile.read))
+    }
+
+    func difference(from found: any TargetView) throws -> TargetDifference {
+        try found.difference(to: try state(), owned)
     }
 }

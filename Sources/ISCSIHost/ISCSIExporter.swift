@@ -3,19 +3,19 @@ import HostModel
 import Hosts
 import ISCSI
 
-/// Serves volumes over iSCSI through the kernel's target: what is asked for is written down, brought about with single
-/// writes, and looked at again.
+/// Serves volumes over iSCSI, through the kernel's target or tgt's: what is asked for is written down, brought about with
+/// single orders, and looked at again.
 public struct ISCSIExporter: Sendable {
     /// What it has to ask others.
     public struct Questions: Sendable {
         /// The path that a volume's device is opened under.
         public var devicePath: @Sendable (VolumeName) -> String
         /// Throws why a volume must not be served; the flag says that this very target has it open.
-        public var scrutiny: @Sendable (VolumeName, _ isServed: Bool) async throws -> Void
+        public var scrutiny: @Sendable (ISCSIExport, _ isServed: Bool) async throws -> Void
 
         public init(
             devicePath: @escaping @Sendable (VolumeName) -> String,
-            scrutiny: @escaping @Sendable (VolumeName, _ isServed: Bool) async throws -> Void
+            scrutiny: @escaping @Sendable (ISCSIExport, _ isServed: Bool) async throws -> Void
         ) {
             self.devicePath = devicePath
             self.scrutiny = scrutiny
@@ -30,24 +30,33 @@ public struct ISCSIExporter: Sendable {
         public var isTolerant = false
         /// Where it fails half-way, the former state is brought back.
         public var undoes = false
+        /// The longest that one order may take. The kernel may keep one waiting for requests that are under way.
+        public var limit = Duration.seconds(60)
 
         public init() {}
     }
 
     public struct Outcome: Sendable {
-        public var writes: [KernelWrite] = []
+        public var orders: [TargetOrder] = []
         /// The exports that were left out.
         public var failures: [Failure] = []
     }
 
-    let kernel: KernelTarget
+    let program: TargetProgram
+    let backend: any TargetBackend
     let store: ISCSIStore
     let lockPath: String
     let runner: any CommandRunner
     let questions: Questions
 
-    public init(paths: Paths, runner: any CommandRunner, questions: Questions) {
-        kernel = KernelTarget()
+    public init(
+        paths: Paths, program: TargetProgram = .lio, runner: any CommandRunner, questions: Questions
+    ) {
+        self.program = program
+        switch program {
+        case .lio: backend = KernelBackend(kernel: KernelTarget(), lockPath: paths.run + "/iscsi-kernel.lock")
+        case .tgt: backend = TGTDaemon()
+        }
         store = ISCSIStore(path: Self.recordPath(paths))
         lockPath = paths.run + "/iscsi.lock"
         self.runner = runner
@@ -59,9 +68,13 @@ public struct ISCSIExporter: Sendable {
 
     private static func recordPath(_ paths: Paths) -> String { paths.state + "/iscsi.json" }
 
-    /// The writes that would lead to `state`, or to what is recorded. Changes nothing.
-    public func plan(_ state: ISCSIState? = nil) async throws -> LIODifference {
-        var record = try store.load()
+    /// What was last asked for.
+    public func recorded() async throws -> ISCSIState { try store.load().state }
+
+    /// The orders that would lead to `state`, or to what is recorded. Changes nothing.
+    public func plan(_ state: ISCSIState? = nil) async throws -> TargetDifference {
+        try await checkCanBeRead()
+        var record = try loadRecord()
         let state = state ?? record.state
         try state.validate()
         var failures: [Failure] = []
@@ -72,15 +85,16 @@ public struct ISCSIExporter: Sendable {
     public func apply(
         _ manner: Manner = Manner(), _ change: (inout ISCSIState) throws -> Void = { _ in }
     ) async throws -> Outcome {
-        try PrivateDirectory.prepare(String(lockPath[..<(lockPath.lastIndex(of: "/") ?? lockPath.startIndex)]))
+        try prepareLocks()
         let lock = try await FileLock.waiting(
             path: lockPath, purpose: "a change to the iSCSI exports", limit: .seconds(30))
         defer { withExtendedLifetime(lock) {} }
-        let former = try store.load()
+        try await backend.checkIsFree()
+        let former = try loadRecord()
         var record = former
         try change(&record.state)
         try record.state.validate()
-        if !(record.state.exports.isEmpty && record.owned.items.isEmpty) { try await kernel.load(runner) }
+        if !record.state.exports.isEmpty { try await backend.prepare(runner) }
         return try await bringAbout(record, former, manner)
     }
 
@@ -91,17 +105,19 @@ public struct ISCSIExporter: Sendable {
         var outcome = Outcome()
         let plan = try await difference(to: record.state, &record, manner, &outcome.failures)
         try Self.checkSessions(plan, manner)
-        outcome.writes = plan.writes
+        outcome.orders = plan.orders
 
+        record.program = program == .lio ? nil : program
         record.owned = former.owned.joined(with: record.state)
         let intended = record
         if intended != former { try store.save(intended) }
         do {
-            try await perform(plan.writes)
+            try await backend.perform(plan.orders, limit: manner.limit)
             try await checkResult(record, manner)
         } catch {
             let failure = Failure(error, doing: "cannot change the iSCSI exports")
-            guard manner.undoes else { throw Self.halfDone(failure) }
+            // Behind a write that has not ended there is nothing to be looked at, or undone.
+            guard manner.undoes, failure.code != .outcomeUnknown else { throw Self.halfDone(failure) }
             try await undo(to: former, record, failure)
         }
         if outcome.failures.isEmpty {
@@ -111,10 +127,33 @@ public struct ISCSIExporter: Sendable {
         return outcome
     }
 
-    /// The kernel may keep a write waiting for requests that are under way.
-    private func perform(_ writes: [KernelWrite]) async throws {
-        let kernel = kernel
-        try await Blocking.run("xenlvs.iscsi") { for write in writes { try kernel.perform(write) } }
+    /// The record. Throws `.refused` where something else than this host's target program serves what is in it.
+    func loadRecord() throws(Failure) -> ISCSIRecord {
+        let record = try store.load()
+        let former = record.program ?? .lio
+        guard former == program || record.owned.items.isEmpty else {
+            throw Failure(
+                .refused, "the iSCSI exports cannot be looked at",
+                why: "they were made with 'iscsi_target: \(former.rawValue)', and xenlvs.yaml has \(program.rawValue)",
+                remedy: "put \(former.rawValue) back, end the exports, and change it then")
+        }
+        return record
+    }
+
+    private func prepareLocks() throws {
+        try PrivateDirectory.prepare(String(lockPath[..<(lockPath.lastIndex(of: "/") ?? lockPath.startIndex)]))
+    }
+
+    /// Throws `.busy` where a write of an earlier command has not ended.
+    func checkCanBeRead() async throws {
+        try prepareLocks()
+        do {
+            let lock = try FileLock(path: lockPath, purpose: "a change to the iSCSI exports")
+            defer { withExtendedLifetime(lock) {} }
+            try await backend.checkIsFree()
+        } catch let failure as Failure where failure.code == .busy && failure.what.hasPrefix("a change to") {
+            // A command is at work, and takes care of its own writes.
+        }
     }
 
     /// Looks again: whatever still differs is not what was ordered.
@@ -124,8 +163,8 @@ public struct ISCSIExporter: Sendable {
         guard rest.isEmpty else {
             throw Failure(
                 .inconsistent, "the iSCSI exports are not what was ordered",
-                why: "still to do would be: \(rest.writes.prefix(3).map(\.description).joined(separator: "; "))",
-                remedy: "find out what else changes the kernel's target, then 'xenlvs apply --recorded'")
+                why: "still to do would be: \(rest.orders.prefix(3).map(\.description).joined(separator: "; "))",
+                remedy: "find out what else changes its targets, then 'xenlvs apply --recorded'")
         }
     }
 
@@ -137,7 +176,7 @@ public struct ISCSIExporter: Sendable {
             var manner = Manner()
             manner.isTolerant = true
             let plan = try await difference(to: back.state, &back, manner, &failures)
-            try await perform(plan.writes)
+            try await backend.perform(plan.orders, limit: manner.limit)
             back.owned = former.owned
             try store.save(back)
         } catch {
@@ -155,15 +194,15 @@ public struct ISCSIExporter: Sendable {
     }
 
     /// Throws `.busy` where the plan would end a session that nobody has allowed it to.
-    private static func checkSessions(_ plan: LIODifference, _ manner: Manner) throws(Failure) {
+    private static func checkSessions(_ plan: TargetDifference, _ manner: Manner) throws(Failure) {
         let ended = plan.changes.flatMap { change in change.endedSessions.map { (change.subject, $0) } }
         guard let first = ended.first, !manner.drains else { return }
         let list = ended.map { subject, session -> String in
             let addresses = session.addresses.joined(separator: ", ")
-            return "\(session.initiator) (\(addresses)) on \(subject.dropFirst("iscsi/".count))"
+            return "\(session.initiator) (\(addresses)) on \(subject)"
         }
         throw Failure(
-            .busy, "cannot change \(first.0.dropFirst("iscsi/".count)) while it is used",
+            .busy, "cannot change \(first.0) while it is used",
             why: "logged in: \(list.joined(separator: "; "))",
             remedy:
                 "detach it there first; '--drain' ends the sessions after what is under way on them, and their hosts "

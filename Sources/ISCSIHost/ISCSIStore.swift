@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import HostModel
+import Hosts
 import ISCSI
 
 /// What is kept of this host's iSCSI exports over restarts.
@@ -9,6 +10,8 @@ struct ISCSIRecord: Codable, Equatable {
 
     var version = Self.version
     var state = ISCSIState()
+    /// What serves them; nil for the kernel.
+    var program: TargetProgram?
     /// All that may be in the kernel: written down before it is made, struck out when it is gone.
     var owned = LIOOwnership()
     var ledger = LUNLedger()

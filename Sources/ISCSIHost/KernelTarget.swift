@@ -65,7 +65,7 @@ public struct KernelTarget: TargetFileSystem, Sendable {
     }
 
     public func perform(_ write: KernelWrite) throws(Failure) {
-        let what = "the kernel refuses '\(write)'"
+        let what = KernelOrder.refusal(write)
         let path = "\(root)/\(write.path)"
         switch write {
         case .makeDirectory: guard mkdir(path, 0o755) == 0 else { throw Failure.system(what) }

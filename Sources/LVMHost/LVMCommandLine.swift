@@ -9,6 +9,7 @@ enum LVMCommandLine {
     /// The LVM commands that may be run at all. xenlvs makes and changes LVs; volume groups are the operator's.
     static let verbs: Set<String> = [
         "lvs", "vgs", "pvs", "lvcreate", "lvremove", "lvrename", "lvextend", "lvchange", "lvmconfig", "version",
+        "vgcfgbackup", "vgcfgrestore",
     ]
     static let argumentLimit = 63
 

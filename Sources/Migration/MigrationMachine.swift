@@ -162,14 +162,15 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
     private mutating func failed(_ step: Step, _ failure: Failure, isUnknown: Bool) -> Action {
         if plan.isCommitted(at: step) { return failedAfterDecision(step, failure, isUnknown: isUnknown) }
         switch step.phase {
-        case .synchronise:
+        // Of a cold migration the guest is off meanwhile: it does not wait for the operator.
+        case .synchronise where !step.mayFindGuestSuspended && plan.method != .cold:
             // The guest runs on the source, untouched; going back would cost it a freeze that resuming does not. Where the
             // source has no replicas any more it does not run on them, and there is nothing to resume.
             if step == .connectTarget, failure.host == nil, failure.code == .inconsistent {
                 return goBack(from: step, failure, isUnknown: isUnknown)
             }
             return suspend(at: .forward(step), failure)
-        case .prepare, .substitute, .handOver, .settle, .tidyUp, .rollBack, .rescue:
+        case .prepare, .substitute, .synchronise, .handOver, .settle, .tidyUp, .rollBack, .rescue:
             // An unknown outcome on the source itself means that a command still runs there: nothing may be built on it.
             if isUnknown, step.side == .source { return suspend(at: .forward(step), failure) }
             return goBack(from: step, failure, isUnknown: isUnknown)
@@ -189,8 +190,9 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
     }
 
     private mutating func failedAfterDecision(_ step: Step, _ failure: Failure, isUnknown: Bool) -> Action {
-        // In the third freeze the guest is saved: a definite failure puts it back on what it ran on.
-        if step.phase == .settle, !isUnknown {
+        // In the third freeze the guest is saved: a definite failure puts it back on what it ran on. A switch is led elsewhere
+        // below the running guest, which stays where it is.
+        if step.phase == .settle, plan.settlesInFreeze, !isUnknown {
             return enter(.rescuing(.restoreAsLinked, from: .saveForVolume, because: failure))
         }
         return suspend(at: .forward(step), failure)
@@ -280,6 +282,13 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
         .refused, "the migration cannot be aborted", why: "the domain already belongs to the target",
         remedy: "finish it with 'xenlvs migration resume', then migrate the domain back")
     static let nothingUnderWay = Failure(.inconsistent, "a step was reported while none was under way")
+}
+
+extension Step {
+    /// Before these a hand-over that was cut off may have left the guest suspended: nothing of them may stop for long.
+    fileprivate var mayFindGuestSuspended: Bool {
+        self == .clearTarget || self == .recallOnSource || self == .checkSharedDisks
+    }
 }
 
 extension MigrationPlan {

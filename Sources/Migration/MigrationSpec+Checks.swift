@@ -12,14 +12,23 @@ extension MigrationSpec {
         if !Self.isUUID(uuid) { return "'\(uuid.prefix(100))' is not a UUID" }
         if memory.bytes == 0 || memory > Self.mostMemory { return "no guest has \(memory) of memory" }
         if bandwidth?.bytes == 0 { return "a bandwidth of zero is none" }
-        if volumes.isEmpty || volumes.count > Self.mostVolumes { return "it has \(volumes.count) volumes" }
+        if disks.isEmpty || disks.count > Self.mostVolumes { return "it has \(disks.count) disks" }
+        switch plan.storage {
+        case .replicas: if !sharedDisks.isEmpty { return "it copies disks that are shared" }
+        case .shared: if !volumes.isEmpty { return "it shares disks that are copied" }
+        }
+        if let reason = disks.lazy.compactMap(\.objection).first { return reason }
         if let reason = volumes.lazy.compactMap(\.objection).first { return reason }
+        if plan.usesSwitches, let file = volumes.first(where: \.isFile) {
+            return "\(file.name) is a file, without a switch"
+        }
         let distinct = [
-            Set(volumes.map(\.name.text)).count, Set(volumes.map(\.device)).count,
             Set(volumes.map(\.sourceMinor)).count, Set(volumes.map(\.targetMinor)).count,
             Set(volumes.map(\.port)).count,
         ]
-        return distinct.allSatisfy { $0 == volumes.count } ? nil : "two of its volumes share a name or a number"
+        let names = [Set(disks.map(\.name.text)).count, Set(disks.map(\.device)).count]
+        return distinct.allSatisfy { $0 == volumes.count } && names.allSatisfy { $0 == disks.count }
+            ? nil : "two of its volumes share a name or a number"
     }
 
     private static func isUUID(_ text: String) -> Bool {
@@ -29,7 +38,7 @@ extension MigrationSpec {
     }
 }
 
-extension VolumeSpec {
+extension DiskSpec {
     /// DRBD replicates at most 1 PiB (`DRBD_MAX_SECTORS_FLEX`, drbd_int.h).
     private static let largest = ByteCount(1 << 50)
 
@@ -38,9 +47,15 @@ extension VolumeSpec {
         if device.isEmpty || device.utf8.count > 16 || !letters {
             return "'\(device.prefix(100))' is not a guest's disk"
         }
-        if size.bytes == 0 || size.bytes % 512 != 0 || size > Self.largest {
-            return "\(name) cannot have \(size.bytes) bytes"
-        }
+        return size.bytes == 0 || size.bytes % 512 != 0 || size > Self.largest
+            ? "\(name) cannot have \(size.bytes) bytes" : nil
+    }
+}
+
+extension VolumeSpec {
+    fileprivate var isFile: Bool { [sourcePlace, targetPlace].contains { $0.logicalVolume == nil } }
+
+    fileprivate var objection: String? {
         // 20 bits (`MINORBITS`, include/linux/kdev_t.h).
         if ![sourceMinor, targetMinor].allSatisfy((0..<1 << 20).contains) {
             return "\(name) has an impossible DRBD minor"
@@ -57,6 +72,7 @@ extension VolumePlace {
         case .logicalVolume(let group, let name):
             name == LogicalVolumeName(of: volume) ? nil : "\(group)/\(name) cannot be the volume \(volume)"
         case .file(let pool): FilePool.objection(toPath: pool).map { "the pool of \(volume) is wrong: \($0)" }
+        case .attachment(let name): "\(volume) is on the attachment \(name), which every host can have"
         }
     }
 }

@@ -93,7 +93,10 @@ public struct MigrationSpec: Sendable, Codable, Equatable {
     public var memory: ByteCount
     public var source: Endpoint
     public var target: Endpoint
+    /// The disks that are copied; none where they are shared.
     public var volumes: [VolumeSpec]
+    /// The disks that both hosts see.
+    public var sharedDisks: [DiskSpec]
     public var plan: MigrationPlan
     /// Compare every block of the replicas, not only the tail, before handing over.
     public var verifies: Bool
@@ -104,7 +107,8 @@ public struct MigrationSpec: Sendable, Codable, Equatable {
 
     public init(
         id: MigrationID, domain: DomainName, uuid: String, memory: ByteCount, source: Endpoint, target: Endpoint,
-        volumes: [VolumeSpec], plan: MigrationPlan, verifies: Bool, bandwidth: ByteCount?, removesSource: Bool
+        volumes: [VolumeSpec], sharedDisks: [DiskSpec] = [], plan: MigrationPlan, verifies: Bool,
+        bandwidth: ByteCount?, removesSource: Bool
     ) {
         self.id = id
         self.domain = domain
@@ -113,6 +117,7 @@ public struct MigrationSpec: Sendable, Codable, Equatable {
         self.source = source
         self.target = target
         self.volumes = volumes
+        self.sharedDisks = sharedDisks
         self.plan = plan
         self.verifies = verifies
         self.bandwidth = bandwidth
@@ -120,7 +125,7 @@ public struct MigrationSpec: Sendable, Codable, Equatable {
     }
 
     private enum CodingKeys: CodingKey {
-        case id, domain, uuid, memory, source, target, volumes, plan, verifies, bandwidth, removesSource
+        case id, domain, uuid, memory, source, target, volumes, sharedDisks, plan, verifies, bandwidth, removesSource
     }
 
     /// Reads what another host sends, or the journal has. Throws `.usage` for what no migration can be.
@@ -133,6 +138,7 @@ public struct MigrationSpec: Sendable, Codable, Equatable {
         source = try values.decode(Endpoint.self, forKey: .source)
         target = try values.decode(Endpoint.self, forKey: .target)
         volumes = try values.decode([VolumeSpec].self, forKey: .volumes)
+        sharedDisks = try values.decodeIfPresent([DiskSpec].self, forKey: .sharedDisks) ?? []
         plan = try values.decode(MigrationPlan.self, forKey: .plan)
         verifies = try values.decode(Bool.self, forKey: .verifies)
         bandwidth = try values.decodeIfPresent(ByteCount.self, forKey: .bandwidth)
@@ -140,6 +146,23 @@ public struct MigrationSpec: Sendable, Codable, Equatable {
         if let why = objection {
             throw Failure(.usage, "the description of migration \(id) cannot be right", why: why)
         }
+    }
+
+    /// Without shared disks as earlier versions read it.
+    public func encode(to encoder: any Encoder) throws {
+        var values = encoder.container(keyedBy: CodingKeys.self)
+        try values.encode(id, forKey: .id)
+        try values.encode(domain, forKey: .domain)
+        try values.encode(uuid, forKey: .uuid)
+        try values.encode(memory, forKey: .memory)
+        try values.encode(source, forKey: .source)
+        try values.encode(target, forKey: .target)
+        try values.encode(volumes, forKey: .volumes)
+        if !sharedDisks.isEmpty { try values.encode(sharedDisks, forKey: .sharedDisks) }
+        try values.encode(plan, forKey: .plan)
+        try values.encode(verifies, forKey: .verifies)
+        try values.encodeIfPresent(bandwidth, forKey: .bandwidth)
+        try values.encode(removesSource, forKey: .removesSource)
     }
 }
 

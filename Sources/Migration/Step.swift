@@ -17,15 +17,21 @@ public enum Step: String, Sendable, Codable, CaseIterable {
     // B, substitute: freeze 1.
     /// Source: the domain is saved and gone.
     case saveForReplica
+    /// Source, cold: the domain is shut down and gone.
+    case shutDown
     /// Source: DRBD is Primary over the volume, for the first and only time by force.
     case promoteSource
     case linkSourceToReplica
+    /// Source: the switches lead to the replicas, below the running domain.
+    case leadSourceToReplica
     /// Source: the domain is restored and paused.
     case restoreOnReplica
     /// Source: the saved image is spent, the domain runs.
     case continueOnReplica
 
     // C, synchronise.
+    /// Both: the target gets what the volumes hold past DRBD, which notes only what is written meanwhile.
+    case seedCopies
     case connectTarget
     case connectSource
     /// Both: until every volume is UpToDate on both hosts.
@@ -36,6 +42,8 @@ public enum Step: String, Sendable, Codable, CaseIterable {
     // D, hand over: freeze 2.
     case linkTargetToReplica
     case linkTargetToVolumeEarly
+    /// Target: the links lead to switches that refuse every request until this side is Primary.
+    case linkTargetToSwitch
     /// Both: the domain is saved on the source and its image sent; the target has restored all but the held-back tail.
     case transferImage
     /// Source: Secondary. From here on nothing can write to the source's copy.
@@ -48,6 +56,18 @@ public enum Step: String, Sendable, Codable, CaseIterable {
     case releaseTargetVolume
     /// Target: the tail is let go, the domain exists there, paused.
     case finishRestore
+    /// Both, shared disks: both hosts see the same disks, of the same size and with the same bytes.
+    case checkSharedDisks
+    /// Target, live: nothing is left of a hand-over that was broken off.
+    case clearTarget
+    /// Source, live: the domain runs here; one that a hand-over has left suspended is let run on.
+    case recallOnSource
+    /// Source, live: both sides may be Primary, now that both copies are UpToDate.
+    case openWindow
+    /// Both, live: the domain is suspended on the source, under another name, and there on the target, complete and paused.
+    case moveLive
+    /// Source: none of the domain's requests is under way any more, and none can follow.
+    case quietSource
     /// Source: the durable commit decision. Performed by journaling alone.
     case decide
     /// Target: the decision stands in the target's journal as well.
@@ -57,6 +77,8 @@ public enum Step: String, Sendable, Codable, CaseIterable {
 
     // E, settle: freeze 3, on the target.
     case saveForVolume
+    /// Target: the switches lead to the volumes, below the running domain.
+    case leadTargetToVolume
     case takeDownTargetReplica
     case linkTargetToVolume
     case restoreOnVolume
@@ -72,6 +94,8 @@ public enum Step: String, Sendable, Codable, CaseIterable {
     case discardOnTarget
     /// Source: a domain that runs on the replica is saved; one that is saved already stays so.
     case saveForRollback
+    /// Source: the switches lead to the volumes again, below the domain if it runs.
+    case leadSourceToVolume
     case takeDownSourceReplica
     case linkSourceToVolume
     case restoreOnSource
@@ -104,18 +128,22 @@ public enum Step: String, Sendable, Codable, CaseIterable {
 
     public var side: Side {
         switch self {
-        case .makeSourceReplica, .saveForReplica, .promoteSource, .linkSourceToReplica, .restoreOnReplica,
-            .continueOnReplica, .connectSource, .demoteSource, .decide, .cleanSource, .saveForRollback,
-            .takeDownSourceReplica, .linkSourceToVolume, .restoreOnSource, .continueOnSource,
-            .cleanSourceAfterRollback, .reclaimSource, .linkReclaimed:
+        case .makeSourceReplica, .saveForReplica, .shutDown, .promoteSource, .linkSourceToReplica,
+            .leadSourceToReplica, .restoreOnReplica, .continueOnReplica, .connectSource, .demoteSource, .decide,
+            .cleanSource, .saveForRollback,
+            .leadSourceToVolume, .takeDownSourceReplica, .linkSourceToVolume, .restoreOnSource, .continueOnSource,
+            .cleanSourceAfterRollback, .reclaimSource, .linkReclaimed, .recallOnSource, .openWindow, .quietSource:
             .source
         case .reserveTarget, .makeTargetVolumes, .makeTargetReplica, .connectTarget, .linkTargetToReplica,
-            .linkTargetToVolumeEarly, .promoteTarget, .releaseTargetVolume, .finishRestore, .acknowledgeDecision,
-            .startOnTarget, .saveForVolume, .takeDownTargetReplica, .linkTargetToVolume, .restoreOnVolume,
+            .linkTargetToVolumeEarly, .linkTargetToSwitch, .promoteTarget, .releaseTargetVolume, .finishRestore,
+            .acknowledgeDecision,
+            .startOnTarget, .saveForVolume, .leadTargetToVolume, .takeDownTargetReplica, .linkTargetToVolume,
+            .restoreOnVolume,
             .continueOnVolume, .cleanTarget, .closeTarget, .discardOnTarget, .cleanTargetAfterRollback,
-            .closeTargetAfterRollback, .restoreAsLinked, .continueAsLinked, .claimTarget, .retireTargetCopies:
+            .closeTargetAfterRollback, .restoreAsLinked, .continueAsLinked, .claimTarget, .retireTargetCopies,
+            .clearTarget:
             .target
-        case .synchronise, .verifyCopies, .transferImage, .compareCopies:
+        case .seedCopies, .synchronise, .verifyCopies, .transferImage, .compareCopies, .checkSharedDisks, .moveLive:
             .both
         }
     }
@@ -123,15 +151,24 @@ public enum Step: String, Sendable, Codable, CaseIterable {
     public var phase: Phase {
         switch self {
         case .reserveTarget, .makeTargetVolumes, .makeTargetReplica, .makeSourceReplica: .prepare
-        case .saveForReplica, .promoteSource, .linkSourceToReplica, .restoreOnReplica, .continueOnReplica: .substitute
-        case .connectTarget, .connectSource, .synchronise, .verifyCopies: .synchronise
-        case .linkTargetToReplica, .linkTargetToVolumeEarly, .transferImage, .demoteSource, .compareCopies,
-            .promoteTarget, .releaseTargetVolume, .finishRestore, .decide, .acknowledgeDecision, .startOnTarget:
+        case .saveForReplica, .shutDown, .promoteSource, .linkSourceToReplica, .leadSourceToReplica,
+            .restoreOnReplica, .continueOnReplica:
+            .substitute
+        case .seedCopies, .clearTarget, .recallOnSource, .checkSharedDisks, .connectTarget, .connectSource,
+            .synchronise,
+            .verifyCopies:
+            .synchronise
+        case .linkTargetToReplica, .linkTargetToVolumeEarly, .linkTargetToSwitch, .transferImage, .demoteSource,
+            .compareCopies, .promoteTarget, .releaseTargetVolume, .finishRestore, .openWindow, .moveLive, .quietSource,
+            .decide, .acknowledgeDecision, .startOnTarget:
             .handOver
-        case .saveForVolume, .takeDownTargetReplica, .linkTargetToVolume, .restoreOnVolume, .continueOnVolume: .settle
+        case .saveForVolume, .leadTargetToVolume, .takeDownTargetReplica, .linkTargetToVolume, .restoreOnVolume,
+            .continueOnVolume:
+            .settle
         case .cleanSource, .cleanTarget, .closeTarget: .tidyUp
-        case .discardOnTarget, .saveForRollback, .takeDownSourceReplica, .linkSourceToVolume, .restoreOnSource,
-            .continueOnSource, .cleanSourceAfterRollback, .cleanTargetAfterRollback, .closeTargetAfterRollback:
+        case .discardOnTarget, .saveForRollback, .leadSourceToVolume, .takeDownSourceReplica, .linkSourceToVolume,
+            .restoreOnSource, .continueOnSource, .cleanSourceAfterRollback, .cleanTargetAfterRollback,
+            .closeTargetAfterRollback:
             .rollBack
         case .restoreAsLinked, .continueAsLinked, .reclaimSource, .linkReclaimed, .claimTarget, .retireTargetCopies:
             .rescue
@@ -146,26 +183,37 @@ public enum Step: String, Sendable, Codable, CaseIterable {
         case .makeTargetReplica: "prepare the target's replicas"
         case .makeSourceReplica: "prepare the source's replicas"
         case .saveForReplica: "save the domain"
+        case .shutDown: "shut the domain down"
         case .promoteSource: "make the source's replicas Primary"
         case .linkSourceToReplica: "turn the source's links to the replicas"
+        case .leadSourceToReplica: "lead the source's switches to the replicas"
         case .restoreOnReplica: "restore the domain on its replicas"
         case .continueOnReplica: "let the domain run on its replicas"
+        case .seedCopies: "send what the volumes hold, past DRBD"
         case .connectTarget: "let the target's replicas connect"
         case .connectSource: "let the source's replicas connect"
         case .synchronise: "synchronise"
         case .verifyCopies: "verify the copies"
         case .linkTargetToReplica: "set the target's links to the replicas"
         case .linkTargetToVolumeEarly: "set the target's links to the volumes"
+        case .linkTargetToSwitch: "set the target's links to its switches, closed"
         case .transferImage: "save the domain and send its image"
         case .demoteSource: "make the source's replicas Secondary"
         case .compareCopies: "compare the copies' checksums"
         case .promoteTarget: "make the target's replicas Primary"
         case .releaseTargetVolume: "take the target's replicas down"
         case .finishRestore: "finish the restore, paused"
+        case .checkSharedDisks: "see that both hosts have the same disks"
+        case .clearTarget: "see that nothing is left on the target of a broken off hand-over"
+        case .recallOnSource: "see that the domain runs on the source"
+        case .openWindow: "let the replicas be Primary on both hosts"
+        case .moveLive: "hand the running domain over to the target, where it stays paused"
+        case .quietSource: "wait until nothing of the domain is under way on the source"
         case .decide: "decide: the domain belongs to the target"
         case .acknowledgeDecision: "record the decision on the target"
         case .startOnTarget: "let the domain run on the target"
         case .saveForVolume: "save the domain on the target"
+        case .leadTargetToVolume: "lead the target's switches to the volumes"
         case .takeDownTargetReplica: "take the target's replicas down"
         case .linkTargetToVolume: "turn the target's links to the volumes"
         case .restoreOnVolume: "restore the domain on its volumes"
@@ -175,6 +223,7 @@ public enum Step: String, Sendable, Codable, CaseIterable {
         case .closeTarget: "close the target's journal"
         case .discardOnTarget: "discard what the target holds of the domain"
         case .saveForRollback: "save the domain for the way back"
+        case .leadSourceToVolume: "lead the source's switches back to the volumes"
         case .takeDownSourceReplica: "take the source's replicas down"
         case .linkSourceToVolume: "turn the source's links back to the volumes"
         case .restoreOnSource: "restore the domain on the source"
@@ -190,13 +239,4 @@ public enum Step: String, Sendable, Codable, CaseIterable {
         case .retireTargetCopies: "keep the target's incomplete copies without links"
         }
     }
-}
-
-/// The freezes that a guest's user feels, by their number in the original procedure.
-public enum Freeze: Int, Sendable, Codable, CaseIterable, Comparable {
-    case substitution = 1
-    case handOver = 2
-    case settlement = 3
-
-    public static func < (left: Freeze, right: Freeze) -> Bool { left.rawValue < right.rawValue }
 }

@@ -76,6 +76,7 @@ public enum TargetResolution: Sendable, Equatable {
 
     private static func undecided(_ facts: TargetFacts, _ plan: MigrationPlan) -> TargetResolution {
         switch (facts.guest, facts.copies) {
+        case (.paused, .upToDate) where !plan.leavesTargetInStep: .diskAlone([.discardOnTarget] + claiming)
         // A guest that somebody has let run by hand is no worse than one that is let run now.
         case (.paused, .upToDate), (.running, .upToDate):
             .finish([.acknowledgeDecision, .startOnTarget] + settling(plan))

@@ -18,6 +18,11 @@ extension DRBDCommands {
             proof.device, createWords, options: ["--force", "--peer-max-bio-size", Self.peerMaximumRequest])
     }
 
+    /// Writes metadata as a text has them, in place of those the proof speaks of.
+    public func restoreMetadata(_ proof: OwnedMetadata, from file: String) -> Command {
+        metadata(proof.device, ["restore-md", file], options: ["--force"])
+    }
+
     /// Destroys the metadata the proof speaks of; without `--force` `drbdmeta` would ask at a terminal. The device must
     /// not be in use: `--force` overrides that check as well, unless this very minor is configured.
     public func wipeMetadata(_ proof: OwnedMetadata) -> Command {

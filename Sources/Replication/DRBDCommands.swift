@@ -68,6 +68,13 @@ public struct DRBDCommands: Sendable {
     /// Removes a resource that has neither minors nor a connection.
     public func deleteResource(_ device: ReplicaDevice) -> Command { setUp(["del-resource", device.resource]) }
 
+    /// Lets a replica that is not connected begin a new generation of data; the one before is what a peer may have that was
+    /// filled by other means (drbdsetup-new-current-uuid(8), truck based replication). DRBD 8.4 only.
+    /// - Parameter isClean: what the peer would be missing is forgotten: it is to get all there is.
+    public func newGeneration(_ device: ReplicaDevice, isClean: Bool) -> Command {
+        setUp(["new-current-uuid", "\(device.minor)"], isClean ? [DRBDOption("clear-bitmap", "yes")] : [])
+    }
+
     // MARK: Roles
 
     /// Makes the copy Primary although DRBD knows no good data: once in the life of a replica, when its volume's data
@@ -79,6 +86,15 @@ public struct DRBDCommands: Sendable {
     /// Makes the replica Primary. The permit is the proof that both copies are complete and the peer is Secondary.
     /// - Throws: `.refused` for a device that the permit does not speak of.
     public func primary(_ device: ReplicaDevice, _ permit: PromotionPermit) throws(Failure) -> Command {
+        guard permit.covers(device) else {
+            throw Failure(.refused, "will not promote \(device.resource)", why: "the permit is for other replicas")
+        }
+        return setUp(["primary", roleTarget(device)])
+    }
+
+    /// Makes the replica Primary beside its peer. Refused by DRBD unless two Primaries are allowed.
+    /// - Throws: `.refused` for a device that the permit does not speak of.
+    public func primary(_ device: ReplicaDevice, beside permit: WindowPermit) throws(Failure) -> Command {
         guard permit.covers(device) else {
             throw Failure(.refused, "will not promote \(device.resource)", why: "the permit is for other replicas")
         }

@@ -70,6 +70,18 @@ public struct PromotionPermit: Sendable {
     func covers(_ device: ReplicaDevice) -> Bool { resources.contains(device.resource) }
 }
 
+/// Proof that the target's replicas may become Primary beside the source's, for the time of a live hand-over: the copies are
+/// ready. That DRBD must have been told to allow it, DRBD sees to.
+public struct WindowPermit: Sendable {
+    private let resources: Set<String>
+
+    public init(_ readiness: HandoverReadiness) {
+        resources = Set(readiness.pairs.map { ReplicaDevice.resource(of: $0.volume) })
+    }
+
+    func covers(_ device: ReplicaDevice) -> Bool { resources.contains(device.resource) }
+}
+
 /// Checks what one host reports of its copy of a volume.
 private struct SideCheck {
     let side: String

@@ -78,7 +78,7 @@ public struct HTMLReport {
         var figures = [
             figure(
                 "Total time", Format.duration(milliseconds: report.totalMilliseconds),
-                "plan: settle \(report.settlement.rawValue)")
+                "plan: \(report.planWords)")
         ]
         if !report.freezes.isEmpty {
             let lengths = report.freezes.map { Format.duration(milliseconds: $0.milliseconds) }

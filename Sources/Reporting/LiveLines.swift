@@ -31,7 +31,7 @@ struct LiveLines {
             let length = Format.duration(milliseconds: (now - open.began).wholeMilliseconds)
             rest.append(("frozen for \(length)", .blue))
         }
-        rest += phase.freezes.map { ("\($0.freeze.title) \(Format.duration(milliseconds: $0.milliseconds))", .blue) }
+        rest += phase.freezes.map { ("\($0.title) \(Format.duration(milliseconds: $0.milliseconds))", .blue) }
         if let step = phase.openStep, step.title != phase.phase.title { rest.append((step.title, .dim)) }
         return assemble([(style.spinner[frame] + " ", .cyan), (head, .bold)] + rest.map { ("   " + $0.0, $0.1) })
     }

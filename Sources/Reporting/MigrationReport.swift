@@ -10,6 +10,7 @@ public struct MigrationReport: Sendable, Codable, Equatable {
     public var domain: DomainName
     public var source: HostName
     public var target: HostName
+    public var method: MigrationPlan.Method
     public var settlement: MigrationPlan.Settlement
     public var memoryBytes: Int64
     public var outcome: Outcome
@@ -40,6 +41,15 @@ public struct MigrationReport: Sendable, Codable, Equatable {
     /// The host whose restart took the domain's memory with it; absent where none did. Whether the domain was started again
     /// since is not known here.
     public var memoryLostOn: HostName?
+    /// The disks that both hosts have; absent where they are copied.
+    public var sharedDisks: [SharedDisk]?
+
+    public struct SharedDisk: Sendable, Codable, Equatable {
+        public var name: VolumeName
+        /// The guest's name for the disk: `xvda`.
+        public var device: String
+        public var sizeBytes: Int64
+    }
 
     public struct Outcome: Sendable, Codable, Equatable {
         public enum State: String, Sendable, Codable, CaseIterable {

@@ -29,7 +29,7 @@ struct PlainProgress {
             phase.freezes = []
             return text.ended(phase, columns: nil)
         case .freezeEnded(let length):
-            return ["  \(text.name(length.freeze.title)) \(text.time(length.milliseconds))"]
+            return ["  \(text.name(length.title)) \(text.time(length.milliseconds))"]
         case .note(let note): return text.note(note, columns: nil)
         case .transferred(let transfer): return isDue(transfer, now) ? [line(transfer)] : []
         }

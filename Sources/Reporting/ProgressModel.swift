@@ -26,13 +26,13 @@ public struct ProgressModel: Sendable, Equatable {
     }
 
     public struct FreezeLength: Sendable, Equatable {
-        public var freeze: Freeze
+        public var number: Int
         public var milliseconds: Int64
     }
 
     /// The domain does not run, since `began`.
     public struct OpenFreeze: Sendable, Equatable {
-        public var freeze: Freeze
+        public var number: Int
         public var began: Duration
     }
 
@@ -85,11 +85,11 @@ public struct ProgressModel: Sendable, Equatable {
         case .stepFailed(let step, let failure):
             let begun = stepBegan(step, now)
             return begun + endPhase(.failed(failure), now)
-        case .freezeBegan(let freeze):
-            openFreeze = OpenFreeze(freeze: freeze, began: now)
+        case .freezeBegan(let number):
+            openFreeze = OpenFreeze(number: number, began: now)
             return []
-        case .freezeEnded(let freeze, let milliseconds):
-            let length = FreezeLength(freeze: freeze, milliseconds: milliseconds)
+        case .freezeEnded(let number, let milliseconds):
+            let length = FreezeLength(number: number, milliseconds: milliseconds)
             openFreeze = nil
             current?.freezes.append(length)
             return [.freezeEnded(length)]

@@ -49,7 +49,7 @@ struct ProgressText {
     }
 
     func frozen(_ length: ProgressModel.FreezeLength) -> String {
-        "\(length.freeze.title) " + style.paint(Format.duration(milliseconds: length.milliseconds), .blue)
+        "\(length.title) " + style.paint(Format.duration(milliseconds: length.milliseconds), .blue)
     }
 
     func failure(_ failure: Failure, columns: Int?) -> [String] {

@@ -7,8 +7,9 @@ public enum ProgressUpdate: Sendable, Equatable {
     case stepEnded(Step)
     /// The step failed; what follows (a way back, a stop) is told by the steps that follow.
     case stepFailed(Step, Failure)
-    case freezeBegan(Freeze)
-    case freezeEnded(Freeze, milliseconds: Int64)
+    /// The number is the freeze's in this migration, from 1 on.
+    case freezeBegan(number: Int)
+    case freezeEnded(number: Int, milliseconds: Int64)
     /// A volume's resynchronisation: `rate` per second; `timeLeft` nil while it cannot be told.
     case sync(volume: VolumeName, done: ByteCount, total: ByteCount, rate: ByteCount, timeLeft: Duration?)
     /// A volume's block-by-block comparison, as `sync`.

@@ -63,7 +63,8 @@ struct ReportBuilder {
         let isFinished = outcome.state.isFinal
         return MigrationReport(
             id: spec.id, domain: spec.domain, source: spec.source.name, target: spec.target.name,
-            settlement: spec.plan.settlement, memoryBytes: spec.memory.bytes, outcome: outcome,
+            method: spec.plan.method, settlement: spec.plan.settlement, memoryBytes: spec.memory.bytes,
+            outcome: outcome,
             isCommitted: isCommitted, domainRunsOn: domainRunsOn, beginMilliseconds: begin,
             endMilliseconds: isFinished ? last : nil, untilMilliseconds: last, totalMilliseconds: last - begin,
             frozenMilliseconds: freezes.filter { !$0.isOpen }.reduce(0) { $0 + $1.milliseconds },
@@ -73,7 +74,12 @@ struct ReportBuilder {
                 MigrationReport.OwnTime(
                     ownMilliseconds: own, accountedMilliseconds: total,
                     share: total > 0 ? Double(own) / Double(total) : nil)
-            }, declaredDead: declaredDead, memoryLostOn: memoryLostOn)
+            }, declaredDead: declaredDead, memoryLostOn: memoryLostOn,
+            sharedDisks: spec.sharedDisks.isEmpty
+                ? nil
+                : spec.sharedDisks.map {
+                    MigrationReport.SharedDisk(name: $0.name, device: $0.device, sizeBytes: $0.size.bytes)
+                })
     }
 
     private var domainRunsOn: HostName? {
@@ -198,8 +204,12 @@ struct ReportBuilder {
     }
 
     private func openFreeze(_ freeze: Freeze) -> Int? {
-        freezes.lastIndex { $0.isOpen && $0.number == freeze.rawValue }
+        freezes.lastIndex { $0.isOpen && (!isNumbered || $0.number == spec.plan.number(of: freeze)) }
     }
+
+    /// The freezes of the original procedure keep its numbers. Of the other methods there is one, and one more for each attempt
+    /// that was broken off.
+    private var isNumbered: Bool { spec.plan.method == .threeFreeze }
 
     private mutating func beginFreeze(_ freeze: Freeze, _ time: Int64) {
         // A resumed run may say again that the domain is frozen.
@@ -207,7 +217,8 @@ struct ReportBuilder {
         if openStep == nil { betweenSteps = freezes.count }
         freezes.append(
             MigrationReport.FreezeSpan(
-                number: freeze.rawValue, phase: phases.last?.phase ?? .prepare, beginMilliseconds: time,
+                number: isNumbered ? spec.plan.number(of: freeze) : freezes.count + 1,
+                phase: phases.last?.phase ?? .prepare, beginMilliseconds: time,
                 milliseconds: 0, runs: 1))
     }
 

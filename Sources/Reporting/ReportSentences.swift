@@ -118,3 +118,13 @@ struct ReportSentences {
         return freeze.runs > 1 ? "over \(freeze.runs) runs" : nil
     }
 }
+
+extension MigrationReport {
+    /// `three-freeze, settle late`.
+    var planWords: String {
+        switch method {
+        case .threeFreeze: "\(method.rawValue), settle \(settlement.rawValue)"
+        case .oneFreeze, .live, .cold: method.rawValue
+        }
+    }
+}

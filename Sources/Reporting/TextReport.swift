@@ -25,7 +25,7 @@ public struct TextReport {
     private var text: String {
         let blocks = [
             outcome, report.phases.isEmpty ? [] : TextTimeline(report, style: style, width: width).lines, freezes,
-            copies, checksums, runs, failures, notes, footer,
+            copies, shared, checksums, runs, failures, notes, footer,
         ]
         return blocks.filter { !$0.isEmpty }.map { $0.map { $0 + "\n" }.joined() }.joined(separator: "\n")
     }
@@ -106,6 +106,12 @@ public struct TextReport {
         return [row] + DisplayText.wrapped(remark, to: width - 4).map { "    " + style.paint($0, .dim) }
     }
 
+    private var shared: [String] {
+        guard let disks = report.sharedDisks else { return [] }
+        return [style.paint("Shared disks", .bold)]
+            + disks.map { cut("  \($0.name)  \($0.device)  \(ByteCount($0.sizeBytes))") }
+    }
+
     private var checksums: [String] {
         let compared = report.volumes.filter { $0.sha256 != nil }
         guard !compared.isEmpty else { return [] }
@@ -163,7 +169,7 @@ public struct TextReport {
         var lines: [String] = []
         if let own = report.ownTime { lines.append("xenlvs's own time: \(ReportSentences.ownTime(own))") }
         lines.append(
-            "\(report.id) \(style.bullet) settle \(report.settlement.rawValue) \(style.bullet) begun "
+            "\(report.id) \(style.bullet) \(report.planWords) \(style.bullet) begun "
                 + Format.instant(milliseconds: report.beginMilliseconds))
         return lines.map { style.paint("  " + cut($0), .dim) }
     }

@@ -19,7 +19,15 @@ extension Step.Phase {
     static let titleWidth = allCases.map(\.title.count).max() ?? 0
 }
 
-extension Freeze {
+extension ProgressModel.FreezeLength {
     /// `freeze 2`.
-    public var title: String { "freeze \(rawValue)" }
+    var title: String { ProgressModel.title(ofFreeze: number) }
+}
+
+extension ProgressModel.OpenFreeze {
+    var title: String { ProgressModel.title(ofFreeze: number) }
+}
+
+extension ProgressModel {
+    fileprivate static func title(ofFreeze number: Int) -> String { "freeze \(number)" }
 }

@@ -2,6 +2,7 @@ import AoE
 import BlockServer
 import Dispatch
 import HostModel
+import Hosts
 import Synchronization
 
 /// Opens a backing on a thread of its own: a device that hangs must not hang anything else.

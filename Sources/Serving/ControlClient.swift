@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import HostModel
+import Hosts
 
 /// A command's end of the daemon's socket.
 public enum ControlClient {
@@ -9,6 +10,12 @@ public enum ControlClient {
     private static let sendMilliseconds: Int64 = 5_000
     /// More than the daemon takes for anything: a removal waits up to 30 seconds for requests to end.
     private static let answerMilliseconds: Int64 = 90_000
+
+    /// Asks this host's daemon, as below.
+    public static func ask(_ request: ControlRequest, of paths: Paths) async throws -> [ExportStatus] {
+        let path = ServingPaths(paths).socket
+        return try await Blocking.run("xenlvs.daemon") { try ask(request, at: path) }
+    }
 
     /// Asks the daemon and returns the exports it tells of. Throws what the daemon says; `.unreachable` where none runs,
     /// and `.outcomeUnknown` where it does not answer.

@@ -2,6 +2,7 @@ import AoE
 import CLinux
 import Glibc
 import HostModel
+import Hosts
 import Synchronization
 
 /// The daemon's end of its socket: lets root ask, a bounded number of connections at a time, each within bounded time.

@@ -20,7 +20,9 @@ public struct ExportRecord: Sendable, Equatable, Codable {
     public var queueDepth: Int
 
     /// What stays the same over restarts, where a device's number does not.
-    var subject: String { volume.map { "volume \($0)" } ?? path }
+    public var serial: String {
+        volume.map(DeviceSerial.text(ofVolume:)) ?? DeviceSerial.text(forSubject: path)
+    }
 
     public static let interfaceLimit = 16
     public static let allowLimit = 248

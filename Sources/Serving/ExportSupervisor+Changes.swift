@@ -21,7 +21,7 @@ extension ExportSupervisor {
             do throws(Failure) { try keep() } catch {
                 // Nobody knows of it yet.
                 _ = entries.withLock { $0.removeValue(forKey: record.address) }
-                try? finishRemoval(installed.id, seconds: 1)
+                try? finishRemoval(record.address, installed.id, seconds: 1)
                 throw error
             }
             for name in record.interfaces { attach(entry, to: name) }
@@ -34,7 +34,9 @@ extension ExportSupervisor {
         guard let id = entry.installedID else { return }
         var failure: Failure?
         do throws(Failure) {
-            try orders.perform { server throws(Failure) in try server.serve(id, on: name) }
+            try server(of: entry.record.address).orders.perform { server throws(Failure) in
+                try server.serve(id, on: name)
+            }
         } catch { failure = error }
         update(entry.record.address) { entry in
             guard case .installed(var installed) = entry.phase else { return }
@@ -83,7 +85,7 @@ extension ExportSupervisor {
             return (status, leaving)
         }
         guard let leaving else { return status }
-        try finishRemoval(leaving, seconds: Self.drainSeconds)
+        try finishRemoval(address, leaving, seconds: Self.drainSeconds)
         _ = entries.withLock { $0.removeValue(forKey: address) }
         return status
     }
@@ -107,12 +109,14 @@ extension ExportSupervisor {
             throw error
         }
         update(address) { $0.phase = .leaving(id) }
-        try orders.perform { server throws(Failure) in try server.close(id) }
+        try server(of: address).orders.perform { server throws(Failure) in try server.close(id) }
         return id
     }
 
     private func requireIdle(_ address: AoEAddress, _ id: AoEServer.TargetID) throws(Failure) {
-        let statistics = try orders.perform { server throws(Failure) in try server.statistics(of: id) }
+        let statistics = try server(of: address).orders.perform { server throws(Failure) in
+            try server.statistics(of: id)
+        }
         guard let idle = statistics.idleMilliseconds, idle < Self.idleMilliseconds else { return }
         throw Failure(
             .busy, "cannot end the export \(address)",
@@ -121,9 +125,9 @@ extension ExportSupervisor {
     }
 
     /// Waits until a closed target has nothing under way, and lets it go, with its backing.
-    private func finishRemoval(_ id: AoEServer.TargetID, seconds: Int) throws(Failure) {
+    private func finishRemoval(_ address: AoEAddress, _ id: AoEServer.TargetID, seconds: Int) throws(Failure) {
         for _ in 0..<seconds * 100 {
-            if try take(id) { return }
+            if try take(address, id) { return }
             usleep(10_000)
         }
         throw Failure(
@@ -133,10 +137,10 @@ extension ExportSupervisor {
     }
 
     /// Takes a closed target from the server. Returns false while it has requests under way.
-    private func take(_ id: AoEServer.TargetID) throws(Failure) -> Bool {
+    private func take(_ address: AoEAddress, _ id: AoEServer.TargetID) throws(Failure) -> Bool {
         let removed: Handover<Export>?
         do throws(Failure) {
-            removed = try orders.perform { server throws(Failure) -> Handover<Export>? in
+            removed = try server(of: address).orders.perform { server throws(Failure) -> Handover<Export>? in
                 try server.close(id)
                 guard let export = try server.remove(id) else { return nil }
                 return Handover(export)
@@ -154,7 +158,7 @@ extension ExportSupervisor {
     func removeLeaving() {
         for (address, entry) in entries.withLock({ $0 }) {
             guard case .leaving(let id) = entry.phase else { continue }
-            guard (try? take(id)) == true else { continue }
+            guard (try? take(address, id)) == true else { continue }
             entries.withLock { entries in
                 if case .leaving(id) = entries[address]?.phase { entries[address] = nil }
             }
@@ -167,15 +171,19 @@ extension ExportSupervisor {
             guard case .installed(let installed) = entry.phase else { return nil }
             return (address, installed.id)
         }
+        for (orders, part) in byServer(installed, \.0) { try rescan(part, orders) }
+    }
+
+    private func rescan(_ part: [(AoEAddress, AoEServer.TargetID)], _ orders: ServerOrders) throws(Failure) {
         let results = try orders.perform { server throws(Failure) in
-            installed.map { _, id -> Result<(ByteCount, Bool), Failure> in
+            part.map { _, id -> Result<(ByteCount, Bool), Failure> in
                 do throws(Failure) {
                     let result = try server.rescan(id)
                     return .success((result.size, result.hasGrown))
                 } catch { return .failure(error) }
             }
         }
-        for ((address, _), result) in zip(installed, results) {
+        for ((address, _), result) in zip(part, results) {
             switch result {
             case .success((let size, true)):
                 update(address) { entry in

@@ -96,9 +96,9 @@ extension ExportSupervisor {
             queueDepth: record.queueDepth, stateDirectory: paths.targets, version: Version.text)
         let export = Handover(
             try Export(
-                configuration, backing: backing, serial: DeviceSerial.text(forSubject: record.subject), pool: pool,
-                report: report))
-        let id = try orders.perform { server throws(Failure) in
+                configuration, backing: backing, serial: record.serial,
+                pool: server(of: record.address).pool, report: report))
+        let id = try server(of: record.address).orders.perform { server throws(Failure) in
             guard let export = export.take() else { throw Failure(.failed, "the target was given away before") }
             return try server.add(export)
         }
@@ -130,16 +130,18 @@ extension ExportSupervisor {
             return (entry.record.address, id)
         }
         for (address, conflict) in conflicts { note(conflict, of: address, on: name) }
-        let failures: [Failure?]
-        do throws(Failure) {
-            failures = try orders.perform { server throws(Failure) in
-                free.map { _, id -> Failure? in
-                    do throws(Failure) { try server.serve(id, on: name) } catch { return error }
-                    return nil
+        for (orders, part) in byServer(free, \.0) {
+            let failures: [Failure?]
+            do throws(Failure) {
+                failures = try orders.perform { server throws(Failure) in
+                    part.map { _, id -> Failure? in
+                        do throws(Failure) { try server.serve(id, on: name) } catch { return error }
+                        return nil
+                    }
                 }
-            }
-        } catch { failures = free.map { _ in error } }
-        for ((address, _), failure) in zip(free, failures) { note(failure, of: address, on: name) }
+            } catch { failures = part.map { _ in error } }
+            for ((address, _), failure) in zip(part, failures) { note(failure, of: address, on: name) }
+        }
     }
 
     /// Records whether an export is served on an interface, and tells of a change.

@@ -5,10 +5,22 @@ import HostModel
 import Hosts
 import Synchronization
 
+/// One of a daemon's servers, which run on threads of their own.
+public struct ShardServer: Sendable {
+    let orders: ServerOrders
+    let pool: BlockPool.Handle
+
+    /// - Parameter pool: the server's.
+    public init(orders: ServerOrders, pool: BlockPool.Handle) {
+        self.orders = orders
+        self.pool = pool
+    }
+}
+
 /// Keeps what is served at what operators have asked for: knows all exports, opens and installs them, tries again what
 /// could not be served, and answers commands.
 ///
-/// Three kinds of threads meet here. The target server's own only ever carries out orders. Commands and the daemon's
+/// Three kinds of threads meet here. The target servers' own only ever carry out orders. Commands and the daemon's
 /// clock (`tick`) change exports one at a time; what may hang, the opening of a device, is left to threads of its own.
 /// Looking at exports waits for none of that.
 public final class ExportSupervisor: Sendable {
@@ -23,8 +35,8 @@ public final class ExportSupervisor: Sendable {
     static let retryTicks = 5
     static let rescanTicks = 10
 
-    let orders: ServerOrders
-    let pool: BlockPool.Handle
+    /// The servers, by their shards' numbers.
+    private let servers: [ShardServer]
     let store: ExportStore
     let paths: ServingPaths
     let scrutiny: Scrutiny
@@ -34,15 +46,14 @@ public final class ExportSupervisor: Sendable {
     let changing = Mutex<Int>(0)
 
     /// - Parameters:
-    ///   - orders: of the server that serves, whose pool is `pool`.
+    ///   - servers: those that serve, by their shards' numbers.
     ///   - report: told of what an operator should know.
     /// Throws where the list of exports cannot be read.
     public init(
-        orders: ServerOrders, pool: BlockPool.Handle, paths: ServingPaths, scrutiny: @escaping Scrutiny,
+        servers: [ShardServer], paths: ServingPaths, scrutiny: @escaping Scrutiny,
         report: @escaping @Sendable (String) -> Void
     ) throws(Failure) {
-        self.orders = orders
-        self.pool = pool
+        self.servers = servers
         self.paths = paths
         self.scrutiny = scrutiny
         self.report = report
@@ -76,17 +87,34 @@ public final class ExportSupervisor: Sendable {
 
     /// How all exports stand, by address.
     func list(statistics wanted: Bool) throws(Failure) -> [ExportStatus] {
-        let known = entries.withLock { $0 }.sorted { $0.key < $1.key }.map(\.value)
-        let ids = known.map(\.installedID)
-        let (ports, statistics) = try orders.perform { server throws(Failure) in
-            (server.portStatus, ids.map { id in wanted ? id.flatMap { try? server.statistics(of: $0) } : nil })
+        let known = entries.withLock { Array($0.values) }
+        var statuses: [ExportStatus] = []
+        for (orders, part) in byServer(known, \.record.address) {
+            let ids = part.map(\.installedID)
+            let (ports, statistics) = try orders.perform { server throws(Failure) in
+                (server.portStatus, ids.map { id in wanted ? id.flatMap { try? server.statistics(of: $0) } : nil })
+            }
+            statuses += zip(part, statistics).map { $0.status(ports: ports, statistics: $1) }
         }
-        return zip(known, statistics).map { $0.status(ports: ports, statistics: $1) }
+        return statuses.sorted { $0.record.address < $1.record.address }
+    }
+
+    /// The server that has, or is to have, the target with this address.
+    func server(of address: AoEAddress) -> ShardServer {
+        servers[Shard.number(of: address, among: servers.count)]
+    }
+
+    /// What is to be asked of each server, of elements that have an address; nothing of a server without any.
+    func byServer<Element>(_ all: [Element], _ address: (Element) -> AoEAddress) -> [(ServerOrders, [Element])] {
+        servers.indices.compactMap { number in
+            let part = all.filter { Shard.number(of: address($0), among: servers.count) == number }
+            return part.isEmpty ? nil : (servers[number].orders, part)
+        }
     }
 
     func status(of address: AoEAddress) throws(Failure) -> ExportStatus {
         guard let entry = entries.withLock({ $0[address] }) else { throw Self.unknown(address) }
-        let ports = try orders.perform { server throws(Failure) in server.portStatus }
+        let ports = try server(of: address).orders.perform { server throws(Failure) in server.portStatus }
         return entry.status(ports: ports, statistics: nil)
     }
 

@@ -81,10 +81,10 @@ struct LineChannel: ~Copyable {
     }
 }
 
-/// The daemon's socket, by its name in the file system (unix(7)).
-enum ControlSocket {
+/// A socket, by its name in the file system (unix(7)).
+public enum ControlSocket {
     /// Calls `body` with the socket's address. Throws `.usage` for a path that is too long for one.
-    static func withAddress<Result>(
+    public static func withAddress<Result>(
         _ path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) -> Result
     ) throws(Failure) -> Result {
         var name = sockaddr_un()
@@ -97,7 +97,7 @@ enum ControlSocket {
         return withSocketAddress(name, body)
     }
 
-    static func make() throws(Failure) -> Int32 {
+    public static func make() throws(Failure) -> Int32 {
         let descriptor = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0)
         guard descriptor >= 0 else { throw Failure.system("cannot make a socket") }
         return descriptor

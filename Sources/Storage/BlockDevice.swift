@@ -56,6 +56,40 @@ public struct BlockDevice: Sendable, Equatable {
         return ByteCount.sectors(sectors)
     }
 
+    /// Reads and writes that the device has taken and not answered yet (Documentation/ABI/stable/sysfs-block: `inflight`).
+    public func requestsUnderWay() throws(Failure) -> Int {
+        let what = "cannot see what is under way on \(path)"
+        let text = try TextFile.read("\(attributes)/inflight", doing: what)
+        let numbers = text.split(whereSeparator: \.isWhitespace).map { Int($0) }
+        guard numbers.count == 2, let reads = numbers[0], let writes = numbers[1] else {
+            throw Failure(.inconsistent, what, why: "the kernel says '\(text)'")
+        }
+        return reads + writes
+    }
+
+    /// The smallest piece, in bytes, that the device reads and writes (Documentation/ABI/stable/sysfs-block).
+    public func logicalBlockSize() throws(Failure) -> Int {
+        let what = "cannot read the block size of \(path)"
+        let text = try TextFile.read("\(attributes)/queue/logical_block_size", doing: what)
+        guard let size = Int(text.trimmingNewline) else {
+            throw Failure(.inconsistent, what, why: "the kernel says '\(text)'")
+        }
+        return size
+    }
+
+    /// Whether it may lose what it was given with a power cut, until it was told to flush.
+    public func hasVolatileCache() throws(Failure) -> Bool {
+        try TextFile.read("\(attributes)/queue/write_cache", doing: "cannot see whether \(path) has a cache")
+            .trimmingNewline == "write back"
+    }
+
+    /// Has the device put what it was given to where a power cut does not take it. Opens it read-only.
+    public func flush() throws(Failure) {
+        let what = "cannot flush \(path)"
+        let descriptor = try FileDescriptor(opening: node, flags: O_RDONLY | O_NONBLOCK, doing: what)
+        try descriptor.synchronise(doing: what)
+    }
+
     /// The size that an opener of the device is told (BLKGETSIZE64). Opens it read-only.
     public func measureSize() throws(Failure) -> ByteCount {
         let what = "cannot measure \(path)"
@@ -84,6 +118,11 @@ public struct BlockDevice: Sendable, Equatable {
     /// The kernel's names of the devices that are built on this one (`dm-4`, `drbd0`), sorted.
     public func holders() throws(Failure) -> [String] {
         try TextFile.names(in: "\(attributes)/holders", doing: "cannot read the holders of \(path)").sorted()
+    }
+
+    /// The kernel's names of the devices that this one is built on, sorted.
+    public func slaves() throws(Failure) -> [String] {
+        try TextFile.names(in: "\(attributes)/slaves", doing: "cannot read what \(path) is built on").sorted()
     }
 
     /// device-mapper's name and UUID of the device; nil where it is none of device-mapper's.

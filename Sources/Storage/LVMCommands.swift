@@ -39,6 +39,9 @@ public enum LVMCommands {
     /// Lists every volume group. Read with `LVMReport.groups`.
     public static func listGroups() -> Command { report("vgs", groupFields, []) }
 
+    /// Lists the physical volumes that LVM sees. Read with `LVMReport.physicalVolumes`.
+    public static func listPhysicalVolumes() -> Command { report("pvs", ["pv_name", "vg_name"], []) }
+
     /// Lists one volume group; fails (5) where there is none of that name.
     public static func group(_ name: VolumeGroupName) -> Command { report("vgs", groupFields, [name.text]) }
 
@@ -59,9 +62,10 @@ public enum LVMCommands {
         return Command(.lvm, arguments + [group.name.text], .mutation, deadline: .seconds(120))
     }
 
-    /// Zeroes a whole metadata LV that was just made, so that `drbdmeta create-md` needs no `--force`: it refuses where
+    /// Zeroes a whole metadata LV, or the log of a copy, that was just made, so that `drbdmeta create-md` needs no `--force`: it refuses where
     /// any of the first 68 KiB is not zero (`check_for_existing_data` in `user/shared/drbdmeta.c`), and an LV in the
-    /// place of an earlier metadata LV still shows that one's activity log.
+    /// place of an earlier metadata LV still shows that one's activity log. In the place of an earlier log of a copy it would
+    /// say that everything is copied.
     ///
     /// The kernel would do it under an attached DRBD too. So `volume` must be a report from after its creation.
     /// - Throws: `.refused` unless the LV is ours, named as a metadata LV, active, and open nowhere.
@@ -70,8 +74,8 @@ public enum LVMCommands {
         let why: String? =
             if !volume.isOurs {
                 "it is not marked as xenlvs's"
-            } else if !reference.name.text.hasSuffix(VolumeName.metadataSuffix) {
-                "its name is not that of a metadata volume"
+            } else if !reference.name.isBesideVolume {
+                "its name is not that of a metadata volume or a log"
             } else if volume.activation != .active || volume.isOpen != false {
                 "it is not active, or it is in use"
             } else {
@@ -114,9 +118,37 @@ public enum LVMCommands {
         return .mutation(.lvm, "lvextend", "--size", "\(size.bytes)b", volume.reference.description)
     }
 
+    /// Keeps an LV from being written from now on.
+    public static func makeReadOnly(_ reference: LogicalVolumeReference) -> Command {
+        .mutation(.lvm, "lvchange", "--permission", "r", reference.description)
+    }
+
     /// Activates an LV; nothing happens where it is active.
     public static func activate(_ reference: LogicalVolumeReference) -> Command {
         .mutation(.lvm, "lvchange", "--activate", "y", reference.description)
+    }
+
+    /// Lets an LV's device have what LVM's metadata say, and udev its links. Nothing is changed where they agree.
+    public static func refresh(_ reference: LogicalVolumeReference) -> Command {
+        .mutation(.lvm, "lvchange", "--refresh", reference.description)
+    }
+
+    /// Writes a group's metadata to a file. Whoever calls it holds LVM's lock on the group.
+    public static func writeMetadata(of group: VolumeGroupName, to file: String) -> Command {
+        .query(.lvm, "vgcfgbackup", "--nolocking", "--file", file, group.text)
+    }
+
+    /// Makes what a file holds the group's metadata. LVM asks because LVs are active; they are the same afterwards but for what
+    /// was changed in the file. Whoever calls it holds LVM's lock on the group.
+    public static func takeMetadata(of group: VolumeGroupName, from file: String) -> Command {
+        .mutation(.lvm, "vgcfgrestore", "--nolocking", "--yes", "--file", file, group.text)
+    }
+
+    /// Asks where LVM's locks are. Read with `LVMLock.directory`.
+    public static func lockQuery() -> Command {
+        .query(
+            .lvm, "lvmconfig", "--typeconfig", "full", "global/locking_dir", "global/use_lvmlockd",
+            "global/wait_for_locks")
     }
 
     /// Deactivates an LV; LVM refuses while its device is open.

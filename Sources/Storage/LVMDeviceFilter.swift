@@ -9,6 +9,8 @@ public struct LVMDeviceFilter: Sendable, Equatable {
     struct Rule: Sendable, Equatable {
         var accepts: Bool
         var pattern: String
+        /// As it stands in the configuration: `r|^/dev/drbd|`.
+        var text: String
     }
 
     /// The rules of each setting; a device must pass them all.
@@ -19,13 +21,14 @@ public struct LVMDeviceFilter: Sendable, Equatable {
         .query(.lvm, "lvmconfig", "--typeconfig", "full", "devices/filter", "devices/global_filter")
     }
 
-    /// What the operator puts into `lvm.conf` where `accepts("/dev/drbd0")`. A closing `a|.*|` must not follow: LVM
-    /// accepts a device of which it accepts any one name.
-    public static let remedy = #"add "r|^/dev/drbd|" in front of devices/global_filter in /etc/lvm/lvm.conf"#
+    /// What the operator does where `accepts("/dev/drbd0")`. A closing `a|.*|` must not follow: LVM accepts a device of
+    /// which it accepts any one name.
+    public static let remedy =
+        #"run 'xenlvs doctor --set-lvm-filter' there, or put "r|^/dev/drbd|" in front of devices/global_filter by hand"#
 
     /// The same where it accepts a switch (`/dev/mapper/xenlvs-…`).
     public static let switchRemedy =
-        #"add "r|^/dev/mapper/xenlvs-|" in front of devices/global_filter in /etc/lvm/lvm.conf"#
+        #"run 'xenlvs doctor --set-lvm-filter', or put "r|^/dev/mapper/xenlvs-|" in front of devices/global_filter by hand"#
 
     /// Reads lines like `filter=["a|^/dev/sd|","r|.*|"]`. Throws `.inconsistent` for anything else.
     public init(parsing output: String) throws(Failure) {
@@ -61,9 +64,24 @@ public struct LVMDeviceFilter: Sendable, Equatable {
         return true
     }
 
+    /// Asks whether LVM looks for volume groups within logical volumes (`devices/scan_lvs`). Read with `scansVolumes`.
+    public static func volumeScanQuery() -> Command {
+        .query(.lvm, "lvmconfig", "--typeconfig", "full", "devices/scan_lvs")
+    }
+
+    /// Throws `.inconsistent` for what is neither `scan_lvs=0` nor `scan_lvs=1`.
+    public static func scansVolumes(parsing output: String) throws(Failure) -> Bool {
+        switch output.split(whereSeparator: \.isWhitespace).first {
+        case "scan_lvs=0": false
+        case "scan_lvs=1": true
+        default: throw unreadable(output)
+        }
+    }
+
     /// What keeps LVM off the disks of iSCSI sessions, by the names that udev gives them, and off multipathd's maps.
     public static let remedyForISCSI =
-        #"put "r|^/dev/disk/by-path/ip-.*-iscsi-|", "r|^/dev/disk/by-id/dm-uuid-mpath-|" into devices/global_filter, "#
+        #"run 'xenlvs doctor --set-lvm-filter', or put "r|^/dev/disk/by-path/ip-.*-iscsi-|", "#
+        + #""r|^/dev/disk/by-id/dm-uuid-mpath-|" into devices/global_filter by hand, "#
         + "and nothing behind it that accepts them under another name, such as a|^/dev/sd|"
 
     /// The strings of a list, or one string alone. LVM's text has no commas between quotes other than the patterns'.
@@ -82,10 +100,10 @@ public struct LVMDeviceFilter: Sendable, Equatable {
         guard let kind = text.first, "ar".contains(kind), let mark = body.first, body.count > 2,
             body.last == closing[mark] ?? mark
         else { throw unreadable(text) }
-        return Rule(accepts: kind == "a", pattern: String(body.dropFirst().dropLast()))
+        return Rule(accepts: kind == "a", pattern: String(body.dropFirst().dropLast()), text: String(text))
     }
 
-    private static func unreadable(_ text: some StringProtocol) -> Failure {
+    static func unreadable(_ text: some StringProtocol) -> Failure {
         Failure(.inconsistent, "cannot read LVM's device filter", why: "'\(text.prefix(200))' is not understood")
     }
 }

@@ -51,6 +51,17 @@ public enum LVMReport {
         return groups
     }
 
+    /// Reads a report of `LVMCommands.listPhysicalVolumes`; those whose device is missing are left out. Throws
+    /// `.inconsistent` where it is not one.
+    public static func physicalVolumes(_ output: String) throws(Failure) -> [PhysicalVolume] {
+        var volumes: [PhysicalVolume] = []
+        for values in try rows("pv", output) {
+            guard let name = values["pv_name"] else { throw Failure.unreadableReport("pv_name is missing", output) }
+            if name.hasPrefix("/") { volumes.append(PhysicalVolume(path: name, group: values["vg_name"] ?? "")) }
+        }
+        return volumes
+    }
+
     private struct Report: Decodable {
         var report: [[String: [[String: String]]]]
     }
@@ -158,4 +169,12 @@ extension Failure {
             .inconsistent, "cannot read LVM's report", why: "\(why) in '\(text.prefix(200))'",
             remedy: "see that 'lvs --reportformat json' works on this host")
     }
+}
+
+/// A device on which LVM keeps a volume group.
+public struct PhysicalVolume: Sendable, Hashable {
+    /// The name that LVM prefers: `/dev/sdb`.
+    public var path: String
+    /// Empty where it belongs to none yet.
+    public var group: String
 }

@@ -39,6 +39,19 @@ public struct LogicalVolume: Sendable, Equatable {
     public func carries(_ tag: LogicalVolumeTag) -> Bool { tags.contains(tag.text) }
 }
 
+extension LogicalVolume {
+    /// An active LV as device-mapper has it: one that is a device of its own, with none below it, and whose tags and health
+    /// only LVM knows.
+    public init(
+        _ reference: LogicalVolumeReference, uuid: String, size: ByteCount, isSuspended: Bool, isOpen: Bool,
+        device: BlockDeviceNumber
+    ) {
+        self.init(
+            reference: reference, uuid: uuid, size: size, tags: [], activation: isSuspended ? .suspended : .active,
+            isReadOnly: false, isOpen: isOpen, layout: ["linear"], role: ["public"], health: nil, device: device)
+    }
+}
+
 /// A volume group as LVM reports it.
 public struct VolumeGroup: Sendable, Equatable {
     public var name: VolumeGroupName

@@ -15,6 +15,15 @@ public struct LogicalVolumeName: CheckedName {
 
     /// The small LV that holds the DRBD metadata of `volume`.
     public init(metadataOf volume: VolumeName) { self.init(unchecked: volume.metadataVolume) }
+
+    /// The small LV that holds the log of a copy of `volume`.
+    public init(copyLogOf volume: VolumeName) { self.init(unchecked: volume.text + VolumeName.copyLogSuffix) }
+
+    /// The snapshot of `volume` that is sent to another host.
+    public init(seedOf volume: VolumeName) { self.init(unchecked: volume.text + VolumeName.seedSuffix) }
+
+    /// Whether it is one of the small LVs that xenlvs makes beside a volume.
+    var isBesideVolume: Bool { VolumeName.keptSuffixes.contains { text.hasSuffix($0) } }
 }
 
 /// A logical volume by name: `vg0/web1`.
@@ -63,6 +72,9 @@ public struct LogicalVolumeTag: CheckedName {
     public static func volume(_ name: VolumeName) -> LogicalVolumeTag {
         LogicalVolumeTag(unchecked: "xenlvs.volume=\(name)")
     }
+
+    /// Marks an LV that a swap is filling, or was when it was cut off.
+    public static let swap = LogicalVolumeTag(unchecked: "xenlvs.swap")
 
     /// Says which migration made the LV: `xenlvs.migration=ID`. Throws `.usage` where LVM cannot keep `id`.
     public static func migration(_ id: String) throws(Failure) -> LogicalVolumeTag {

@@ -92,5 +92,11 @@ final class StopSignal {
         signals = SignalWatch { _ = write(writing, "x", 1) }
     }
 
+    /// Whether one has come.
+    var hasCome: Bool {
+        var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
+        return poll(&request, 1, 0) > 0
+    }
+
     func end() { signals.stop() }
 }

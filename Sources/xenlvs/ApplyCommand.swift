@@ -38,6 +38,7 @@ struct ApplyCommand: AsyncParsableCommand {
     @Option(name: .shortAndLong, help: ExportFile.help) var file: String?
     @Flag(help: "Bring back what was last asked for.") var recorded = false
     @Flag(help: "End sessions that are in the way, after what is under way on them.") var drain = false
+    @OptionGroup var patience: KernelPatience
 
     func validate() throws {
         guard (file != nil) != recorded else { throw ValidationError("Give either --file or --recorded.") }
@@ -48,13 +49,13 @@ struct ApplyCommand: AsyncParsableCommand {
             let host = try ThisHost.open()
             let wanted = try file.map { try ExportFile.read($0, host) }
             var manner = ISCSIExporter.Manner()
-            manner.drains = drain
+            (manner.drains, manner.limit) = (drain, try patience.limit)
             manner.isTolerant = recorded
-            let outcome = try await ThisHost.iSCSIExporter(of: host).apply(manner) { state in
+            let outcome = try await host.iSCSIExporter.apply(manner) { state in
                 if let wanted { state = wanted }
             }
             for failure in outcome.failures { Console.say("xenlvs: " + failure.detailedDescription) }
-            let count = outcome.writes.count
+            let count = outcome.orders.count
             Console.result(count == 0 ? "nothing to do" : count == 1 ? "1 change done" : "\(count) changes done")
             return outcome.failures.isEmpty ? .done : .failed
         }
@@ -63,7 +64,7 @@ struct ApplyCommand: AsyncParsableCommand {
 
 struct PlanCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "plan", abstract: "Show what 'xenlvs apply' would do, one change of the kernel a line.",
+        commandName: "plan", abstract: "Show what 'xenlvs apply' would do, one change a line.",
         discussion: """
             Nothing is changed. Without a file it is shown what would bring back what was last asked for. Secrets are \
             not shown. Sessions that would be ended are told.
@@ -77,12 +78,12 @@ struct PlanCommand: AsyncParsableCommand {
         try await reporting {
             let host = try ThisHost.open()
             let wanted = try file.map { try ExportFile.read($0, host) }
-            let plan = try await ThisHost.iSCSIExporter(of: host).plan(wanted)
+            let plan = try await host.iSCSIExporter.plan(wanted)
             for session in plan.changes.flatMap(\.endedSessions) {
                 Console.say("warning: ends the session of \(session.initiator)")
             }
             if plan.isEmpty { Console.say("nothing to do") }
-            for write in plan.writes { Console.result(write.description) }
+            for order in plan.orders { Console.result(order.description) }
             return .done
         }
     }

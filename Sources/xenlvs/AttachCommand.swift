@@ -17,7 +17,8 @@ struct AttachCommand: AsyncParsableCommand {
                 The kernel's module aoe is loaded where it is not, and uses no other interfaces than attachments, and \
                 devices that others have in use, need. Before, everybody who answers for the address on any of them is \
                 asked what it is: the kernel takes them all for paths to one device, so all must have the same size, model \
-                and serial number. Where a part fails, what was done is taken back.
+                and serial number. Where a part fails, what was done is taken back. What is attached like that already stays as \
+                it is.
 
                 Exit codes: 0 done; 1 refused or failed, nothing changed; 3 a command was still running when its time \
                 was up; 4 what was done cannot be taken back, or the journal cannot be read; 5 something uses the device, \
@@ -43,6 +44,7 @@ struct AttachCommand: AsyncParsableCommand {
                     limit: try TimeArgument.limit(timeout, in: 1...600))
                 let host = try ThisHost.open()
                 let attached = try await AttachmentManager(host: host).attach(request)
+                if attached.wasThere { Console.say("nothing to do: it is attached like that already") }
                 for warning in attached.warnings { Console.say("warning: \(warning)") }
                 let paths = attached.paths.map { "\($0.mac) on \($0.interface)" }.joined(separator: ", ")
                 Console.result(

@@ -2,7 +2,6 @@ import ArgumentParser
 import Glibc
 import HostModel
 import Hosts
-import Migration
 import Operations
 import Reporting
 
@@ -14,16 +13,32 @@ struct DoctorCommand: AsyncParsableCommand {
             take it. Of the target's own volumes, links and images nothing is said: run 'xenlvs doctor' there. Nothing is \
             changed.
 
-            Exit codes: 0 all is well, or there are warnings; 1 something blocks, or the check itself failed; 4 what Xen \
-            or DRBD say cannot be relied on; 6 no such domain; 64 usage.
+            With --set-lvm-filter LVM is kept off guests' disks (DRBD, AoE, iSCSI, switches, multipath maps) by a \
+            global_filter in /etc/lvm/lvmlocal.conf, whose former text is kept beside it. LVM itself tries it before: a \
+            filter that somebody else has set stays as it is, and the line that is missing is told; so is what LVM would not \
+            find any more. --remove-lvm-filter takes it back.
+
+            Exit codes: 0 all is well, or there are warnings; 1 something blocks, was refused, or the check itself failed; \
+            4 what Xen or DRBD say cannot be relied on, or the file has been changed by hand; 5 a volume group on a guest's \
+            disk is active; 6 no such domain; 64 usage.
             """)
     @Argument(help: "The domain that is to be migrated, as 'xl list' names it.") var domain: String?
     @Option(name: .customLong("to"), help: "The target host, as ssh reaches it.") var target: String?
     @Option(name: .customLong("target-vg"), help: "The volume group for the target's volumes, as for 'migrate'.")
     var targetGroup: String?
+    @Flag(help: "Keep LVM off guests' disks on this host.") var setLvmFilter = false
+    @Flag(help: "Take back what --set-lvm-filter has set.") var removeLvmFilter = false
     @OptionGroup var output: FormatOption
 
     func validate() throws {
+        if setLvmFilter || removeLvmFilter {
+            if setLvmFilter, removeLvmFilter {
+                throw ValidationError("Give one of --set-lvm-filter and --remove-lvm-filter.")
+            }
+            if domain != nil || target != nil || targetGroup != nil {
+                throw ValidationError("LVM's filter is set on this host alone: give neither a domain nor --to.")
+            }
+        }
         if domain != nil, target == nil { throw ValidationError("A domain is judged for a target: give --to HOST.") }
         if targetGroup != nil, domain == nil { throw ValidationError("--target-vg goes with a domain.") }
     }
@@ -40,6 +55,8 @@ struct DoctorCommand: AsyncParsableCommand {
     }
 
     private func findings() async throws -> [Finding] {
+        if setLvmFilter { return try await LVMFilterSetting(host: try ThisHost.open()).set() }
+        if removeLvmFilter { return try await LVMFilterSetting(host: try ThisHost.open()).remove() }
         let target = try target.map { try HostName($0) }
         let domain = try domain.map { try DomainName($0) }
         let group = try targetGroup.map { try VolumeGroupName($0) }
@@ -51,8 +68,7 @@ struct DoctorCommand: AsyncParsableCommand {
         guard let domain, let target else { return try await doctor.examine(target: target) }
         return try await doctor.judge(
             MigrationRequest(
-                domain: domain, target: target, plan: MigrationPlan(settlement: .late, comparesCopies: false),
-                verifies: false, bandwidth: nil, targetGroup: group, removesSource: false))
+                domain: domain, target: target, targetGroup: group))
     }
 }
 

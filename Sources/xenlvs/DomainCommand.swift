@@ -6,8 +6,9 @@ import Reporting
 
 struct DomainCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "domain", abstract: "Look at domains, define them on volumes, and prepare their disks for swaps.",
-        subcommands: [List.self, Define.self, Prepare.self])
+        commandName: "domain",
+        abstract: "Look at domains, define them, prepare their disks for swaps, and keep checkpoints.",
+        subcommands: [List.self, Define.self, Prepare.self, CheckpointCommand.self])
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(

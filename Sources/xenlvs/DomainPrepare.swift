@@ -10,20 +10,37 @@ extension DomainCommand {
             discussion: """
                 A guest that runs is not touched: it has its LVs open as before, and opens the switches when it is started the \
                 next time ('xl shutdown' and 'xl create', or a reboot inside). From then on 'xenlvs swap' works. \
+                With --live it has its switches at once and does not stand still: what it has open becomes the switch, and the \
+                LV gets another UUID, by which LVM knows it. Only plain LVs can be taken so (linear or striped, no snapshots, no thin \
+                pool in the group). With --now it is saved and restored once: it stands still for some seconds. \
                 Where no domain of the name runs, a volume may be named instead.
 
                 \(ExitCodeHelp.changing)
                 """)
         @Argument(help: "The domain, or one of its disks: web1, web1:xvda.") var domain: String
+        @Flag(help: "Save and restore the domain, so that it uses its switches from now on.") var now = false
+        @Flag(help: "Make what the domain has open its switches, while it runs.") var live = false
         @OptionGroup var output: FormatOption
+
+        func validate() throws {
+            if now, live { throw ValidationError("--live does without what --now does: give one of them") }
+        }
 
         func run() async throws {
             try await reporting {
                 let (name, device) = try GuestDiskArgument.parse(domain)
                 let worker = HostWorker(host: try ThisHost.open(), version: Version.text)
+                let disks = try await SwapManager(worker: worker).disks(of: name, device: device)
+                if now, let time = try await DomainBracket(worker: worker).prepare(name, disks) {
+                    Console.say("the domain \(name) stood still for \(Format.duration(time))")
+                }
                 var prepared: [PreparedDisk] = []
-                for disk in try await SwapManager(worker: worker).disks(of: name, device: device) {
-                    prepared.append(try await DomainPreparer(worker: worker).prepare(disk.volume, device: disk.device))
+                for disk in disks {
+                    let preparer = DomainPreparer(worker: worker)
+                    prepared.append(
+                        live
+                            ? try await preparer.adopt(disk.volume, device: disk.device)
+                            : try await preparer.prepare(disk.volume, device: disk.device))
                 }
                 try output.show(prepared)
                 if prepared.contains(where: \.takesEffectAtNextStart) {

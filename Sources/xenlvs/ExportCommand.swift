@@ -10,8 +10,7 @@ import Storage
 /// The daemon of this host, as commands ask it.
 enum LocalDaemon {
     static func ask(_ request: ControlRequest) async throws -> [ExportStatus] {
-        let path = ServingPaths(ThisHost.paths).socket
-        return try await Blocking.run("xenlvs.daemon") { try ControlClient.ask(request, at: path) }
+        try await ControlClient.ask(request, of: ThisHost.paths)
     }
 }
 

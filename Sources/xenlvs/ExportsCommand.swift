@@ -3,6 +3,7 @@ import ArgumentParser
 import BlockServer
 import HostModel
 import ISCSIHost
+import Operations
 import Reporting
 import Serving
 
@@ -15,7 +16,7 @@ struct ExportsCommand: AsyncParsableCommand {
             export has done since it was last started, with the times below which half and 99 % of the reads and writes \
             stayed. The format prometheus is the text that Prometheus collects.
 
-            Over iSCSI, by the kernel; the states: serving; failed, with the reason ('xenlvs apply --recorded' tries \
+            Over iSCSI, by the kernel or tgt; the states: serving; failed, with the reason ('xenlvs apply --recorded' tries \
             again); foreign, for targets that xenlvs has not made and leaves alone. Initiators that are logged in are named.
 
             Exit codes: 0 done; 1 failed, or no daemon runs and nothing is exported over iSCSI; 3 the daemon has not \
@@ -55,7 +56,7 @@ struct ExportsCommand: AsyncParsableCommand {
     }
 
     private func listISCSI() async throws -> [ISCSIExportRow] {
-        try await ThisHost.iSCSIExporter(of: try ThisHost.open()).list().map(ISCSIExportRow.init)
+        try await ThisHost.open().iSCSIExporter.list().map(ISCSIExportRow.init)
     }
 
     /// A host that exports over iSCSI alone needs no daemon.

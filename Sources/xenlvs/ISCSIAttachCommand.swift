@@ -12,7 +12,8 @@ extension AttachCommand {
                 The disk gets the link /dev/xenlvs/NAME, which guests are configured with, and comes back after a boot. \
                 Before the kernel hears of it, every portal is asked for the disk's identity (VPD pages 0x80 and 0x83) and \
                 size, by a process without rights; all portals must lead to one disk, and after the login the kernel's \
-                disks must be that one. Where a part fails, everything is logged out again. With several portals \
+                disks must be that one. Where a part fails, everything is logged out again. \
+                What is attached like that already stays as it is. With several portals \
                 multipathd makes one device of them; it has to run.
 
                 Targets know this host by the name in /etc/iscsi/initiatorname.iscsi, which is made where there is none.
@@ -56,6 +57,7 @@ extension AttachCommand {
                 let host = try ThisHost.open()
                 let attached = try await ISCSIAttachmentManager(host: host).attach(request)
                 let attachment = attached.attachment
+                if attached.wasThere { Console.say("nothing to do: it is attached like that already") }
                 Console.result(
                     "\(host.links.path(of: request.name)) → \(attached.node), \(attachment.identity.size), "
                         + "WWID \(attachment.identity.wwid), by \(attachment.paths.map(\.words).joined(separator: ", "))"

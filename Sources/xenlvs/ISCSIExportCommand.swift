@@ -5,27 +5,26 @@ import ISCSIHost
 import Operations
 import Storage
 
-extension ThisHost {
-    /// What serves this host's volumes over iSCSI.
-    static func iSCSIExporter(of host: HostContext) -> ISCSIExporter {
-        let questions = ISCSIExporter.Questions(
-            devicePath: { host.links.path(of: $0) },
-            scrutiny: { volume, isServed in
-                if isServed { return try ServedVolume.check(volume, in: host.database) }
-                try await ServedVolume.checkUnused(volume, of: host)
-            })
-        return ISCSIExporter(paths: host.paths, runner: host.runner, questions: questions)
-    }
+/// How long is waited for the kernel's target.
+struct KernelPatience: ParsableArguments {
+    @Option(
+        help: ArgumentHelp(
+            "How long the kernel may take for one change, 1 to 3600: it may wait for requests that are under way.",
+            valueName: "seconds"))
+    var timeout = 60
+
+    var limit: Duration { get throws { try TimeArgument.limit(timeout, in: 1...3600) } }
 }
 
 extension ExportCommand {
     struct OverISCSI: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "iscsi", abstract: "Export a volume as an iSCSI target, by the kernel's own target (LIO).",
+            commandName: "iscsi", abstract: "Export a volume as an iSCSI target, by the kernel (LIO) or by tgt.",
             discussion: """
                 When the command has ended, the initiators that are named can log in and find the volume as one disk, \
                 by the same serial number and WWID on every host. The volume must be a logical volume. An export of it \
-                that is there already is changed to what is given. xenlvs-iscsi.service brings exports back after a boot.
+                that is there already is changed to what is given. xenlvs-iscsi.service brings exports back after a boot. With \
+                'iscsi_target: tgt' in xenlvs.yaml tgt's daemon serves, for a kernel that has no target.
 
                 A CHAP file has the lines 'user = NAME' and 'secret = …', and for mutual CHAP 'mutual_user' and \
                 'mutual_secret'; only root may read it. Secrets have 12 to 255 characters. iSCSI is not encrypted: serve \
@@ -56,6 +55,7 @@ extension ExportCommand {
         @Flag(help: "Open the volume for reading only.") var readOnly = false
         @Flag(help: "Let initiators give blocks back (UNMAP).") var thin = false
         @Flag(help: "End sessions that are in the way, after what is under way on them.") var drain = false
+        @OptionGroup var patience: KernelPatience
 
         func run() async throws {
             try await reporting {
@@ -63,16 +63,18 @@ extension ExportCommand {
                 let export = try asked(of: host)
                 try export.validate()
                 var manner = ISCSIExporter.Manner()
-                (manner.drains, manner.undoes) = (drain, true)
-                let outcome = try await ThisHost.iSCSIExporter(of: host).apply(manner) { state in
+                (manner.drains, manner.undoes, manner.limit) = (drain, true, try patience.limit)
+                let outcome = try await host.iSCSIExporter.apply(manner) { state in
                     if let index = state.exports.firstIndex(where: { $0.volume == export.volume }) {
+                        let domain = state.exports[index].domain
                         state.exports[index] = export
+                        state.exports[index].domain = domain
                     } else {
                         state.exports.append(export)
                     }
                 }
                 let places = export.portals.map(\.description).joined(separator: ", ")
-                if outcome.writes.isEmpty { Console.say("nothing to do: it is exported like that already") }
+                if outcome.orders.isEmpty { Console.say("nothing to do: it is exported like that already") }
                 Console.result("exported \(export.volume) as \(export.target) on \(places)")
                 return .done
             }
@@ -106,13 +108,14 @@ extension UnexportCommand {
                 """)
         @Argument(help: "The volume's name.") var volume: String
         @Flag(help: "End sessions, after what is under way on them; their hosts lose the disk.") var drain = false
+        @OptionGroup var patience: KernelPatience
 
         func run() async throws {
             try await reporting {
                 let volume = try VolumeName(volume)
                 var manner = ISCSIExporter.Manner()
-                manner.drains = drain
-                _ = try await ThisHost.iSCSIExporter(of: try ThisHost.open()).apply(manner) { state in
+                (manner.drains, manner.limit) = (drain, try patience.limit)
+                _ = try await ThisHost.open().iSCSIExporter.apply(manner) { state in
                     guard let index = state.exports.firstIndex(where: { $0.volume == volume }) else {
                         throw Failure(
                             .notFound, "the volume '\(volume)' is not exported over iSCSI",

@@ -7,11 +7,16 @@ import Reporting
 
 struct MigrateCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "migrate", abstract: "Move a running domain to another host that shares no storage.",
+        commandName: "migrate", abstract: "Move a running domain to another host, with its disks or without.",
         discussion: """
-            The domain is stopped three times for a few seconds: to put DRBD below its disks, to hand it over, and to take \
-            DRBD away again. Between the first and the second its disks are synchronised while it runs. Until the \
-            hand-over every failure, Ctrl-C included, leads back to this host.
+            DRBD is put below the domain's disks, which are synchronised while it runs; the domain is handed over, and DRBD \
+            is taken away again. The hand-over stops the domain for a few seconds. Putting DRBD there and taking it away \
+            does so too (three-freeze), unless each disk has a switch ('xenlvs domain prepare'), by which it can be swapped \
+            below the running domain. Xen then hands it over while it runs (live), or it is saved, sent and restored \
+            (one-freeze). With cold it is shut down first, and started on the target \
+            from the configuration there, /etc/xen/DOMAIN.cfg. Disks that both hosts have ('xenlvs share') are not \
+            copied: the domain alone moves, live where Xen can. Until the hand-over every failure, Ctrl-C included, leads back to this \
+            host.
 
             \(ExitCodeHelp.migrating)
             """)
@@ -22,7 +27,13 @@ struct MigrateCommand: AsyncParsableCommand {
     @Option(name: .customLong("to"), help: "The target host, as ssh reaches it.")
     var target: String
 
-    @Option(help: "When DRBD is taken off the target: late (a third freeze) or early (within the second).")
+    @Option(
+        help:
+            "How: live, one-freeze, three-freeze, cold, or auto: what stands still the least of what both hosts can do."
+    )
+    var method = Method.auto
+
+    @Option(help: "When three-freeze takes DRBD off the target: late (a third freeze) or early (within the second).")
     var settle = Settle.late
 
     @Flag(help: "Compare every block before the hand-over, and checksums during it; this lengthens the second freeze.")
@@ -30,6 +41,14 @@ struct MigrateCommand: AsyncParsableCommand {
 
     @Option(help: "The most that the synchronisation may copy in a second, such as 50M.")
     var bandwidth: String?
+
+    @Option(
+        help: """
+            How the bulk of the disks is copied: stream (past DRBD, from a snapshot, compressed and without what is empty; DRBD \
+            then copies what has changed), replica (by DRBD), or auto: stream for thin volumes and on links of up to \
+            100 Mbit/s.
+            """)
+    var seed = SeedChoice.Wish.auto
 
     @Option(name: .customLong("target-vg"), help: "The volume group for the target's volumes; the source's by default.")
     var targetGroup: String?
@@ -48,6 +67,20 @@ struct MigrateCommand: AsyncParsableCommand {
 
     enum Settle: String, ExpressibleByArgument, CaseIterable { case late, early }
 
+    enum Method: String, ExpressibleByArgument, CaseIterable {
+        case auto
+        case threeFreeze = "three-freeze"
+        case oneFreeze = "one-freeze"
+        case live
+        case cold
+    }
+
+    func validate() throws {
+        if method == .oneFreeze || method == .live || method == .cold, settle == .early {
+            throw ValidationError("--settle early is for three-freeze: the others take DRBD away without a freeze.")
+        }
+    }
+
     func run() async throws {
         try await reporting {
             let request = try request()
@@ -58,10 +91,14 @@ struct MigrateCommand: AsyncParsableCommand {
 
     private func request() throws -> MigrationRequest {
         let limit = try bandwidth.map(SizeArgument.bandwidth)
-        return MigrationRequest(
+        var request = MigrationRequest(
             domain: try DomainName(domain), target: try HostName(target),
-            plan: MigrationPlan(settlement: settle == .late ? .late : .early, comparesCopies: verify),
+            method: MigrationPlan.Method(rawValue: method.rawValue), settlement: settle == .late ? .late : .early,
             verifies: verify, bandwidth: limit, targetGroup: try targetGroup.map { try VolumeGroupName($0) },
             removesSource: removeSource)
+        request.seed = seed
+        return request
     }
 }
+
+extension SeedChoice.Wish: ExpressibleByArgument {}

@@ -21,7 +21,8 @@ struct MigrationRunner {
         let starter = MigrationStarter(worker: worker)
         // From the look at what is free to its record: two that begin at the same moment must not choose the same numbers.
         let turn = try await RunLock.start(host)
-        let spec = try await accepted(request, starter)
+        let (spec, choice) = try await accepted(request, starter)
+        Console.say("\(spec.domain) moves by \(choice.method.rawValue): \(choice.reason)")
         let lock = try RunLock(spec.id, host)
         try starter.begin(spec)
         turn.release()
@@ -30,8 +31,8 @@ struct MigrationRunner {
 
     /// Prints what a migration would change.
     func explain(_ request: MigrationRequest, _ format: OutputFormat) async throws -> ExitStatus {
-        let spec = try await accepted(request, MigrationStarter(worker: worker))
-        let outline = try await MigrationPlanner(worker: worker).outline(spec)
+        let (spec, choice) = try await accepted(request, MigrationStarter(worker: worker))
+        let outline = try await MigrationPlanner(worker: worker).outline(spec, choice)
         switch format {
         case .table: Console.result(outline.text)
         case .json: Console.result(try outline.json())
@@ -40,13 +41,17 @@ struct MigrationRunner {
     }
 
     /// Looks at both hosts, tells the warnings and throws what blocks.
-    private func accepted(_ request: MigrationRequest, _ starter: MigrationStarter) async throws -> MigrationSpec {
+    private func accepted(
+        _ request: MigrationRequest, _ starter: MigrationStarter
+    ) async throws -> (MigrationSpec, MethodChoice) {
         let prospect = try await starter.prospect(request)
         for finding in prospect.findings where finding.severity == .warning {
             Console.say("warning: \(finding.host): \(finding.what)" + (finding.why.map { ": \($0)" } ?? ""))
         }
-        guard let spec = prospect.spec, !prospect.isBlocked else { throw prospect.refusal(request.domain) }
-        return spec
+        guard let spec = prospect.spec, let choice = prospect.choice, !prospect.isBlocked else {
+            throw prospect.refusal(request.domain)
+        }
+        return (spec, choice)
     }
 
     /// Continues or takes back a migration that was begun before.

@@ -27,9 +27,12 @@ struct VolumeCommand: AsyncParsableCommand {
         @Option(name: .customLong("vg"), help: "The volume group; by default the configured one.") var group: String?
         @Option(help: "Make a file in this directory instead of an LV.") var directory: String?
         @Flag(
-            name: .customLong("switch"),
-            help: "Put a switch between link and LV, so that a running guest's disk can be swapped (xenlvs swap).")
-        var hasSwitch = false
+            name: .customLong("switch"), inversion: .prefixedNo,
+            help: """
+                Put a switch between link and LV, so that a running guest's disk can be swapped (xenlvs swap). By default an LV \
+                gets one; a file cannot have one.
+                """)
+        var hasSwitch: Bool?
 
         func run() async throws {
             try await reporting {
@@ -49,7 +52,7 @@ struct VolumeCommand: AsyncParsableCommand {
                             name: LogicalVolumeName(of: name))
                     }
                 let volume = try await VolumeManager(host: host).create(
-                    name, size: size, at: place, hasSwitch: hasSwitch)
+                    name, size: size, at: place, hasSwitch: hasSwitch ?? (place.logicalVolume != nil))
                 let between = volume.switchGoal == nil ? "" : "a switch → "
                 Console.result("\(host.links.path(of: name)) → \(between)\(volume.place), \(volume.size)")
                 return .done

@@ -81,12 +81,18 @@ extension VolumeCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             abstract: "List the volumes of this host with their links, users and snapshots.",
-            discussion: ExitCodeHelp.reading)
+            discussion: """
+                LVM is asked only where the kernel does not have every volume as it is recorded. A physical volume that is \
+                missing is told by 'xenlvs volume show' and 'xenlvs doctor', which always ask it.
+
+                \(ExitCodeHelp.reading)
+                """)
         @OptionGroup var output: FormatOption
 
         func run() async throws {
             try await reporting {
-                try output.show(VolumeList(volumes: try await VolumeCatalog(host: try ThisHost.open()).all()))
+                try output.show(
+                    VolumeList(volumes: try await VolumeCatalog(host: try ThisHost.open()).all(asksLVM: false)))
                 return .done
             }
         }

@@ -16,7 +16,7 @@ struct XenlvsCommand: AsyncParsableCommand {
             DomainCommand.self,
             ReplicaCommand.self, ExportCommand.self, UnexportCommand.self, ExportsCommand.self, ApplyCommand.self,
             PlanCommand.self, AttachCommand.self, DetachCommand.self, AttachmentsCommand.self, MultipathCommand.self,
-            AoECommand.self,
+            ShareCommand.self, UnshareCommand.self, SharesCommand.self, AoECommand.self, ISCSICommand.self,
             DoctorCommand.self, RecoverCommand.self, AgentCommand.self,
         ])
 }

@@ -2,11 +2,12 @@ import AoE
 import Glibc
 import HostModel
 import Hosts
+import Operations
 import Serving
 
 /// The daemon's life: what is made in which order, the clock, and the end.
 enum Daemon {
-    static func run() throws(Failure) {
+    static func run(threads: Int?) throws(Failure) {
         // Before any thread is there: all of them leave the signals to this one.
         let signals = EndSignals()
         Descriptors.raiseLimit()
@@ -16,33 +17,39 @@ enum Daemon {
         let places = ServingPaths(paths)
         let lock = try lock(places)
         defer { withExtendedLifetime(lock) {} }
+        // Before anything that can take long or fail: disks may wait for a path.
+        let checker = PathChecker(paths: paths, say: Log.say)
+        defer { if !checker.end(within: pathPatience) { Log.say("the last look at paths has not ended in time") } }
 
-        let target = try TargetThread()
+        let targets = try TargetThreads(count: threads)
         let volumes = VolumeScrutiny(database: paths.database)
         let supervisor = try ExportSupervisor(
-            orders: target.orders, pool: target.pool, paths: places,
+            servers: targets.servers, paths: places,
             scrutiny: { record throws(Failure) in try volumes.check(record) }, report: Log.say)
-        try target.start()
+        try targets.start()
         _ = supervisor.start()
         let control = try ControlServer(at: places.socket) { supervisor.answer($0) }
         try control.start()
         manager.tell("READY=1")
-        keep(supervisor, target, manager, until: signals)
+        keep(supervisor, targets, manager, until: signals)
         manager.tell("STOPPING=1")
         control.end()
-        try target.end()
+        try targets.end()
     }
+
+    /// As long as a change of a map may be held up by requests, and as long again.
+    private static let pathPatience = Duration.seconds(20)
 
     /// The daemon's clock, until it is to end.
     private static func keep(
-        _ supervisor: ExportSupervisor, _ target: TargetThread, _ manager: ServiceManager, until signals: EndSignals
+        _ supervisor: ExportSupervisor, _ targets: TargetThreads, _ manager: ServiceManager, until signals: EndSignals
     ) {
         var ticks = 0
-        while !signals.hasCome(waitingMilliseconds: 1000), !target.hasEnded {
+        while !signals.hasCome(waitingMilliseconds: 1000), !targets.haveEnded {
             ticks += 1
             supervisor.tick(ticks)
-            // Only where the thread that serves is alive is all well.
-            if manager.watchdogMicroseconds != nil, target.isAlive() { manager.tell("WATCHDOG=1") }
+            // Only where the threads that serve are alive is all well.
+            if manager.watchdogMicroseconds != nil, targets.areAlive() { manager.tell("WATCHDOG=1") }
         }
     }
 

@@ -3,14 +3,15 @@ import BlockServer
 import Dispatch
 import Glibc
 import HostModel
+import Hosts
 import Serving
 import Synchronization
 
-/// The thread that serves, with its server.
+/// A thread that serves, with its server.
 final class TargetThread: Sendable {
-    let orders: ServerOrders
-    let pool: BlockPool.Handle
-    private let server: Handover<AoEServer>
+    let server: ShardServer
+    private let orders: ServerOrders
+    private let handover: Handover<AoEServer>
     private let reading: Int32
     private let writing: Int32
     private let outcome = Mutex<Result<Void, Failure>?>(nil)
@@ -18,19 +19,20 @@ final class TargetThread: Sendable {
     /// More than the server takes to give up what does not end.
     private static let endSeconds = 40
 
-    init() throws(Failure) {
+    /// - Parameter shard: whose targets it serves.
+    init(_ shard: Shard) throws(Failure) {
         var pair: [Int32] = [-1, -1]
         guard pipe(&pair) == 0 else { throw Failure(.failed, "cannot make a pipe") }
         (reading, writing) = (pair[0], pair[1])
         orders = try ServerOrders()
-        let server = try AoEServer(.shared, report: Log.say)
-        pool = server.pool
-        self.server = Handover(server)
+        let server = try AoEServer(AoEServer.Limits.shared.part(shard), report: Log.say)
+        self.server = ShardServer(orders: orders, pool: server.pool)
+        handover = Handover(server)
     }
 
     func start() throws(Failure) {
         try BackgroundThread.start { [self] in
-            guard var server = server.take() else { return }
+            guard var server = handover.take() else { return }
             var result = Result<Void, Failure>.success(())
             do throws(Failure) { try server.run(stop: reading, orders: orders) } catch { result = .failure(error) }
             outcome.withLock { $0 = result }
@@ -45,9 +47,11 @@ final class TargetThread: Sendable {
     /// Whether the thread carries out an order in time.
     func isAlive() -> Bool { (try? orders.perform { server throws(Failure) in true }) ?? false }
 
-    /// Ends it after what is under way. Throws what kept it from that.
-    func end() throws(Failure) {
-        _ = write(writing, "x", 1)
+    /// Has it end after what is under way.
+    func stop() { _ = write(writing, "x", 1) }
+
+    /// Waits for the end. Throws what kept it from that.
+    func waitForEnd() throws(Failure) {
         guard done.wait(timeout: .now() + .seconds(Self.endSeconds)) == .success else {
             throw Failure(
                 .outcomeUnknown, "cannot end the exports", why: "they did not end within \(Self.endSeconds) seconds",

@@ -45,7 +45,7 @@ final class BenchWire {
         switch target {
         case .fio: return try FioRun(workload, "libaio", file: diskFile, seconds: seconds).sample()
         case .fioRing: return try FioRun(workload, "io_uring", file: diskFile, seconds: seconds).sample()
-        case .xenlvs, .vblade, .reflector, .oneExport, .thousandExports: break
+        case .xenlvs, .vblade, .reflector, .oneExport, .thousandExports, .oneThread, .twoThreads: break
         }
         let process = try start(workload, target)
         defer {
@@ -62,7 +62,7 @@ final class BenchWire {
         let process = Process()
         process.executableURL = URL(fileURLWithPath: "/usr/bin/env")
         process.arguments =
-            ["taskset", "--cpu-list", "0", "ip", "netns", "exec", targetNamespace]
+            ["taskset", "--cpu-list", target.processors, "ip", "netns", "exec", targetNamespace]
             + (try command(of: workload, target))
         process.environment = ["PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "XENLVS_ROOT": root]
         process.standardOutput = FileHandle.nullDevice
@@ -83,9 +83,9 @@ final class BenchWire {
         case .vblade: return ["vblade"] + workload.vblade + ["\(first.shelf)", "\(first.slot)", "target0", file]
         case .reflector:
             return [try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/self/exe"), "reflect", "target0"]
-        case .oneExport, .thousandExports:
+        case .oneExport, .thousandExports, .oneThread, .twoThreads:
             try list(target.exports)
-            return [binary + "d"]
+            return [binary + "d", "--threads", "\(target.threads)"]
         case .fio, .fioRing: preconditionFailure("fio needs no wire")
         }
     }

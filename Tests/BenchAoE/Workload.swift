@@ -11,9 +11,23 @@ enum Target: String, CaseIterable, Codable {
     case fioRing = "fio-io_uring"
     /// xenlvsd with one export, and with a thousand.
     case oneExport, thousandExports
+    /// xenlvsd with exports for more than one thread: on a processor of its own, where it has one thread, and on that and the
+    /// generator's.
+    case oneThread, twoThreads
 
     /// How many exports the requests are spread over.
-    var exports: Int { self == .thousandExports ? BenchWire.manyExports : 1 }
+    var exports: Int {
+        switch self {
+        case .thousandExports: BenchWire.manyExports
+        case .oneThread, .twoThreads: 64
+        case .xenlvs, .vblade, .reflector, .fio, .fioRing, .oneExport: 1
+        }
+    }
+
+    /// As `taskset` takes them.
+    var processors: String { self == .twoThreads ? "0,1" : "0" }
+    /// From how many threads the daemon serves.
+    var threads: Int { self == .twoThreads ? 2 : 1 }
 }
 
 /// What is asked of a target, and how it is set up for it.
@@ -35,7 +49,10 @@ struct Workload {
 
     static let all: [Workload] =
         inMemory + onDisk + [
-            Workload(name: "ram-read-4k-64-exports", place: .memory, targets: [.thousandExports, .oneExport])
+            Workload(name: "ram-read-4k-64-exports", place: .memory, targets: [.thousandExports, .oneExport]),
+            Workload(name: "ram-read-4k-64-threads", place: .memory, targets: [.twoThreads, .oneThread]),
+            Workload(
+                name: "ram-write-4k-64-threads", place: .memory, targets: [.twoThreads, .oneThread], writes: true),
         ]
 
     private static let inMemory: [Workload] = {

@@ -16,12 +16,15 @@ struct HelpTests {
         ["migration", "resolve"], ["migration", "report"], ["recover"], ["volume", "create"], ["volume", "list"],
         ["volume", "show"], ["volume", "resize"],
         ["volume", "remove"], ["volume", "snapshot"], ["link", "show"], ["link", "set"], ["link", "repair"],
-        ["domain", "list"], ["domain", "define"], ["domain", "prepare"], ["swap"], ["replica", "status"],
+        ["domain", "list"], ["domain", "define"], ["domain", "prepare"], ["swap"],
+        ["domain", "checkpoint", "create"], ["domain", "checkpoint", "list"], ["domain", "checkpoint", "restore"],
+        ["domain", "checkpoint", "remove"], ["replica", "status"],
         ["aoe", "serve"], ["aoe", "discover"],
         ["doctor"],
         ["export", "aoe"], ["unexport", "aoe"], ["exports"], ["attach", "aoe"], ["detach"], ["attachments"],
         ["volume", "partitions"],
-        ["export", "iscsi"], ["unexport", "iscsi"], ["apply"], ["plan"],
+        ["export", "iscsi"], ["unexport", "iscsi"], ["apply"], ["plan"], ["iscsi", "write"], ["iscsi", "read"],
+        ["attach", "iscsi"], ["multipath", "create"], ["multipath", "list"], ["share"], ["unshare"], ["shares"],
         ["agent"],
     ]
 

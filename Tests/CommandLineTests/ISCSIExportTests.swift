@@ -52,6 +52,43 @@ struct ISCSIExportTests {
         }
     }
 
+    @Test("Files for other programs are written for none, and what is theirs is read as far as it can be")
+    func otherPrograms() throws {
+        let root = try Root()
+        let directory = root.path + "/pool"
+        for (form, file) in [("saveconfig", "saveconfig.json"), ("tgt", "targets.conf"), ("ietd", "ietd.conf")] {
+            let run = try root.xenlvs("iscsi", "write", directory, "--as", form)
+            #expect(run.status == 0 && run.output.contains("\(directory)/\(file)"), "\(run.errors)")
+            let attributes = try FileManager.default.attributesOfItem(atPath: "\(directory)/\(file)")
+            #expect(attributes[.posixPermissions] as? Int == 0o600)
+        }
+        let read = try root.xenlvs("iscsi", "read", directory + "/saveconfig.json", "--as", "saveconfig")
+        #expect(read.status == 0 && read.output == "iscsi:\n  exports: []\n", "\(read)")
+
+        try "Target iqn.2008-05.com.example:a\n  IncomingUser u a-secret-of-many\n  Lun 0 Path=/dev/nowhere\n".write(
+            toFile: directory + "/ietd.conf", atomically: true, encoding: .utf8)
+        let other = try root.xenlvs("iscsi", "read", directory, "--as", "ietd")
+        #expect(other.status == 1 && other.errors.contains("left out: iqn.2008-05.com.example:a"), "\(other)")
+        #expect(!(other.output + other.errors).contains("a-secret-of-many"))
+        #expect(try root.xenlvs("iscsi", "read", directory + "/none", "--as", "saveconfig").status == 6)
+        #expect(try root.xenlvs("iscsi", "read", directory + "/ietd.conf", "--as", "saveconfig").status == 64)
+    }
+
+    @Test("With tgt nothing is asked of the kernel, and a target program that there is not is refused")
+    func tgt() throws {
+        let root = try Root()
+        func configure(_ text: String) throws {
+            try text.write(toFile: root.path + "/etc/xenlvs/xenlvs.yaml", atomically: true, encoding: .utf8)
+        }
+        try configure("iscsi_target: tgt\n")
+        let run = try Product.run(["export", "iscsi", "web1"] + Self.good, root: root)
+        // A machine on which tgtd runs comes further, to the volume that is missing.
+        #expect(run.status == 1 && run.errors.contains("tgtd does not run") || run.status == 6, "\(run.errors)")
+        try configure("iscsi_target: iet\n")
+        let wrong = try root.xenlvs("plan")
+        #expect(wrong.status == 64 && wrong.errors.contains("it must be lio or tgt"), "\(wrong.errors)")
+    }
+
     @Test("A record that cannot be read stops every command, and is left as it is")
     func damagedRecord() throws {
         let root = try Root()

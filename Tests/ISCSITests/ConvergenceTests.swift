@@ -11,15 +11,16 @@ struct ConvergenceTests {
     static let foreign: [KernelWrite] = [
         .makeDirectory("core/iblock_0"), .makeDirectory("core/iblock_0/theirs"),
         .write("udev_path=/dev/theirs", to: "core/iblock_0/theirs/control"),
-        .write("1", to: "core/iblock_0/theirs/enable"), .makeDirectory(LIO.adapter),
-        .makeDirectory("\(LIO.adapter)/stray"), .makeDirectory("iscsi"), .makeDirectory("iscsi/iqn.theirs"),
+        .write("1", to: "core/iblock_0/theirs/enable"), .makeDirectory(LIO.adapter(3260)),
+        .makeDirectory("\(LIO.adapter(3260))/stray"), .makeDirectory("iscsi"), .makeDirectory("iscsi/iqn.theirs"),
         .makeDirectory("iscsi/iqn.theirs/tpgt_1"), .makeDirectory("iscsi/iqn.theirs/tpgt_1/lun/lun_0"),
         .link("iscsi/iqn.theirs/tpgt_1/lun/lun_0/theirs", to: "core/iblock_0/theirs"),
         .makeDirectory("iscsi/iqn.theirs/tpgt_1/np/10.0.0.1:3260"), .write("1", to: "iscsi/iqn.theirs/tpgt_1/enable"),
     ]
 
     static func isForeign(_ path: String) -> Bool {
-        path.hasPrefix("core/iblock_0") || path.hasPrefix("iscsi/iqn.theirs") || path.hasPrefix("\(LIO.adapter)/stray")
+        path.hasPrefix("core/iblock_0") || path.hasPrefix("iscsi/iqn.theirs")
+            || path.hasPrefix("\(LIO.adapter(3260))/stray")
     }
 
     static func host(withForeign: Bool) throws -> SimulatedTarget {

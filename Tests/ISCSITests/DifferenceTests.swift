@@ -82,7 +82,7 @@ struct DifferenceTests {
     func endedSessions() throws {
         var kernel = try kernel(with: Sample.export("web1"), Sample.export("web2"))
         kernel.login(Sample.initiator.text, to: Sample.target("web1").text)
-        let session = LIOSession(initiator: Sample.initiator.text, addresses: ["10.0.0.2"])
+        let session = TargetSession(initiator: Sample.initiator.text, addresses: ["10.0.0.2"])
         let others = [AllowedInitiator(Sample.otherInitiator)]
         for other in [
             Sample.export("web1", lun: 2), Sample.export("web1", generation: 1), Sample.export("web1", readOnly: true),
@@ -104,6 +104,37 @@ struct DifferenceTests {
         #expect(
             try plan(kernel, other).writes.contains(.write("0", to: "iscsi/\(Sample.target("web1"))/tpgt_1/enable")))
         #expect(try plan(kernel, Sample.export("web1")).isEmpty)
+    }
+
+    @Test("Each has an adapter of its own; what serves on a common one stays there until it is made anew")
+    func adapters() throws {
+        var kernel = try kernel(with: Sample.export("web1"), Sample.export("web2"))
+        #expect(
+            try LIOSnapshot(reading: kernel).devices.keys.sorted() == [
+                "core/iblock_3260/web1", "core/iblock_3261/web2",
+            ])
+        // As earlier versions made it.
+        try kernel.perform(.makeDirectory("core/iblock_3260/web3"))
+        for write in LIODevice.writes(from: LIODevice(), to: Sample.export("web3"), at: "core/iblock_3260/web3") {
+            if case .write("udev_path=/dev/xenlvs/web3", _) = write {
+                kernel.provide(ResolvedState(exports: [Sample.export("web3")]))
+            }
+            try kernel.perform(write)
+        }
+        let all = [Sample.export("web1"), Sample.export("web2"), Sample.export("web3")]
+        let owned = ResolvedState(exports: all).ownership
+        func plan(_ exports: [ResolvedExport]) throws -> LIODifference {
+            try kernel.difference(to: ResolvedState(exports: exports), owned: owned)
+        }
+        for write in try plan(all).writes { try kernel.perform(write) }
+        #expect(try plan(all).isEmpty)
+        #expect(try LIOSnapshot(reading: kernel).devices.keys.contains("core/iblock_3260/web3"))
+        let anew = [all[0], all[1], Sample.export("web3", readOnly: true)]
+        for write in try plan(anew).writes { try kernel.perform(write) }
+        #expect(try plan(anew).isEmpty)
+        #expect(try LIOSnapshot(reading: kernel).devices.keys.contains("core/iblock_3262/web3"))
+        for write in try plan([]).writes { try kernel.perform(write) }
+        #expect(try LIOSnapshot(reading: kernel).adapters.isEmpty)
     }
 
     @Test("What somebody has changed by hand is put right")
@@ -128,7 +159,7 @@ struct DifferenceTests {
         "Foreign objects in the way are named, and nothing is planned",
         arguments: [
             ([.makeDirectory("iscsi"), .makeDirectory("iscsi/\(Sample.target("web1"))")], "there is a target"),
-            ([.makeDirectory(LIO.adapter), .makeDirectory("\(LIO.adapter)/web1")], "there is a backstore"),
+            ([.makeDirectory(LIO.adapter(3260)), .makeDirectory("\(LIO.adapter(3260))/web1")], "there is a backstore"),
             (
                 [
                     .makeDirectory("core/iblock_0"), .makeDirectory("core/iblock_0/x"),

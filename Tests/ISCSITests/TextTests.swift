@@ -126,16 +126,16 @@ struct TextTests {
             ], discovery: Sample.credentials("discovery"))
         let configuration = try TGTConfiguration(state)
         #expect(configuration.portals.map(\.description) == ["10.0.0.1:3260"])
-        let (first, second) = (Sample.identity("web1-0").serial, Sample.identity("web2-0").serial)
+        let (first, second) = (Sample.identity("web1-0"), Sample.identity("web2-0"))
         #expect(
             configuration.text == """
                 incomingdiscoveryuser user-discovery the-secret-of-discovery
                 <target iqn.2026-11.invalid.xenlvs.nodea:web1>
                     <backing-store /dev/xenlvs/web1>
-                        bs-type aio
+                        bs-type rdwr
                         lun 1
-                        scsi_id \(first)
-                        scsi_sn \(first)
+                        scsi_id \(first.wwid.dropFirst())
+                        scsi_sn \(first.serial)
                         readonly 1
                     </backing-store>
                     incominguser user-web1 the-secret-of-web1
@@ -146,8 +146,8 @@ struct TextTests {
                     <backing-store /dev/xenlvs/web2>
                         bs-type rdwr
                         lun 7
-                        scsi_id \(second)
-                        scsi_sn \(second)
+                        scsi_id \(second.wwid.dropFirst())
+                        scsi_sn \(second.serial)
                         params thin_provisioning=1
                     </backing-store>
                     initiator-name iqn.1993-08.org.debian:01:nodeb
@@ -181,6 +181,58 @@ struct TextTests {
         #expect(Set(exports[0].initiators.map(\.name)) == [Sample.initiator, Sample.otherInitiator])
         #expect(exports[0].credentials[Sample.initiator]?.target?.user == "tgt")
         #expect(exports[1].credentials.isEmpty && !exports[1].isReadOnly && !exports[1].isThin)
+    }
+
+    @Test("What was read of another program is a document that reads the same, with its secrets in files of their own")
+    func importedDocument() throws {
+        var numbers = SeededNumbers(seed: 9)
+        for _ in 0..<100 {
+            let state = Sample.state(&numbers)
+            let read = try LIOSaveFile.read(LIOSaveFile.text(of: state))
+            let (wanted, files, leftOut) = read.document(chapFilesIn: "/etc/xenlvs") { path in
+                path == "/dev/xenlvs/v0" ? nil : VolumeName(unchecked: String(path.dropFirst("/dev/xenlvs/".count)))
+            }
+            #expect(leftOut.count == state.exports.count { $0.export.volume.text == "v0" })
+            let text = ExportDocument.text(of: wanted)
+            #expect(!text.contains("the-secret"))
+            let parsed = try ExportDocument.parse(text, path: "x") { _ in Sample.target("none") }
+            #expect(parsed == wanted)
+            for export in state.exports where export.export.volume.text != "v0" {
+                let found = try #require(wanted.exports.first { $0.volume == export.export.volume })
+                #expect(found.target == export.export.target && found.lun == export.lun)
+                for initiator in found.initiators {
+                    let file = found.chapFile(of: initiator).flatMap { files[$0] }
+                    #expect(file == export.credentials[initiator.name])
+                    #expect(try file.map { try CHAPCredentials(parsing: $0.fileText, path: "x") } == file)
+                }
+            }
+        }
+    }
+
+    @Test("Exports of ietd are taken over, without LUN 0, and what cannot be is told")
+    func ietdImport() throws {
+        let text = """
+            IncomingUser joe secret-of-joe-the-first
+            Target iqn.2008-05.com.example:vault1
+              IncomingUser u secret-of-vault1
+              Lun 0 Path=/dev/mapper/vg00-vault1,Type=blockio,IOMode=ro
+            Target iqn.2008-05.com.example:open
+              Lun 1 Path=/dev/vg00/open,Type=blockio
+            Target iqn.2008-05.com.example:two
+              Lun 1 Path=/dev/vg00/a
+              Lun 2 Path=/dev/vg00/b
+            """
+        let configuration = try IETConfiguration(
+            parsing: .init(
+                configuration: text, initiatorsAllow: "iqn.2008-05.com.example:vault1 \(Sample.initiator)\n",
+                targetsAllow: "ALL 10.0.0.1, [fd00::1]\n"))
+        let read = configuration.imported
+        #expect(read.discovery?.initiator.user == "joe" && read.exports.count == 1 && read.leftOut.count == 2)
+        let export = try #require(read.exports.first)
+        #expect(export.lun == nil && export.isReadOnly && export.devicePath == "/dev/mapper/vg00-vault1")
+        #expect(export.portals.map(\.description) == ["10.0.0.1:3260", "[fd00::1]:3260"])
+        #expect(export.credentials[Sample.initiator]?.initiator.user == "u")
+        #expect(read.leftOut.joined().contains("initiators.allow") && read.leftOut.joined().contains("just one LUN"))
     }
 
     @Test(

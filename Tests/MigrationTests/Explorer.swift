@@ -11,6 +11,8 @@ enum Fault: CaseIterable {
     case failsBefore, failsAfter
     /// The answer is lost, with or without the effect.
     case unknownBefore, unknownAfter
+    /// A live hand-over only: the target has the guest, paused, and the source goes on with it.
+    case breaksOff
 }
 
 /// Visits every state that a migration can reach with up to `faults` faults, and the operator's choice of resuming or
@@ -42,7 +44,7 @@ struct Explorer {
     var trail: [String] = []
 
     mutating func explore(faults: Int) {
-        visit(Node(machine: MigrationMachine(plan: plan), world: .beginning, faultsLeft: faults))
+        visit(Node(machine: MigrationMachine(plan: plan), world: .beginning(plan), faultsLeft: faults))
     }
 
     private mutating func visit(_ node: Node) {
@@ -60,6 +62,7 @@ struct Explorer {
     }
 
     private mutating func take(_ step: Step, _ fault: Fault, from node: Node) {
+        if fault == .breaksOff, step != .moveLive { return }
         trail.append("\(step)\(fault == .none ? "" : " [\(fault)]")")
         defer { trail.removeLast() }
         var next = node
@@ -72,7 +75,10 @@ struct Explorer {
         // Nothing can be known of a step on a host that does not answer, whatever strikes it.
         if isDeaf, fault != .none, fault != .crashBefore { return }
         var event = MigrationMachine.Event.done
-        if fault == .crashBefore || fault == .failsBefore || fault == .unknownBefore {
+        if fault == .breaksOff {
+            next.world.breakOff()
+            event = .failed(failure)
+        } else if fault == .crashBefore || fault == .failsBefore || fault == .unknownBefore {
             event = .failed(failure)
         } else {
             do {
@@ -148,7 +154,7 @@ struct Explorer {
         // What the target had goes with it; what the source still has must not.
         let mayBeLost = node.world.isTargetDead && node.world.wasDecided
         if !node.world.guestSurvives, !mayBeLost { complain("the guest is lost", node) }
-        if node.machine.isCommitted || node.world.wasDecided, node.world.source.domain != .none {
+        if node.machine.isCommitted || node.world.wasDecided, ![.none, .away].contains(node.world.source.domain) {
             complain("the source still holds the domain after the decision", node)
         }
         if node.world.offersOldMemory { complain("memory is offered for a disk that may be newer", node) }
@@ -193,9 +199,14 @@ struct Explorer {
         }
         if node.world.isTargetDead, outcome == .migrated { return checkNothingIsLeft(of: node.world.source, node) }
         if owner.domain != .running { complain("ended without a running domain", node) }
-        if owner.domainUses != .volume || owner.link != .volume { complain("ended without a plain volume", node) }
+        if owner.domainUses != owner.link || !owner.hasPlainDisk(plan) {
+            complain("ended without a plain volume", node)
+        }
         if !owner.isCurrent { complain("ended on an old copy", node) }
-        if other.domain != .none || other.link != .none { complain("something of the domain is left over", node) }
+        let hasLink = other.link != .none && !node.world.isShared
+        if other.domain != .none || hasLink || other.table != .none {
+            complain("something of the domain is left over", node)
+        }
         for host in [owner, other] where host.replica != .down || host.image == .whole || host.restorePending {
             complain("a replica or an image is left over", node)
         }
@@ -207,13 +218,16 @@ struct Explorer {
         outcomes.insert("lost")
         let source = node.world.source
         if !node.world.isTargetDead || !node.world.wasDecided { complain("given up without need", node) }
-        if source.link != .volume || !source.hasVolume { complain("ended without the disk", node) }
+        if !source.hasPlainDisk(plan) || !source.hasVolume { complain("ended without the disk", node) }
         if source.domain != .none { complain("a guest was started", node) }
         if source.replica != .down || source.image != .none { complain("a replica or an image is left over", node) }
     }
 
     private mutating func checkNothingIsLeft(of host: SimulatedHost, _ node: Node) {
-        if host.domain != .none || host.link != .none || host.replica != .down || host.image != .none {
+        if host.domain != .none || host.link != .none && !node.world.isShared || host.table != .none
+            || host.replica != .down
+            || host.image != .none
+        {
             complain("something of the domain is left over", node)
         }
     }

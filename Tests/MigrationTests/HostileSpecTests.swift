@@ -41,6 +41,9 @@ struct HostileSpecTests {
             (#""sourceMinor":3"#, #""sourceMinor":-1"#), (#""targetMinor":7"#, #""targetMinor":1048576"#),
             ("7800", "0"), ("7800", "65536"), ("7800", "9223372036854775807"), (#"[VOLUME]"#, "[]"),
             ("[VOLUME]", "[VOLUME,VOLUME]"), ("late", "never"),
+            (#""settlement":"late""#, #""settlement":"late","method":"one-freeze""#),
+            (#""settlement":"late""#, #""settlement":"early","method":"one-freeze""#),
+            (#""settlement":"late""#, #""settlement":"late","method":"none""#),
             (#""verifies":false"#, #""verifies":false,"bandwidth":0"#),
             (#""verifies":false"#, #""verifies":false,"bandwidth":-1"#),
         ])

@@ -19,14 +19,23 @@ extension SimulatedWorld {
         case .makeSourceReplica:
             if source.replica == .down { source.replica = .secondary }
         case .saveForReplica: try saveForReplica()
+        case .shutDown:
+            if source.domain == .none { return }
+            try require(source.domain == .running)
+            (source.domain, source.domainUses) = (.none, .none)
         case .promoteSource:
             try require(source.replica != .down && target.replica != .primary)
             source.replica = .primary
         case .linkSourceToReplica: source.link = .replica
+        case .leadSourceToReplica:
+            try require(source.domain == .running && source.domainUses == .deviceSwitch && source.replica == .primary)
+            source.table = .replica
         case .restoreOnReplica: try restore(\.source)
         case .continueOnReplica: try self.continue(\.source)
         case .connectTarget: try connect(\.target)
         case .connectSource: try connect(\.source)
+        // Whatever comes of it, the copy is not whole before it was synchronised.
+        case .seedCopies: if !isTargetDead { (target.isComplete, target.isCurrent) = (false, false) }
         case .synchronise:
             try require(isConnected)
             isSynchronised = true
@@ -35,28 +44,67 @@ extension SimulatedWorld {
         case .verifyCopies: try require(isConnected && isSynchronised)
         case .linkTargetToReplica: target.link = .replica
         case .linkTargetToVolumeEarly: target.link = .volume
+        case .linkTargetToSwitch:
+            if target.table != .replica { target.table = .closed }
+            target.link = .deviceSwitch
         case .transferImage: try transferImage()
+        case .demoteSource where isLive:
+            if source.replica == .primary { source.replica = .secondary }
+            isWindowOpen = false
         case .demoteSource:
             try require(source.domain == .none)
+            if plan.usesSwitches { source.table = .closed }
             if source.replica == .primary { source.replica = .secondary }
         case .compareCopies: try require(source.replica == .secondary && source.isCurrent == target.isCurrent)
-        case .promoteTarget: try promoteTarget()
+        case .promoteTarget:
+            try promoteTarget()
+            if plan.usesSwitches { target.table = .replica }
         case .releaseTargetVolume: try releaseTargetVolume()
         case .finishRestore:
             if target.domain != .none { return }
             try require(target.restorePending)
             try open(\.target)
             target.restorePending = false
+        case .checkSharedDisks: try require(isShared)
+        case .clearTarget: try clearTarget()
+        case .recallOnSource:
+            if plan.usesSwitches, source.domain == .away {
+                try require(source.replica == .primary)
+                source.table = .replica
+            }
+            try recall()
+            try require(source.domain == .running)
+        case .openWindow:
+            try require(isConnected && isSynchronised && target.isComplete)
+            isWindowOpen = true
+        case .moveLive:
+            try require(source.domain == .running && target.domain == .none)
+            try require(isShared || source.reach == .replica && target.replica == .primary)
+            (source.domain, source.hasRequests) = (.away, true)
+            try open(\.target, whileMatching: true)
+        case .quietSource:
+            try require(source.domain == .away || source.domain == .none)
+            try require(isShared || isConnected && isSynchronised)
+            source.hasRequests = false
+            if plan.usesSwitches { source.table = .closed }
         case .decide: break
-        case .acknowledgeDecision: target.knowsDecision = true
+        case .acknowledgeDecision:
+            if isShared, source.image == .whole { source.image = .spent }
+            target.knowsDecision = true
+        case .startOnTarget where isCold:
+            try require(target.knowsDecision)
+            try boot(\.target)
         case .startOnTarget:
             try require(target.knowsDecision)
             // The image that was kept brings a guest back that never ran.
             if target.domain == .none, target.image == .whole { try open(\.target) }
             try self.continue(\.target)
         case .saveForVolume: try saveForVolume()
+        case .leadTargetToVolume:
+            try require(target.domain == .running)
+            target.table = .volume
         case .takeDownTargetReplica: try takeDown(\.target)
-        case .linkTargetToVolume: target.link = .volume
+        case .linkTargetToVolume: target.linkToVolume(plan)
         case .restoreOnVolume: try restore(\.target)
         case .continueOnVolume: try self.continue(\.target)
         case .cleanSource:
@@ -64,9 +112,10 @@ extension SimulatedWorld {
             if source.domain == .paused, source.image == .whole {
                 (source.domain, source.domainUses) = (.none, .none)
             }
+            if source.domain == .away { (source.domain, source.domainUses) = (.none, .none) }
             try require(source.domain == .none)
             try takeDown(\.source)
-            source.link = .none
+            if !isShared { (source.link, source.table) = (.none, .none) }
             source.image = .none
         case .cleanTarget:
             try takeDown(\.target)
@@ -78,19 +127,24 @@ extension SimulatedWorld {
             if source.domain == .running, source.domainUses == .volume { return }
             if source.domain == .paused { return }
             try save(\.source)
+        case .leadSourceToVolume: source.table = .volume
         case .takeDownSourceReplica: try takeDownForRollback()
-        case .linkSourceToVolume: source.link = .volume
+        case .linkSourceToVolume: source.linkToVolume(plan)
+        case .restoreOnSource where isCold: break
+        case .continueOnSource where isCold: try boot(\.source)
         case .restoreOnSource:
-            if isGuestLostOnSource { return }
+            if isGuestLostOnSource || plan.method == .live { return }
             try restore(\.source)
         case .continueOnSource:
             if isGuestLostOnSource { return }
-            try self.continue(\.source)
+            if plan.method == .live { try recall() } else { try self.continue(\.source) }
         case .cleanSourceAfterRollback:
             try takeDown(\.source)
             source.image = .none
         case .cleanTargetAfterRollback:
-            target.link = .none
+            target.image = .none
+            if isShared { return }
+            (target.link, target.table) = (.none, .none)
             target.hasVolume = false
             target.isCurrent = false
             target.isComplete = false
@@ -98,19 +152,50 @@ extension SimulatedWorld {
         case .restoreAsLinked: try restoreAsLinked()
         case .continueAsLinked: try self.continue(\.target)
         case .reclaimSource:
+            if source.domain == .away { (source.domain, source.domainUses) = (.none, .none) }
             try require(source.domain == .none)
             if source.image == .whole { source.image = .spent }
         case .linkReclaimed:
             try require(source.replica == .down)
-            source.link = .volume
+            source.linkToVolume(plan)
         case .claimTarget:
             if target.image == .whole { target.image = .spent }
             target.knowsDecision = true
         case .retireTargetCopies:
             try takeDown(\.target)
-            target.link = .none
+            if !isShared { (target.link, target.table) = (.none, .none) }
             target.image = .none
         }
+    }
+
+    /// The stream's end is lost behind the target's last word: `xl` lets the guest run on at the source.
+    mutating func breakOff() {
+        guard source.domain == .running, target.domain == .none else { return }
+        try? open(\.target, whileMatching: true)
+    }
+
+    /// A guest that was shut down is started, on whatever the link leads to.
+    private mutating func boot(_ host: WritableKeyPath<SimulatedWorld, SimulatedHost>) throws {
+        if self[keyPath: host].domain == .running { return }
+        self[keyPath: host].imageMatches = true
+        try open(host)
+        try self.continue(host)
+        self[keyPath: host].image = .none
+    }
+
+    /// A guest that was let go runs on as if nothing had been.
+    private mutating func recall() throws {
+        guard source.domain == .away else { return }
+        if !source.imageMatches { violation = "a guest was let run whose memory is older than its disk" }
+        (source.domain, source.hasRequests) = (.running, false)
+    }
+
+    private mutating func clearTarget() throws {
+        try require(!target.knowsDecision && target.domain != .running)
+        (target.domain, target.domainUses) = (.none, .none)
+        guard target.replica == .primary else { return }
+        target.table = .closed
+        target.replica = .secondary
     }
 
     private mutating func saveForReplica() throws {
@@ -140,8 +225,9 @@ extension SimulatedWorld {
 
     private mutating func transferImage() throws {
         if target.domain == .paused { return }
-        try require(isConnected && isSynchronised)
-        if source.domain != .none { try require(source.domainUses == .replica) }
+        try require(isShared || isConnected && isSynchronised)
+        if source.domain != .none, !isShared { try require(source.reach == .replica) }
+        if source.domain == .running { source.hasRequests = true }
         try save(\.source)
         target.image = .whole
         target.imageMatches = source.imageMatches
@@ -150,7 +236,7 @@ extension SimulatedWorld {
 
     private mutating func promoteTarget() throws {
         if target.replica == .primary { return }
-        try require(isConnected && isSynchronised && source.replica == .secondary)
+        try require(isConnected && isSynchronised && (source.replica == .secondary || isWindowOpen))
         target.replica = .primary
     }
 

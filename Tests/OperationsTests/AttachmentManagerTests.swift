@@ -250,7 +250,7 @@ struct AttachmentManagerTests {
         try host.serve(megabytes: 96)
         #expect(try await AttachmentCatalog(host: host.host).all().first?.target == .grown)
         let grown = try await host.manager.revalidate(web1, limit: .seconds(1))
-        #expect(grown.former == .mebibytes(64) && grown.attachment.identity.size == .mebibytes(96))
+        #expect(grown.former == .mebibytes(64) && grown.size == .mebibytes(96))
         #expect(host.kernel.mutations.last == "aoe-control revalidate e1.0")
         #expect(try await AttachmentCatalog(host: host.host).all().first?.target == .asRecorded)
         try host.reboot()

@@ -162,7 +162,7 @@ struct HostileAgentTests {
         #expect(try await refusal(target, session, old).why?.contains("run 3 has taken over") == true)
         for change in [
             { $0.volumes[0].size = .mebibytes(128) }, { $0.volumes[0].targetMinor = 8 }, { $0.memory = .gibibytes(1) },
-            { $0.plan.settlement = .early },
+            { $0.plan = MigrationPlan(settlement: .early, comparesCopies: $0.plan.comparesCopies) },
         ] as [(inout MigrationSpec) -> Void] {
             var other = spec
             change(&other)

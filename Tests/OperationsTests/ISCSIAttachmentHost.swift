@@ -1,3 +1,4 @@
+import DeviceMapper
 import Foundation
 import Glibc
 import HostModel
@@ -14,6 +15,7 @@ final class ISCSIAttachmentHost {
     let root: String
     let host: HostContext
     let network: FakeISCSI
+    let mapper: SimulatedMapper
     var manager: ISCSIAttachmentManager { ISCSIAttachmentManager(host: host) }
 
     init() throws {
@@ -26,13 +28,14 @@ final class ISCSIAttachmentHost {
             devices: root + "/dev", sysfs: root + "/sys", processes: root + "/proc", root: root, owner: geteuid())
         let network = FakeISCSI(tree: tree)
         self.network = network
+        mapper = SimulatedMapper { network.show($0, $1) }
         host = try HostContext(
             paths: Paths(
                 state: root + "/state", run: root + "/run", links: root + "/dev/xenlvs",
                 configuration: root + "/xenlvs.yaml"),
             runner: network, crashPoints: [], trace: { _ in }, tree: tree,
             initiator: InitiatorEdges(
-                ask: { _, _ in [] }, interfaces: { [] }, isClaimed: { network.isClaimed($0.node) }))
+                ask: { _, _ in [] }, interfaces: { [] }, isClaimed: { network.isClaimed($0.node) }), mapper: mapper)
     }
 
     deinit { try? FileManager.default.removeItem(atPath: root) }
@@ -127,6 +130,7 @@ final class FakeISCSI: CommandRunner {
         case (.iscsiadm, "--login"): return try login(command)
         case (.iscsiadm, "--logout"): try logout(Int(command.arguments[3]) ?? 0)
         case (.iscsiadm, "--rescan"): try rescan(Int(command.arguments[3]) ?? 0)
+        case (.lvm, "devices/devicesfile"): return result("use_devicesfile=0\ndevicesfile=\"system.devices\"\n")
         case (.lvm, _): return result(state.withLock { $0.filter } + "\n")
         case (.multipathd, "daemon"):
             guard state.withLock({ $0.runsMultipathd }) else { throw Failure(.failed, "no daemon") }
@@ -185,6 +189,12 @@ final class FakeISCSI: CommandRunner {
         try write("8:\(number * 16)", to: "\(unit)/block/sd\(number)/dev")
         try write("\(disk.megabytes * 2048)", to: "\(unit)/block/sd\(number)/size")
         try node("sd\(number)", 8, number * 16, disk)
+        let block = "\(tree.sysfs)/block/sd\(number)"
+        try? FileManager.default.createDirectory(atPath: "\(tree.sysfs)/block", withIntermediateDirectories: true)
+        unlink(block)
+        symlink("\(unit)/block/sd\(number)", block)
+        unlink("\(unit)/block/sd\(number)/device")
+        symlink(unit, "\(unit)/block/sd\(number)/device")
     }
 
     private func node(_ name: String, _ major: Int, _ minor: Int, _ disk: Disk) throws {
@@ -209,6 +219,20 @@ final class FakeISCSI: CommandRunner {
         try write("web1", to: "\(place)/dm/name")
         try write("mpath-\(wwid)", to: "\(place)/dm/uuid")
         for disk in disks where disk.wwid == wwid { try write("", to: "\(place)/slaves/\(disk.name)/dev") }
+    }
+
+    /// As the kernel and udev do it for a map that xenlvs has made.
+    func show(_ name: String, _ device: MappedDevice?) {
+        unlink("\(tree.devices)/mapper/\(name)")
+        guard let device, let table = device.table else { return }
+        let place = "\(tree.sysfs)/dev/block/\(device.number)"
+        try? FileManager.default.removeItem(atPath: "\(place)/slaves")
+        try? node(
+            "mapper/\(name)", Int(device.number.major), Int(device.number.minor),
+            Disk(serial: 0, megabytes: Int64(table.sectors / 2048)))
+        try? write(name, to: "\(place)/dm/name")
+        try? write(device.uuid, to: "\(place)/dm/uuid")
+        for path in table.multipath?.paths ?? [] { try? write("", to: "\(place)/slaves/sd\(path.minor / 16)/dev") }
     }
 
     private func rescan(_ number: Int) throws {

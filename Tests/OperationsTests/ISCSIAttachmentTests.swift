@@ -1,3 +1,4 @@
+import DeviceMapper
 import Foundation
 import Glibc
 import HostModel
@@ -223,7 +224,7 @@ struct ISCSIAttachmentTests {
         let portals = ["10.0.0.1", "10.0.0.2"]
         for portal in portals { host.network.serve(one, at: portal) }
         let missing = await failure { try await host.attach(at: portals) }
-        #expect(missing?.code == .refused && missing?.why?.contains("multipathd") == true)
+        #expect(missing?.code == .refused && missing?.why?.contains("multipathd does not run") == true)
         try expectNothing(host)
 
         host.network.startMultipathd()
@@ -244,6 +245,49 @@ struct ISCSIAttachmentTests {
         try expectNothing(host)
         #expect(host.network.mutations.contains("multipath -R 5 -f web1"))
         #expect(host.text(MultipathConfiguration.path)?.contains("web1") == false)
+    }
+
+    @Test("Where multipathd does not run xenlvs makes the map itself, as long as somebody checks its paths")
+    func ownMap() async throws {
+        let host = try ISCSIAttachmentHost()
+        let portals = ["10.0.0.1", "10.0.0.2"]
+        for portal in portals { host.network.serve(one, at: portal) }
+        try PrivateDirectory.prepare(host.host.paths.run)
+        let watch = try FileLock(path: MapKeeper.watchLock(host.host.paths), purpose: "checking paths")
+        defer { withExtendedLifetime(watch) {} }
+        let attached = try await host.attach(at: portals)
+        #expect(attached.node == host.root + "/dev/mapper/xenlvs-mpath-web1" && host.link == attached.node)
+        let wwid = attached.attachment.identity.wwid
+        // Nothing of it is multipathd's, should that be started.
+        #expect(host.text(MultipathConfiguration.path)?.contains("blacklist {\n    wwid \"^\(wwid)$\"") == true)
+        #expect(host.mapper.devices.map(\.uuid) == ["xenlvs-mpath-\(wwid)"])
+        #expect(host.mapper.devices[0].table?.multipath?.paths.count == 2)
+        #expect(try await host.row()?.state == .up)
+        #expect(try MapStore(host.host.paths).all().map(\.name) == [web1])
+
+        host.network.serve(.init(serial: 1, megabytes: 96), at: portals[0])
+        host.network.serve(.init(serial: 1, megabytes: 96), at: portals[1])
+        #expect(try await host.manager.revalidate(web1, limit: .seconds(1)).size == .mebibytes(96))
+        #expect(host.mapper.devices[0].table?.sectors == 96 * 2048)
+
+        #expect(await failure { try await MapManager(host: host.host).remove(web1) }?.code == .refused)
+        _ = try await host.manager.detach(web1, force: false)
+        try expectNothing(host)
+        #expect(try host.mapper.devices.isEmpty && MapStore(host.host.paths).all().isEmpty)
+        #expect(!host.network.mutations.contains { $0.hasPrefix("multipath") })
+    }
+
+    @Test("The same again changes nothing; another one of the name is refused")
+    func again() async throws {
+        let host = try ISCSIAttachmentHost()
+        host.network.serve(one)
+        try await host.attach()
+        let before = host.network.mutations
+        #expect(try await host.attach().wasThere && host.network.mutations == before)
+        #expect(await failure { try await host.attach(at: ["10.0.0.2"]) }?.code == .refused)
+        // What is missing of it is brought back.
+        try host.network.reboot()
+        #expect(try await host.attach().wasThere && host.link != nil)
     }
 
     @Test("The doctor sees daemons that do not run, other time-outs and LVM on the disk")

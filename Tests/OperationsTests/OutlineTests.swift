@@ -11,7 +11,8 @@ import Testing
 @Suite("The outline of a migration")
 struct OutlineTests {
     static func facts(
-        settlement: MigrationPlan.Settlement = .late, compares: Bool = false, dialect: DRBDDialect? = .v84,
+        method: MigrationPlan.Method = .threeFreeze, settlement: MigrationPlan.Settlement = .late,
+        compares: Bool = false, dialect: DRBDDialect? = .v84,
         volume: VolumeSpec? = nil, removesSource: Bool = false, reused: Bool = false
     ) throws -> OutlineFacts {
         let volume = try volume ?? Sample.specification("web1")
@@ -19,7 +20,8 @@ struct OutlineTests {
             id: try MigrationID("web1-20261121-XXXX"), domain: try DomainName("web1"), uuid: "u",
             memory: .mebibytes(96), source: Endpoint(name: try HostName("nodea"), address: "10.77.0.1"),
             target: Endpoint(name: try HostName("nodeb"), address: "10.77.0.2"), volumes: [volume],
-            plan: MigrationPlan(settlement: settlement, comparesCopies: compares), verifies: compares, bandwidth: nil,
+            plan: MigrationPlan(method: method, settlement: settlement, comparesCopies: compares), verifies: compares,
+            bandwidth: nil,
             removesSource: removesSource)
         let group = GroupFacts(
             name: try VolumeGroupName("vg0"), free: .gibibytes(1), extentSize: .mebibytes(4))
@@ -31,7 +33,7 @@ struct OutlineTests {
         return OutlineFacts(
             spec: spec, domain: try #require(DomainID(12)), boot: String(try MachineIdentity.read().prefix(8)),
             source: try host("nodea", "aaaaaaaa"), target: try host("nodeb", "bbbbbbbb"),
-            reused: reused ? [volume.name] : [])
+            reused: reused ? [volume.name] : [], methodReason: "as was asked for")
     }
 
     private func commands(_ facts: OutlineFacts, _ step: Step) throws -> [String] {
@@ -62,6 +64,67 @@ struct OutlineTests {
         #expect(cleaned.contains("remove the device /dev/l") && cleaned.contains("remove the device /dev/s"))
         let target = try texts(.makeTargetReplica)
         #expect(target.contains { $0.hasPrefix("drbdsetup attach 7 /dev/vg0/web1 ") })
+    }
+
+    @Test("By switches, the tables are exchanged and closed where the links would be turned")
+    func oneFreeze() throws {
+        var facts = try Self.facts(method: .oneFreeze)
+        let devices = OutlineHost.SwitchDevices(path: "/dev/mapper/xenlvs-switch-web1", lower: "/dev/l")
+        facts.source.switches[try VolumeName("web1")] = devices
+        facts.target.switches[try VolumeName("web1")] = devices
+        let outline = try OutlineBuilder(facts).outline()
+        #expect(outline.steps.compactMap(\.step) == facts.spec.plan.steps)
+        #expect(outline.steps.allSatisfy { !$0.actions.isEmpty })
+        #expect(Set(outline.steps.compactMap(\.freeze)) == [1])
+        func texts(_ step: Step) throws -> String {
+            try #require(outline.steps.first { $0.step == step }).actions.map(\.text).joined(separator: "\n")
+        }
+        #expect(try texts(.leadSourceToReplica) == "/dev/mapper/xenlvs-switch-web1: lead to /dev/drbd3")
+        #expect(try texts(.linkTargetToSwitch).contains("refusing every request"))
+        #expect(try texts(.demoteSource).hasPrefix("/dev/mapper/xenlvs-switch-web1: refuse every request\ndrbdsetup"))
+        #expect(try texts(.promoteTarget).hasSuffix("/dev/mapper/xenlvs-switch-web1: lead to /dev/drbd7"))
+        #expect(try texts(.leadTargetToVolume) == "/dev/mapper/xenlvs-switch-web1: lead to /dev/vg0/web1")
+        let synchronise = try texts(.synchronise)
+        #expect(synchronise.contains("to nodeb\nxl dump-core") && synchronise.contains("sent ahead"), "\(synchronise)")
+    }
+
+    @Test("Live, both sides are Primary from the copies' being equal until the guest runs on the target")
+    func live() throws {
+        var facts = try Self.facts(method: .live)
+        let devices = OutlineHost.SwitchDevices(path: "/dev/mapper/xenlvs-switch-web1", lower: "/dev/l")
+        facts.source.switches[try VolumeName("web1")] = devices
+        facts.target.switches[try VolumeName("web1")] = devices
+        let outline = try OutlineBuilder(facts).outline()
+        #expect(outline.steps.compactMap(\.step) == facts.spec.plan.steps)
+        func texts(_ step: Step) throws -> String {
+            try #require(outline.steps.first { $0.step == step }).actions.map(\.text).joined(separator: "\n")
+        }
+        #expect(try texts(.openWindow).contains("--allow-two-primaries=yes"))
+        #expect(try texts(.promoteTarget).hasSuffix("/dev/mapper/xenlvs-switch-web1: lead to /dev/drbd7"))
+        #expect(try texts(.moveLive).contains("xl migrate-receive -p\nxl -vvv migrate -s '' 12 TRANSPORT"))
+        #expect(try texts(.quietSource) == "/dev/mapper/xenlvs-switch-web1: refuse every request")
+        #expect(try texts(.startOnTarget) == "xl unpause DOMID")
+        let closing = try texts(.demoteSource)
+        #expect(closing.hasPrefix("drbdsetup secondary") && closing.contains("--allow-two-primaries=no"))
+        #expect(Set(outline.steps.compactMap(\.freeze)) == [1])
+    }
+
+    @Test("Where the disks are shared nothing is made, copied or removed, and no DRBD number taken")
+    func shared() throws {
+        for method in [MigrationPlan.Method.live, .oneFreeze] {
+            var facts = try Self.facts()
+            facts.spec.volumes = []
+            facts.spec.sharedDisks = [
+                DiskSpec(name: try VolumeName("web1"), device: "xvda", size: .mebibytes(64))
+            ]
+            facts.spec.plan = MigrationPlan(method: method, storage: .shared, settlement: .late, comparesCopies: false)
+            let outline = try OutlineBuilder(facts).outline()
+            #expect(outline.steps.compactMap(\.step) == facts.spec.plan.steps)
+            let text = outline.steps.flatMap(\.actions).map { "\($0.kind) \($0.text)" }.joined(separator: "\n")
+            for word in ["drbd", "DRBD", "lvcreate", "lvremove", "link "] { #expect(!text.contains(word), "\(text)") }
+            #expect(text.contains("xl migrate-receive -p") == (method == .live))
+            #expect(text.contains("xl restore -p /dev/stdin") == (method == .oneFreeze))
+        }
     }
 
     @Test("It has every step of the plan, in order, and the freezes that belong to them")

@@ -34,6 +34,34 @@ struct SavedImagesTests {
         try body()
     }
 
+    @Test("A base is there when all of it is, and what writes on after a failure does not reach the next one")
+    func base() async throws {
+        defer { try? FileManager.default.removeItem(atPath: images.directory) }
+        func write(_ text: String, to path: String) throws {
+            let file = try #require(FileHandle(forWritingAtPath: path))
+            try file.write(contentsOf: Data(text.utf8))
+        }
+        var late: FileHandle?
+        await #expect(throws: Failure.self) {
+            try await images.makeBase(id) { path in
+                try write("half", to: path)
+                late = FileHandle(forWritingAtPath: path)
+                throw Failure(.failed, "the dump failed")
+            }
+        }
+        #expect(try images.names(of: id).isEmpty)
+        for text in ["first", "second"] {
+            try await images.makeBase(id) { path in
+                #expect(!images.exists(id, .base) || text == "second")
+                try write(text, to: path)
+            }
+            try late?.write(contentsOf: Data("late".utf8))
+            #expect(self.text(.base) == text)
+        }
+        var status = stat()
+        #expect(stat(images.path(id, .base), &status) == 0 && status.st_mode & 0o7777 == 0o600)
+    }
+
     @Test("One that is spent is so before its space is given back, and for good")
     func spent() throws {
         try cleaned {

@@ -12,7 +12,15 @@ final class SimulatedMapper: MappedDevices {
 
     private let state = Mutex(State())
 
-    init(_ devices: [MappedDevice] = []) { state.withLock { $0.devices = devices } }
+    /// What the kernel and udev show of a device that has come, changed or (nil) gone.
+    private let show: @Sendable (_ name: String, MappedDevice?) -> Void
+
+    init(
+        _ devices: [MappedDevice] = [], show: @escaping @Sendable (_ name: String, MappedDevice?) -> Void = { _, _ in }
+    ) {
+        self.show = show
+        state.withLock { $0.devices = devices }
+    }
 
     var changes: [String] { state.withLock { $0.changes } }
     var devices: [MappedDevice] { state.withLock { $0.devices } }
@@ -20,6 +28,7 @@ final class SimulatedMapper: MappedDevices {
     func find(name: String) throws(Failure) -> MappedDevice? { devices.first { $0.name == name } }
     func find(uuid: String) throws(Failure) -> MappedDevice? { devices.first { $0.uuid == uuid } }
     func all() throws(Failure) -> [MappedDevice] { devices.filter(\.isOurs) }
+    func madeByLVM() throws(Failure) -> [MappedDevice] { devices.filter { $0.uuid.hasPrefix("LVM-") } }
 
     func create(_ identity: MappedIdentity, _ table: MappingTable) throws(Failure) {
         note("create \(identity.name)")
@@ -30,15 +39,26 @@ final class SimulatedMapper: MappedDevices {
                     name: identity.name, uuid: identity.uuid, number: number, isSuspended: false, table: table,
                     hasInactiveTable: false, openCount: 0))
         }
+        show(identity.name, try find(name: identity.name))
     }
 
     func change(
-        _ identity: MappedIdentity, to table: MappingTable, limit: Duration
+        _ identity: MappedIdentity, to table: MappingTable, limit: Duration, isFlushing: Bool
     ) throws(Failure) -> TableChange {
         try require(identity)
         note("change \(identity.name) to \(table)")
         edit(identity) { $0.table = table }
+        show(identity.name, try find(name: identity.name))
         return TableChange(stall: .milliseconds(1))
+    }
+
+    func rename(_ identity: MappedIdentity, to next: MappedIdentity) throws(Failure) {
+        guard try find(uuid: identity.uuid) != nil, try find(name: next.name) == nil else {
+            throw Failure(.refused, "cannot rename \(identity.name)")
+        }
+        note("rename \(identity.name) to \(next.name)")
+        edit(identity) { $0.name = next.name }
+        show(next.name, try find(name: next.name))
     }
 
     func resume(_ identity: MappedIdentity) throws(Failure) {
@@ -53,6 +73,28 @@ final class SimulatedMapper: MappedDevices {
         guard found.openCount == 0 else { throw Failure(.busy, "\(identity.name) is open") }
         note("remove \(identity.name)")
         state.withLock { $0.devices.removeAll { $0.uuid == identity.uuid } }
+        show(identity.name, nil)
+    }
+
+    func status(_ identity: MappedIdentity) throws(Failure) -> MultipathStatus? {
+        guard let map = try find(uuid: identity.uuid)?.table?.multipath else { return nil }
+        return MultipathStatus(
+            groups: map.groups.map { group in
+                MultipathStatus.Group(
+                    state: .active, paths: group.paths.map { .init(device: $0, isActive: true, failures: 0) })
+            })
+    }
+
+    /// Everything that is in a mirror is copied at once.
+    func mirrorStatus(_ identity: MappedIdentity) throws(Failure) -> MirrorStatus? {
+        guard let (target, window) = try find(uuid: identity.uuid)?.table?.mirror else { return nil }
+        let regions = Int((window + target.regionSectors - 1) / target.regionSectors)
+        return MirrorStatus(synced: regions, regions: regions)
+    }
+
+    func tell(_ identity: MappedIdentity, _ message: MultipathMessage) throws(Failure) {
+        try require(identity)
+        note("tell \(identity.name) \(message)")
     }
 
     private func require(_ identity: MappedIdentity) throws(Failure) {

@@ -41,13 +41,83 @@ struct SwitchVerdictTests {
         ] as [(MappedDevice?, SwitchGoal, SwitchVerdict)])
     func verdict(_ found: MappedDevice?, _ goal: SwitchGoal, _ expected: SwitchVerdict) {
         #expect(
-            SwitchVerdict(found, Self.identity, goal: goal, plain: Self.lv, size: Self.size) == expected)
+            SwitchVerdict(found, Self.identity, goal: goal, SwitchEnds(plain: Self.lv), size: Self.size) == expected)
     }
 
     @Test("Where the LV is not active no switch is taken to lead to it")
     func inactive() {
         #expect(
-            SwitchVerdict(Self.device(), Self.identity, goal: .volume, plain: nil, size: Self.size) == .elsewhere)
+            SwitchVerdict(Self.device(), Self.identity, goal: .volume, SwitchEnds(), size: Self.size) == .elsewhere)
+    }
+
+    private static let target = BlockDeviceNumber(major: 253, minor: 4)
+
+    private static func mirrored(
+        from source: BlockDeviceNumber = lv, to copy: BlockDeviceNumber = target, window: UInt64 = sectors
+    ) -> MappedDevice {
+        var found = device()
+        let mirror = MirrorTarget(
+            log: .disk(BlockDeviceNumber(major: 253, minor: 5)), regionSectors: 1024, source: source, copy: copy)
+        found.table = MappingTable(mirroring: mirror, window: window, sectors: sectors)
+        return found
+    }
+
+    private static func move(_ stage: VolumeMove.Stage) throws -> SwitchGoal {
+        .move(
+            VolumeMove(
+                stage: stage, place: try Sample.lvPlace("web1", in: "vg1"), size: size,
+                formerName: VolumeName(unchecked: "web1.old"), hasSameData: false))
+    }
+
+    @Test(
+        "A switch on its way to another place is judged by how far the move is recorded",
+        arguments: [
+            (nil, .copying, true, .missing), (device(), .preparing, true, .stillOnVolume),
+            (device(), .copying, true, .stillOnVolume),
+            // The other place has the newer data.
+            (device(), .decided, true, .elsewhere),
+            (mirrored(), .preparing, true, .stillCopying), (mirrored(), .copying, true, .copying),
+            (mirrored(window: 2048), .copying, true, .copying), (mirrored(), .decided, true, .copying),
+            (mirrored(), .copying, false, .copyFailed), (mirrored(), .decided, false, .copyFailed),
+            (mirrored(from: target, to: lv), .copying, true, .elsewhere),
+            (mirrored(to: drbd3), .copying, true, .elsewhere),
+            (device(to: target), .decided, true, .onTarget), (device(to: target), .copying, true, .elsewhere),
+            (device(to: target), .preparing, true, .elsewhere), (device(to: drbd3), .decided, true, .elsewhere),
+            (device(isSuspended: true), .copying, true, .suspended), (device(to: nil), .copying, true, .unfinished),
+        ] as [(MappedDevice?, VolumeMove.Stage, Bool, SwitchVerdict)])
+    func moves(_ found: MappedDevice?, _ stage: VolumeMove.Stage, _ isWell: Bool, _ expected: SwitchVerdict) throws {
+        let status = MirrorStatus(synced: 5, regions: 10, copy: isWell ? nil : .write)
+        let ends = SwitchEnds(plain: Self.lv, copy: Self.target)
+        let goal = try Self.move(stage)
+        #expect(
+            SwitchVerdict(found, Self.identity, goal: goal, ends, size: Self.size, mirror: status) == expected)
+        var volume = try Sample.volume("web1")
+        volume.switchGoal = goal
+        let facts = SwitchFacts(volume, Self.identity, found, ends, mirror: status)
+        #expect(facts.verdict == expected && facts.why?.isEmpty == false && facts.remedy?.isEmpty == false)
+        #expect(facts.goal == "move")
+    }
+
+    @Test("A mirror in the switch of a volume that is to go nowhere is nothing of ours")
+    func strayMirror() {
+        #expect(
+            SwitchVerdict(
+                Self.mirrored(), Self.identity, goal: .volume, SwitchEnds(plain: Self.lv), size: Self.size)
+                == .elsewhere)
+    }
+
+    @Test("The switch keeps the name by which it was made when the volume is elsewhere")
+    func key() throws {
+        var volume = try Sample.volume("web1")
+        #expect(volume.deviceKey == "abc")
+        (volume.place, volume.logicalVolumeUUID, volume.switchKey) = (
+            try Sample.lvPlace("web1", in: "vg1"), "def", "abc"
+        )
+        volume.switchGoal = .volume
+        #expect(volume.deviceKey == "abc")
+        var use = HostUse(domains: [], replicas: [], migrations: [], logicalVolumes: [], snapshots: [])
+        use.mapped = [Self.device()]
+        #expect(use.devices(of: volume) == [Self.device()])
     }
 
     @Test("Whatever is not right is told with its reason and something to do")
@@ -59,10 +129,10 @@ struct SwitchVerdictTests {
             Self.device(to: Self.drbd3), Self.device(to: BlockDeviceNumber(major: 8, minor: 1)),
             Self.device(uuid: "x"),
         ] {
-            let facts = SwitchFacts(volume, Self.identity, found, plain: Self.lv)
+            let facts = SwitchFacts(volume, Self.identity, found, SwitchEnds(plain: Self.lv))
             #expect(facts.why?.isEmpty == false && facts.remedy?.isEmpty == false, "\(facts.verdict)")
         }
-        let right = SwitchFacts(volume, Self.identity, Self.device(), plain: Self.lv)
+        let right = SwitchFacts(volume, Self.identity, Self.device(), SwitchEnds(plain: Self.lv))
         #expect(right.why == nil && right.remedy == nil && right.leadsTo == "253:0")
     }
 

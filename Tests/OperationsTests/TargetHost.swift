@@ -41,9 +41,7 @@ final class TargetHost {
 
     deinit { try? FileManager.default.removeItem(atPath: root) }
 
-    func record(_ volume: Volume) throws {
-        try worker.record(volume, backing: "/dev/vg0/\(volume.name)")
-    }
+    func record(_ volume: Volume) throws { try host.put(volume) }
 
     /// Puts a migration into the journal.
     func take(_ spec: MigrationSpec, _ role: MigrationRecord.Role, decided: Bool = false, isOpen: Bool = true) throws {
@@ -59,7 +57,7 @@ final class TargetHost {
     func begin(_ spec: MigrationSpec) throws {
         try take(spec, .target)
         for volume in spec.volumes {
-            try worker.record(volume, spec, state: .incoming(migration: spec.id.text), uuid: nil)
+            try record(worker.targetVolume(volume, spec, state: .incoming(migration: spec.id.text), uuid: nil))
         }
     }
 

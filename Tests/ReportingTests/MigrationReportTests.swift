@@ -137,6 +137,28 @@ import Testing
         }
     }
 
+    @Test("Attempts that were broken off are counted, and disks that are shared are listed")
+    func attempts() throws {
+        var spec = try Histories.spec(compares: false)
+        spec.volumes = []
+        let disk = DiskSpec(name: VolumeName(unchecked: "web1"), device: "xvda", size: .mebibytes(64))
+        spec.sharedDisks = [disk]
+        spec.plan = MigrationPlan(method: .live, storage: .shared, settlement: .late, comparesCopies: false)
+        let kinds: [MigrationEvent.Kind] = [
+            .runBegan(epoch: 1, resumed: false), .stepBegan(.moveLive), .freezeBegan(.handOver),
+            .freezeEnded(.handOver), .stepBegan(.moveLive), .freezeBegan(.handOver),
+            .runBegan(epoch: 2, resumed: true), .freezeBegan(.handOver), .freezeEnded(.handOver),
+        ]
+        let events = kinds.enumerated().map {
+            MigrationEvent(sequence: $0.offset + 1, time: Int64($0.offset) * 1000, kind: $0.element)
+        }
+        let report = MigrationReport(spec: spec, events: events)
+        #expect(report.freezes.map(\.number) == [1, 2] && report.freezes.map(\.runs) == [1, 2])
+        #expect(report.sharedDisks?.map(\.sizeBytes) == [64 << 20])
+        #expect(TextReport.render(report, width: 80, color: false).contains("web1  xvda  64 MiB"))
+        #expect(try Histories.late().sharedDisks == nil)
+    }
+
     @Test("A clock that was set back makes no negative length")
     func clockSetBack() throws {
         var writer = Histories.Writer()

@@ -36,7 +36,7 @@ import Testing
                     9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08
 
                   xenlvs's own time: 1.26 s of 56.4 s (2.2 %)
-                  web1-20261121-3f9a · settle late · begun 2026-11-21 09:14:05 UTC
+                  web1-20261121-3f9a · three-freeze, settle late · begun 2026-11-21 09:14:05 UTC
 
                 """)
     }

@@ -59,4 +59,13 @@ struct LVMDeviceFilterTests {
     func badPattern() {
         #expect(failure { _ = try accepts("/dev/drbd0", #"filter=["a|(|"]"#) }?.code == .inconsistent)
     }
+
+    @Test("Whether LVM looks into volumes, as lvmconfig printed it")
+    func volumeScan() throws {
+        #expect(try !LVMDeviceFilter.scansVolumes(parsing: "scan_lvs=0\n"))
+        #expect(try LVMDeviceFilter.scansVolumes(parsing: "scan_lvs=1\n"))
+        for text in ["", "scan_lvs=2\n", "filter=[]\n"] {
+            #expect(throws: Failure.self) { try LVMDeviceFilter.scansVolumes(parsing: text) }
+        }
+    }
 }

@@ -24,12 +24,10 @@ public struct ForeignObjects: Sendable, Equatable {
             try checkDevice(export)
             try checkPortals(export)
         }
-        for item in owned.items {
-            let device = LIO.device(of: item.volume)
-            guard found.devices[device] != nil else { continue }
+        for device in found.devices.keys.sorted() where owned.owns(device: device) {
             if let target = found.targets(of: device).first(where: { !owned.owns(target: $0) }) {
                 throw Failure(
-                    .busy, "cannot change the export of '\(item.volume)'",
+                    .busy, "cannot change the export of '\(LIO.name(ofDevice: device) ?? "")'",
                     why: "the target \(target), which xenlvs did not make, serves its backstore too",
                     remedy: "remove that LUN with the program that made it, such as targetcli")
             }
@@ -43,8 +41,7 @@ public struct ForeignObjects: Sendable, Equatable {
                 .busy, what, why: "there is a target of that name, which xenlvs did not make",
                 remedy: "give another name, or remove it with the program that made it, such as targetcli")
         }
-        let device = LIO.device(of: export.export.volume)
-        if devices[device] != nil {
+        if let device = devices.keys.first(where: { LIO.name(ofDevice: $0) == export.export.volume.text[...] }) {
             throw Failure(
                 .busy, what, why: "there is a backstore \(device), which xenlvs did not make",
                 remedy: "remove it with the program that made it, such as targetcli")

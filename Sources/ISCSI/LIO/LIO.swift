@@ -7,13 +7,28 @@ enum LIO {
     static let fabric = "iscsi"
     static let discovery = "iscsi/discovery_auth"
 
-    /// The one host bus adapter that xenlvs makes its devices on. A number of its own, because targetcli gives out the
-    /// lowest that is free.
-    static let adapter = "core/iblock_3260"
+    /// The host bus adapters that xenlvs makes its devices on, one for each device: targetcli and what restores its
+    /// configuration expect that. Numbers of their own, because targetcli gives out the lowest that is free.
+    static let adapters = 3260...19_259
     /// The one portal group of a target.
     static let group = "tpgt_1"
 
-    static func device(of volume: VolumeName) -> String { "\(adapter)/\(volume)" }
+    static func adapter(_ number: Int) -> String { "\(core)/iblock_\(number)" }
+
+    /// The number of an adapter of xenlvs's; nil for any other path.
+    static func number(ofAdapter path: some StringProtocol) -> Int? {
+        guard path.hasPrefix("\(core)/iblock_"), let number = Int(path.dropFirst("\(core)/iblock_".count)),
+            adapters.contains(number), adapter(number) == path
+        else { return nil }
+        return number
+    }
+
+    /// The name of a device on one of xenlvs's adapters; nil for any other path.
+    static func name(ofDevice path: String) -> Substring? {
+        guard let slash = path.lastIndex(of: "/"), number(ofAdapter: path[..<slash]) != nil else { return nil }
+        return path[slash...].dropFirst()
+    }
+
     static func target(_ name: some CustomStringConvertible) -> String { "\(fabric)/\(name)" }
 
     /// Longest value of `udev_path` (`SE_UDEV_PATH_LEN`, target_core_base.h), less its NUL.

@@ -2,8 +2,8 @@ import HostModel
 
 extension LIOTarget {
     /// Whether sessions must not live through the change: what they know as a LUN would be something else.
-    func mustBeRemade(for export: ResolvedExport, spentDevices: Set<String>) -> Bool {
-        let device = LIO.device(of: export.export.volume)
+    /// - Parameter device: the volume's device as it is; nil where there is none.
+    func mustBeRemade(for export: ResolvedExport, on device: String?, spentDevices: Set<String>) -> Bool {
         let lun = LIO.lun(export.lun)
         return groups.contains { name, group in
             name != LIO.group
@@ -13,7 +13,7 @@ extension LIOTarget {
     }
 
     /// The sessions that end when the target is changed to `export` where it stands.
-    func sessions(endedBy export: ResolvedExport) -> [LIOSession] {
+    func sessions(endedBy export: ResolvedExport) -> [TargetSession] {
         let names = Set(export.export.initiators.map(\.name.text))
         return sessions.filter { !names.contains($0.initiator) }
     }
@@ -24,13 +24,16 @@ extension LIOTarget {
     }
 
     /// The writes that make `found`, or no target, into what is wanted. It can be logged in to only when it is complete.
-    static func writes(from found: LIOTarget?, to export: ResolvedExport, at path: String) -> [KernelWrite] {
+    /// - Parameter device: the volume's, which is there by then.
+    static func writes(
+        from found: LIOTarget?, to export: ResolvedExport, on device: String, at path: String
+    ) -> [KernelWrite] {
         var writes: [KernelWrite] = []
         if found == nil { writes.append(.makeDirectory(path)) }
         let group = found?.groups[LIO.group]
         let groupPath = "\(path)/\(LIO.group)"
         if group == nil { writes.append(.makeDirectory(groupPath)) }
-        return writes + (group ?? LIOPortalGroup()).writes(to: export, at: groupPath)
+        return writes + (group ?? LIOPortalGroup()).writes(to: export, on: device, at: groupPath)
     }
 }
 
@@ -50,7 +53,7 @@ extension LIOPortalGroup {
         return writes + [.removeDirectory(path)]
     }
 
-    fileprivate func writes(to export: ResolvedExport, at path: String) -> [KernelWrite] {
+    fileprivate func writes(to export: ResolvedExport, on device: String, at path: String) -> [KernelWrite] {
         let names = Set(export.export.initiators.map(\.name.text))
         // Who may no longer goes first.
         var writes = sorted(initiators).filter { !names.contains($0.key) }
@@ -63,7 +66,6 @@ extension LIOPortalGroup {
             writes.append(.write(value, to: "\(path)/\(setting)"))
         }
         let lun = LIO.lun(export.lun)
-        let device = LIO.device(of: export.export.volume)
         if luns[lun] == nil { writes.append(.makeDirectory("\(path)/lun/\(lun)")) }
         if luns[lun]?.isEmpty ?? true { writes.append(.link("\(path)/lun/\(lun)/\(export.export.volume)", to: device)) }
         for initiator in export.export.initiators {

@@ -28,8 +28,11 @@ public struct LIOOwnership: Sendable, Equatable, Codable {
             hasDiscovery: hasDiscovery || state.discoveryCHAPFile != nil)
     }
 
-    func owns(target name: String) -> Bool { items.contains { $0.target.text == name } }
-    func owns(device path: String) -> Bool { items.contains { LIO.device(of: $0.volume) == path } }
+    public func owns(target name: String) -> Bool { items.contains { $0.target.text == name } }
+    func owns(device path: String) -> Bool {
+        guard let name = LIO.name(ofDevice: path) else { return false }
+        return items.contains { $0.volume.text == name }
+    }
 }
 
 /// The writes that lead from what the kernel serves to what it is to serve, in order. It touches nothing that xenlvs has
@@ -40,7 +43,7 @@ public struct LIODifference: Sendable, Equatable {
         public var subject: String
         public var writes: [KernelWrite]
         /// The sessions that it ends.
-        public var endedSessions: [LIOSession]
+        public var endedSessions: [TargetSession]
     }
 
     public private(set) var changes: [Change] = []
@@ -57,8 +60,11 @@ public struct LIODifference: Sendable, Equatable {
         try wanted.checkIdentities()
         try ForeignObjects(found, owned).check(wanted)
         let byTarget = Dictionary(uniqueKeysWithValues: wanted.exports.map { ($0.export.target.text, $0) })
+        var places = LIOPlaces(found, owned)
         let byDevice = Dictionary(
-            uniqueKeysWithValues: wanted.exports.map { (LIO.device(of: $0.export.volume), $0) })
+            uniqueKeysWithValues: wanted.exports.compactMap { export in
+                places.present(export.export.volume).map { ($0, export) }
+            })
 
         let spentDevices = Set(
             found.devices.filter { path, device in
@@ -68,8 +74,12 @@ public struct LIODifference: Sendable, Equatable {
         let spentTargets = Set(
             found.targets.filter { name, target in
                 owned.owns(target: name)
-                    && byTarget[name].map { target.mustBeRemade(for: $0, spentDevices: spentDevices) } ?? true
+                    && byTarget[name].map { export in
+                        target.mustBeRemade(
+                            for: export, on: places.present(export.export.volume), spentDevices: spentDevices)
+                    } ?? true
             }.keys)
+        places.assign(wanted.exports.map(\.export.volume), found, spent: spentDevices)
 
         for name in spentTargets.sorted() {
             let target = found.targets[name] ?? LIOTarget()
@@ -77,39 +87,32 @@ public struct LIODifference: Sendable, Equatable {
         }
         for path in spentDevices.sorted() { add(path, [.removeDirectory(path)]) }
         for export in wanted.exports {
-            let path = LIO.device(of: export.export.volume)
+            let path = places[export.export.volume]
             let device = spentDevices.contains(path) ? nil : found.devices[path]
             add(path, LIODevice.writes(from: device, to: export, at: path), needsAdapterIn: found)
             let name = export.export.target.text
             let target = spentTargets.contains(name) ? nil : found.targets[name]
             add(
-                LIO.target(name), LIOTarget.writes(from: target, to: export, at: LIO.target(name)),
+                LIO.target(name), LIOTarget.writes(from: target, to: export, on: path, at: LIO.target(name)),
                 ending: target?.sessions(endedBy: export) ?? [])
         }
         addDiscovery(found, wanted, owned)
-        removeAdapter(found, spentDevices, wanted, owned)
+        let needed = Set(wanted.exports.map { places[$0.export.volume] })
+        if !owned.items.isEmpty {
+            for path in found.idleAdapters(spentDevices, needed) { add(path, [.removeDirectory(path)]) }
+        }
         makeFabric(found)
     }
 
-    private mutating func add(_ subject: String, _ writes: [KernelWrite], ending sessions: [LIOSession] = []) {
+    private mutating func add(_ subject: String, _ writes: [KernelWrite], ending sessions: [TargetSession] = []) {
         if !writes.isEmpty { changes.append(Change(subject: subject, writes: writes, endedSessions: sessions)) }
     }
 
     /// A device on an adapter that is not there yet.
     private mutating func add(_ subject: String, _ writes: [KernelWrite], needsAdapterIn found: LIOSnapshot) {
-        let isMade = changes.contains { $0.writes.contains(.makeDirectory(LIO.adapter)) }
-        let isNeeded = !writes.isEmpty && !isMade && !found.adapters.contains(LIO.adapter)
-        add(subject, (isNeeded ? [.makeDirectory(LIO.adapter)] : []) + writes)
-    }
-
-    private mutating func removeAdapter(
-        _ found: LIOSnapshot, _ spentDevices: Set<String>, _ wanted: ResolvedState, _ owned: LIOOwnership
-    ) {
-        let rest = found.devices.keys.filter { $0.hasPrefix(LIO.adapter + "/") && !spentDevices.contains($0) }
-        guard found.adapters.contains(LIO.adapter), rest.isEmpty, wanted.exports.isEmpty, !owned.items.isEmpty else {
-            return
-        }
-        add(LIO.adapter, [.removeDirectory(LIO.adapter)])
+        let adapter = subject.lastIndex(of: "/").map { String(subject[..<$0]) } ?? subject
+        let isNeeded = !writes.isEmpty && !found.adapters.contains(adapter)
+        add(subject, (isNeeded ? [.makeDirectory(adapter)] : []) + writes)
     }
 
     private mutating func addDiscovery(_ found: LIOSnapshot, _ wanted: ResolvedState, _ owned: LIOOwnership) {
@@ -140,8 +143,7 @@ extension LIOSnapshot {
 
     /// Whether xenlvs's own target has a volume's device open.
     public func serves(_ volume: VolumeName, ownedBy owned: LIOOwnership) -> Bool {
-        let path = LIO.device(of: volume)
-        return owned.owns(device: path) && devices[path]?.isEnabled == true
+        LIOPlaces(self, owned).present(volume).flatMap { devices[$0] }?.isEnabled == true
     }
 
     /// The targets that have the device as a LUN.

@@ -80,7 +80,7 @@ extension LIOInitiator {
             mapped.isWriteProtected = try files.text("\(path)/\(lun)/write_protect") == "1"
             luns[lun] = mapped
         }
-        session = LIOSession(info: try files.text("\(path)/info") ?? "", initiator: name)
+        session = TargetSession(info: try files.text("\(path)/info") ?? "", initiator: name)
     }
 }
 
@@ -91,7 +91,7 @@ extension LIOAuthentication {
     }
 }
 
-extension LIOSession {
+extension TargetSession {
     /// Reads what the kernel tells of an initiator (iscsi_target_configfs.c, lio_target_nacl_info_show). Nil where it is
     /// not logged in.
     init?(info: String, initiator: String) {

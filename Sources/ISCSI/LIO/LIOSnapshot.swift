@@ -37,7 +37,7 @@ public struct LIOTarget: Sendable, Equatable {
     public init() {}
 
     /// The sessions on all groups.
-    public var sessions: [LIOSession] {
+    public var sessions: [TargetSession] {
         groups.values.flatMap { $0.initiators.values.compactMap(\.session) }.sorted { $0.initiator < $1.initiator }
     }
 }
@@ -61,7 +61,7 @@ public struct LIOInitiator: Sendable, Equatable {
     public var authentication = LIOAuthentication()
     /// By name, `lun_1`.
     public var luns: [String: LIOMappedLUN] = [:]
-    public var session: LIOSession?
+    public var session: TargetSession?
 
     public init() {}
 }
@@ -75,7 +75,7 @@ public struct LIOMappedLUN: Sendable, Equatable {
 }
 
 /// An initiator that is logged in. The kernel tells of one session for each initiator, the latest.
-public struct LIOSession: Sendable, Equatable, Codable {
+public struct TargetSession: Sendable, Equatable, Codable {
     public var initiator: String
     /// `10.0.0.2`, as the kernel prints them.
     public var addresses: [String]

@@ -36,6 +36,12 @@ public struct IETConfiguration: Sendable, Equatable {
         public var configuration: String
         public var initiatorsAllow: String
         public var targetsAllow: String
+
+        public init(configuration: String, initiatorsAllow: String, targetsAllow: String) {
+            self.configuration = configuration
+            self.initiatorsAllow = initiatorsAllow
+            self.targetsAllow = targetsAllow
+        }
     }
 
     /// The longest identity and serial number (iet_u.h: `SCSI_ID_LEN`, `SCSI_SN_LEN`).

@@ -1,30 +1,8 @@
 import FoundationEssentials
 import HostModel
 
-/// An export that another program has set up in the kernel's target.
-public struct ImportedExport: Sendable, Equatable {
-    public var target: ISCSIName
-    public var lun: Int
-    public var devicePath: String
-    public var serial: String
-    public var portals: [Portal]
-    public var initiators: [AllowedInitiator]
-    public var credentials: [ISCSIName: CHAPCredentials]
-    public var headerDigest: Digest
-    public var dataDigest: Digest
-    public var isReadOnly: Bool
-    public var isThin: Bool
-}
-
 /// Writes and reads `saveconfig.json`.
 public enum LIOSaveFile {
-    /// What was read: exports, and in words what cannot be taken over.
-    public struct Import: Sendable, Equatable {
-        public var exports: [ImportedExport] = []
-        public var discovery: CHAPCredentials?
-        public var leftOut: [String] = []
-    }
-
     /// The text that `targetctl restore` brings the same exports about with.
     public static func text(of state: ResolvedState) throws(Failure) -> String {
         let encoder = JSONEncoder()
@@ -35,18 +13,16 @@ public enum LIOSaveFile {
     }
 
     /// Reads what another program has saved. Throws `.usage` where it is no such file.
-    public static func read(_ text: String) throws(Failure) -> Import {
+    public static func read(_ text: String) throws(Failure) -> ImportedState {
         let saved: SavedConfiguration
         do { saved = try JSONDecoder().decode(SavedConfiguration.self, from: Data(text.utf8)) } catch {
             // What is wrong may stand beside a secret, but names of keys are none.
             guard let error = error as? DecodingError else { throw Failure(.usage, "this is no saveconfig.json") }
             throw Failure(.usage, "this is no saveconfig.json", why: error.place)
         }
-        var result = Import()
+        var result = ImportedState()
         for target in saved.targets {
-            do throws(Failure) { result.exports.append(try export(target, in: saved)) } catch {
-                result.leftOut.append("\(target.wwn): \(error.why ?? error.what)")
-            }
+            result.take(target.wwn) { () throws(Failure) in try export(target, in: saved) }
         }
         if let module = saved.fabricModules.first(where: { $0.name == "iscsi" }) {
             do throws(Failure) {
@@ -67,7 +43,6 @@ public enum LIOSaveFile {
             throw leftOut("it has several portal groups, or none that is enabled")
         }
         guard group.luns.count == 1, let unit = group.luns.first else { throw leftOut("it has not just one LUN") }
-        guard unit.index != 0 else { throw leftOut("its LUN is 0") }
         guard group.attributes["generate_node_acls"]?.text != "1" else { throw leftOut("any initiator may use it") }
         let objects = saved.storageObjects.filter { "/backstores/\($0.plugin)/\($0.name)" == unit.storageObject }
         guard let object = objects.first, object.plugin == "block", let device = object.dev, let serial = object.wwn
@@ -87,7 +62,8 @@ public enum LIOSaveFile {
             if needsCHAP { accounts[name] = found }
         }
         return ImportedExport(
-            target: try ISCSIName(target.wwn), lun: unit.index, devicePath: device, serial: serial,
+            target: try ISCSIName(target.wwn), lun: unit.index == 0 ? nil : unit.index, devicePath: device,
+            serial: serial,
             portals: try group.portals.map { portal throws(Failure) in try Portal("\(portal.address):\(portal.port)") },
             initiators: initiators, credentials: accounts,
             headerDigest: group.parameters["HeaderDigest"].flatMap { Digest(words: $0.text) } ?? .either,

@@ -89,10 +89,17 @@ public final class AgentConnection: Sendable {
                 pending?.timer.cancel()
                 pending?.continuation.resume(returning: reply)
             }
-            endAll(lost(Failure(.unreachable, "the connection ended", why: channel.lastWords)))
+            endAll(lost(Failure(.unreachable, "the connection ended", why: await parting())))
         } catch {
             endAll(lost(Failure(error, doing: "cannot read from \(host)")))
         }
+    }
+
+    /// What is known of why the child has ended: its words, or at least how. ssh's exit code is the agent's, and 255 its own.
+    private func parting() async -> String? {
+        let code = await channel.exitCode(limit: .seconds(1))
+        guard channel.lastWords.isEmpty else { return channel.lastWords }
+        return code.map { "ssh ended with \($0) and said nothing" }
     }
 
     private func late(_ limit: Duration) -> Failure {

@@ -26,6 +26,8 @@ public enum HostRequest: Sendable, Codable {
     case checksum(MigrationID, VolumeName)
     /// The coordinator's journal, so that either host can be asked.
     case mirror(MirrorUpdate)
+    /// Something about disks that both hosts see, by the host that asks.
+    case share(ShareOrder, by: HostName)
 }
 
 public enum HostReply: Sendable, Codable {
@@ -35,6 +37,7 @@ public enum HostReply: Sendable, Codable {
     case replicas([VolumeReplica])
     case explanation(String)
     case checksum(String)
+    case share(ShareAnswer)
     case done
     case failed(Failure)
 }
@@ -178,8 +181,9 @@ struct ReplyLine: Codable {
 }
 
 public enum AgentProtocol {
-    /// 2: images are sent as pieces, some of which the target has already. 3: empty lines from an agent that is not asked.
-    public static let version = 3
+    /// 2: images are sent as pieces, some of which the target has already. 3: empty lines from an agent that is not asked. 4: disks that
+    /// hosts share. 5: volumes that are sent past DRBD.
+    public static let version = 5
     /// A longer line is refused before it is parsed.
     public static let longestLine = 4 << 20
 }

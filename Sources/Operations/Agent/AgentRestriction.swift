@@ -39,6 +39,13 @@ public struct AgentRestriction: Sendable, Equatable {
     /// Throws `.refused` for a migration from another host, or to another place.
     func check(_ spec: MigrationSpec) throws(Failure) {
         try check(spec.source.name)
+        // Any disk of this host could be named as one of them.
+        if spec.plan.storage == .shared {
+            throw Failure(
+                .refused, "the key may not bring \(spec.domain)",
+                why: "its disks are shared, and the key is restricted",
+                remedy: "move it with a key that is not restricted")
+        }
         for volume in spec.volumes {
             switch volume.targetPlace {
             case .logicalVolume(let group, _):
@@ -54,6 +61,8 @@ public struct AgentRestriction: Sendable, Equatable {
                         "volumes in the directory \(pool)", "it may fill \(known)",
                         "--into-directory \(Command.quoted(pool))")
                 }
+            case .attachment(let name):
+                throw Failure(.refused, "the key may not bring \(volume.name)", why: "\(name) is an attachment")
             }
         }
     }
@@ -62,7 +71,9 @@ public struct AgentRestriction: Sendable, Equatable {
     func check(_ request: HostRequest) throws(Failure) {
         switch request {
         case .hello, .survey, .perform, .replicas, .reconnect, .checksum, .mirror: return
-        case .verify, .explain:
+        // What is shared already is looked at before a migration.
+        case .share(let order, _) where order.isQuery: return
+        case .verify, .explain, .share:
             throw Failure(
                 .refused, "the key may not ask for this", why: "it is restricted to receiving migrations",
                 remedy: "type the command on this host itself")

@@ -56,6 +56,8 @@ struct AgentSession {
             let migration = try received(id, from: peer)
             try worker.checkTiming(.connectTarget, migration)
             try worker.requireOwnVolumes(migration)
+        case .share(_, let host):
+            guard host == peer else { throw Failure(.refused, "\(peer) cannot speak for \(host)") }
         case .mirror(let update):
             guard try received(update.id, from: peer).spec.plan == update.machine.plan else {
                 throw Failure(.refused, "the plan of migration \(update.id) differs from what was agreed on")
@@ -93,6 +95,7 @@ enum RequestLimits {
     static func check(_ request: HostRequest) throws(Failure) {
         switch request {
         case .hello, .replicas, .verify, .reconnect, .explain, .checksum: return
+        case .share(let order, _): try order.check()
         case .survey(let query): try check(query.volumes.count, "volumes", atMost: mostVolumes)
         case .perform(let order):
             try check(epoch: order.epoch)

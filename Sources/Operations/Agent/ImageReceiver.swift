@@ -12,6 +12,10 @@ struct ImageHeader: Codable {
         case base(size: ByteCount)
         /// The guest, as pieces that may be copied from the earlier image, where there is one of that size.
         case image(base: ByteCount?)
+        /// The guest as `xl migrate` sends it, while it runs.
+        case live
+        /// What a volume holds; the source's replica knows it by this generation of its data.
+        case seed(VolumeName, generation: UInt64)
     }
 
     var id: MigrationID
@@ -23,7 +27,7 @@ struct ImageHeader: Codable {
 public enum ReceiverEvent: Sendable, Codable, Equatable {
     /// The receiver waits for the image.
     case ready
-    /// `xl restore` has been given everything but the tail.
+    /// `xl restore` has been given everything but the tail; live, the domain is built.
     case holding(size: Int64)
     /// The domain exists and is paused.
     case restored
@@ -64,6 +68,9 @@ public struct ImageReceiver: Sendable {
                 switch header.content {
                 case .base(let size): try await receiveBase(spec, size)
                 case .image(let base): try await receiveImage(spec, base: base)
+                case .seed(let name, let generation):
+                    try await SeedReceiver(spec, worker, input, say: say).receive(name, generation)
+                case .live: try await LiveReceiver(spec, worker, input, say: say).run()
                 }
             }
         } catch {
@@ -84,10 +91,20 @@ public struct ImageReceiver: Sendable {
     private func begin(_ header: ImageHeader) async throws -> MigrationSpec {
         let spec = try check(header)
         _ = try worker.checkedSpec(of: header.id, epoch: header.epoch, role: .target)
-        guard try await worker.observe(spec) == .absent else {
+        guard try await worker.observe(spec) == .absent, try await worker.arrivals(spec).isEmpty else {
             throw Failure(.refused, "cannot receive the image", why: "a domain \(spec.domain) exists here already")
         }
-        return spec
+        switch (header.content, spec.plan.method) {
+        case (.live, .live), (.image, .threeFreeze), (.image, .oneFreeze), (.base, .threeFreeze), (.base, .oneFreeze):
+            return spec
+        case (.seed, _):
+            guard spec.plan.seeds else {
+                throw Failure(.refused, "no volume of migration \(spec.id) is sent past DRBD")
+            }
+            return spec
+        case (.live, _), (.image, .live), (.base, .live), (.image, .cold), (.base, .cold):
+            throw Failure(.refused, "the image channel carries what does not belong to migration \(spec.id)")
+        }
     }
 
     /// Only into a migration that was taken in here, has its volumes, and is not decided: afterwards the image that is kept

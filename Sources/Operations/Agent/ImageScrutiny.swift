@@ -53,7 +53,7 @@ struct ImageScrutiny: Sendable {
             return "it is another domain's"
         }
         let disks = description.disks.compactMap { disk in disk.path.map { [disk.device, $0] } }
-        let agreed = spec.volumes.map { [$0.device, "\(links)/\($0.name)"] }
+        let agreed = spec.disks.map { [$0.device, "\(links)/\($0.name)"] }
         guard disks.count == agreed.count, Set(disks) == Set(agreed) else {
             return "its disks are not those of the migration"
         }

@@ -11,6 +11,8 @@ public struct Attachment: Sendable, Equatable, Codable {
     public var interfaces: [InterfaceName]
     /// What it was when it was attached, or last revalidated: another device, or a smaller one, never gets the link.
     public var identity: TargetIdentity
+    /// The host that has had it attached here by 'xenlvs share'; nil where an operator of this one has.
+    public var sharer: HostName?
 
     public init(name: VolumeName, address: AoEAddress, interfaces: [InterfaceName], identity: TargetIdentity) {
         self.name = name

@@ -3,20 +3,11 @@ import HostModel
 import Hosts
 import Storage
 
-/// An attachment after a look at its size.
-public struct RevalidatedAttachment: Sendable {
-    public var attachment: Attachment
-    /// The size that was recorded before.
-    public var former: ByteCount
-    /// The domains that have it as a disk.
-    public var domains: [String]
-}
-
 extension AttachmentManager {
     /// Takes over the size of a target that has grown, also while it is in use: Xen's block backend tells a running guest.
     /// - Throws: `.refused` for a target that has become smaller or is another device; `.notFound` where nobody answers;
     ///   `.failed` where the kernel does not see the new size in time.
-    public func revalidate(_ name: VolumeName, limit: Duration) async throws -> RevalidatedAttachment {
+    public func revalidate(_ name: VolumeName, limit: Duration) async throws -> RevalidatedDisk {
         let deadline = ContinuousClock.now + limit
         return try await VolumeLock.holding(name, of: host) {
             let attachment = try host.aoeAttachment(name)
@@ -31,8 +22,8 @@ extension AttachmentManager {
                     try host.links.set(name, to: KernelDevice.path(attachment.address, in: host.tree))
                 }
                 let numbers = initiator.device(attachment.address)?.blockDevices(in: host.tree).map(\.number) ?? []
-                return RevalidatedAttachment(
-                    attachment: larger, former: attachment.identity.size,
+                return RevalidatedDisk(
+                    size: size, former: attachment.identity.size,
                     domains: try await host.currentUse(asksLVM: false).domains(on: numbers))
             }
         }

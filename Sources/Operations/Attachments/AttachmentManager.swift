@@ -11,12 +11,17 @@ public struct AttachRequest: Sendable {
     public var interfaces: [InterfaceName]
     /// For all of it.
     public var limit: Duration
+    /// The host that has asked for it, where it was another one.
+    public var sharer: HostName?
 
-    public init(name: VolumeName, address: AoEAddress, interfaces: [InterfaceName], limit: Duration) {
+    public init(
+        name: VolumeName, address: AoEAddress, interfaces: [InterfaceName], limit: Duration, sharer: HostName? = nil
+    ) {
         self.name = name
         self.address = address
         self.interfaces = interfaces
         self.limit = limit
+        self.sharer = sharer
     }
 }
 
@@ -26,6 +31,8 @@ public struct AttachedDevice: Sendable {
     public var node: String
     public var paths: [TargetPath]
     public var warnings: [String]
+    /// It was attached like that before.
+    public var wasThere = false
 }
 
 /// Targets of other hosts in use on this one: attached, looked after, given back.
@@ -39,9 +46,24 @@ public struct AttachmentManager: Sendable {
     }
 
     /// Makes a target a device of this host, with a link and a record. What was done is taken back where a later part fails.
+    ///
+    /// One that is there already, by the same name, address and interfaces, is only brought back where something of it is
+    /// missing.
     /// - Throws: `.refused` where the name or the address is taken, or the target cannot be used; `.notFound` for an
     ///   interface that is not there and where nobody answers; `.busy` where something uses the device already.
     public func attach(_ request: AttachRequest) async throws -> AttachedDevice {
+        if let known = try host.aoeAttachments().first(where: { $0.name == request.name && $0.isWhatIsAsked(request) })
+        {
+            try await LinkKeeper(host: host).complete(request.name, within: request.limit)
+            let targets = TargetPaths(known.address, among: try await initiator.ask(for: [known]))
+            return AttachedDevice(
+                attachment: known, node: KernelDevice.path(known.address, in: host.tree), paths: targets.paths,
+                warnings: [], wasThere: true)
+        }
+        return try await attachNew(request)
+    }
+
+    private func attachNew(_ request: AttachRequest) async throws -> AttachedDevice {
         let deadline = ContinuousClock.now + request.limit
         return try await VolumeLock.holding(request.name, of: host) {
             try host.checkIsFree(request.name, request.address.description)
@@ -83,9 +105,10 @@ public struct AttachmentManager: Sendable {
         let identity = try targets.identity(doing: "cannot attach \(request.address)")
         let heard = try targets.answers.map { try InterfaceName($0.interface) }
         let found = request.interfaces.isEmpty ? heard : []
-        let attachment = Attachment(
+        var attachment = Attachment(
             name: request.name, address: request.address, interfaces: Set(request.interfaces + found).sorted(),
             identity: identity)
+        attachment.sharer = request.sharer
         guard attachment.interfaces.contains(where: { name in targets.answers.contains { $0.interface == name.text } })
         else {
             throw Failure(
@@ -157,5 +180,12 @@ public struct AttachmentManager: Sendable {
                 remedy: "there is neither a link nor a record of it; see 'dmesg' for the module aoe",
                 causes: [cause])
         }
+    }
+}
+
+extension Attachment {
+    /// Whether it is what a request would make.
+    func isWhatIsAsked(_ request: AttachRequest) -> Bool {
+        address == request.address && (request.interfaces.isEmpty || Set(request.interfaces) == Set(interfaces))
     }
 }

@@ -6,7 +6,7 @@ import ISCSI
 public struct AttachmentPath: Sendable, Encodable, Equatable {
     /// The attachment's.
     public var name: VolumeName
-    /// `aoe` or `iscsi`.
+    /// `aoe`, `iscsi`, or `scsi` for a map that an operator has made.
     public var networkProtocol: String
     /// What the attachment's link leads to; nil where there is no link.
     public var device: String?
@@ -37,6 +37,18 @@ public struct AttachmentPath: Sendable, Encodable, Equatable {
         }
     }
 
+    /// Every path of a map that an operator has made; one line where it has none.
+    static func all(of map: MapSummary) -> [AttachmentPath] {
+        func row(_ path: String, _ disk: String?, _ isUp: Bool, _ why: String?) -> AttachmentPath {
+            AttachmentPath(
+                name: map.name, networkProtocol: "scsi", device: map.size == nil ? nil : map.device, path: path,
+                disk: disk,
+                isUp: isUp, why: why)
+        }
+        if map.paths.isEmpty { return [row("-", nil, false, map.why)] }
+        return map.paths.map { row("group \($0.group)", $0.disk, $0.isUp, $0.isUp ? "active" : $0.why) }
+    }
+
     /// By interfaces: the kernel sends by each on which it has heard the target.
     private static func aoe(_ row: AttachmentSummary) -> [AttachmentPath] {
         Set(row.interfaces + row.kernelInterfaces).sorted().map { interface in
@@ -58,6 +70,9 @@ public struct AttachmentPath: Sendable, Encodable, Equatable {
 }
 
 extension Attachments {
-    /// Every path of every attachment, as it stands. Changes nothing.
-    public func paths() async throws -> [AttachmentPath] { try await list().flatMap { AttachmentPath.all(of: $0) } }
+    /// Every path of every attachment, and of maps that an operator has made, as it stands. Changes nothing.
+    public func paths() async throws -> [AttachmentPath] {
+        let maps = try await MapManager(host: host).all().filter { !$0.isOfAttachment }
+        return try await list().flatMap { AttachmentPath.all(of: $0) } + maps.flatMap { AttachmentPath.all(of: $0) }
+    }
 }

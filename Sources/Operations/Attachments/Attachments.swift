@@ -5,7 +5,7 @@ import Storage
 
 /// All that is attached on this host, over whichever protocol: listed, revalidated and given back by name.
 public struct Attachments: Sendable {
-    private let host: HostContext
+    let host: HostContext
 
     public init(host: HostContext) { self.host = host }
 
@@ -17,26 +17,39 @@ public struct Attachments: Sendable {
     }
 
     /// As `AttachmentManager.detach` and `ISCSIAttachmentManager.detach`.
+    /// - Throws: also `.busy` where a volume is on it, or on its way to it.
     public func detach(_ name: VolumeName, force: Bool) async throws -> [String] {
-        switch try host.attachment(name) {
+        let attachment = try host.attachment(name)
+        let volumes = try host.recordedVolumes().filter {
+            $0.place.attachment == name || $0.switchGoal?.move?.place.attachment == name
+        }
+        if let volume = volumes.first {
+            throw Failure(
+                .busy, "cannot detach '\(name)'", why: "the volume '\(volume.name)' is on it",
+                remedy: "put that elsewhere with 'xenlvs swap \(volume.name) --to vg:VG --copy', or remove it")
+        }
+        return switch attachment {
         case .aoe: try await AttachmentManager(host: host).detach(name, force: force)
         case .iscsi: try await ISCSIAttachmentManager(host: host).detach(name, force: force)
         }
     }
 
     /// Takes over the size of a target that has grown.
-    public func revalidate(
-        _ name: VolumeName, limit: Duration
-    ) async throws -> (size: ByteCount, former: ByteCount, domains: [String]) {
+    public func revalidate(_ name: VolumeName, limit: Duration) async throws -> RevalidatedDisk {
         switch try host.attachment(name) {
-        case .aoe:
-            let done = try await AttachmentManager(host: host).revalidate(name, limit: limit)
-            return (done.attachment.identity.size, done.former, done.domains)
-        case .iscsi:
-            let done = try await ISCSIAttachmentManager(host: host).revalidate(name, limit: limit)
-            return (done.size, done.former, done.domains)
+        case .aoe: try await AttachmentManager(host: host).revalidate(name, limit: limit)
+        case .iscsi: try await ISCSIAttachmentManager(host: host).revalidate(name, limit: limit)
         }
     }
+}
+
+/// An attachment after a look at its size.
+public struct RevalidatedDisk: Sendable {
+    public var size: ByteCount
+    /// The size that was recorded before.
+    public var former: ByteCount
+    /// The domains that have it as a disk.
+    public var domains: [String]
 }
 
 /// A row of the listing; its JSON is the attachment's own, with `protocol`.

@@ -31,6 +31,14 @@ extension LinkKeeper {
         return facts
     }
 
+    /// What is wrong with the attachment that a volume is on; nil where all is well.
+    func attachmentProblem(_ volume: Volume) -> String? {
+        guard let name = volume.place.attachment else { return nil }
+        guard let attachment = try? host.attachment(name) else { return "there is no attachment '\(name)'" }
+        guard let size = try? device(of: attachment)?.size() else { return "the attachment '\(name)' has no device" }
+        return size >= volume.size ? nil : "\(name) has \(size.bytes) bytes, recorded are \(volume.size.bytes)"
+    }
+
     /// The device that an attachment has now, if it has one.
     func device(of attachment: RecordedAttachment) -> BlockDevice? {
         switch attachment {

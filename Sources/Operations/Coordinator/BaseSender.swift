@@ -5,12 +5,8 @@ import ImageStream
 import Migration
 import Synchronization
 
-#if canImport(Glibc)
-    import Glibc
-#endif
-
-/// Sends the image of the first freeze to the target while the guest runs, so that the second freeze has to send no more
-/// of its memory than what has changed since. A failure costs nothing but time: everything is sent in the freeze then.
+/// Sends what the guest's memory was at an earlier moment to the target while the guest runs, so that the freeze has to send no
+/// more of it than what has changed since. A failure costs nothing but time: everything is sent in the freeze then.
 final class BaseSender: Sendable {
     private struct State {
         var isStopped = false
@@ -20,16 +16,21 @@ final class BaseSender: Sendable {
 
     private let spec: MigrationSpec
     private let epoch: Int64
-    private let path: String
-    private let size: ByteCount
+    private let images: SavedImages
+    private let make: @Sendable () async throws -> Void
     private let state = Mutex(State())
 
-    init(spec: MigrationSpec, epoch: Int64, path: String, size: ByteCount) {
+    /// - Parameter make: makes the base, where there is none yet.
+    init(
+        spec: MigrationSpec, epoch: Int64, images: SavedImages, make: @escaping @Sendable () async throws -> Void = {}
+    ) {
         self.spec = spec
         self.epoch = epoch
-        self.path = path
-        self.size = size
+        self.images = images
+        self.make = make
     }
+
+    private var path: String { images.path(spec.id, .base) }
 
     var isUnderWay: Bool { state.withLock { $0.base == nil && $0.failure == nil } }
     /// What the target has now.
@@ -52,11 +53,13 @@ final class BaseSender: Sendable {
     }
 
     private func send() async throws -> PageBase {
+        try await make()
+        let size = images.size(spec.id, .base)
         let channel = try await ImageChannel.open(spec: spec, epoch: epoch, .base(size: size))
         do {
             let base = try await Blocking.run("earlier image") { [self] in
                 try sendFile(channel)
-                return try PageBase(path: path, pages: SavedImageLayout.pages(of: path, hasEnded: isWhole))
+                return try PageBase(path: path, pages: PageTable.read(path, hasEnded: isWhole))
             }
             try await channel.expect(.stored, within: .seconds(120))
             await channel.close(within: .seconds(10))
@@ -70,10 +73,12 @@ final class BaseSender: Sendable {
     private func sendFile(_ channel: ImageChannel) throws {
         let file = try GrowingFile(path, piece: 1 << 18, hasEnded: isWhole) {}
         let compressor = try ZstandardCompressor()
-        var pace = Pace(limit: spec.bandwidth)
+        let pace = Pace(limit: spec.bandwidth)
+        var sent: Int64 = 0
         func send(_ bytes: UnsafeRawBufferPointer) throws {
             try channel.writeData(bytes)
-            pace.sent(bytes.count)
+            sent += Int64(bytes.count)
+            pace.reached(sent)
         }
         try file.rest { try compressor.compress($0, emit: send) }
         try compressor.finish(emit: send)
@@ -84,45 +89,5 @@ final class BaseSender: Sendable {
     private func isWhole() throws -> Bool {
         if state.withLock({ $0.isStopped }) { throw Failure(.interrupted, "it was stopped") }
         return true
-    }
-}
-
-/// Keeps a sender to so many bytes in a second.
-private struct Pace {
-    private let limit: ByteCount?
-    private let began = ContinuousClock.now
-    private var sent: Int64 = 0
-
-    init(limit: ByteCount?) { self.limit = limit }
-
-    /// Waits until these bytes, too, were allowed. A wait is never longer than a few pieces.
-    mutating func sent(_ count: Int) {
-        guard let limit, limit.bytes > 0 else { return }
-        sent += Int64(count)
-        let due = Duration.milliseconds(sent * 1000 / limit.bytes)
-        let ahead = due - began.duration(to: .now)
-        if ahead > .zero { usleep(UInt32(clamping: min(ahead, .seconds(5)).milliseconds * 1000)) }
-    }
-}
-
-extension SavedImageLayout {
-    /// Where a whole image has which page.
-    fileprivate static func pages(
-        of path: String, hasEnded: @escaping () throws -> Bool
-    ) throws -> [(number: UInt64, offset: Int64)] {
-        let file = try GrowingFile(path, piece: 1 << 20, hasEnded: hasEnded) {}
-        var layout = SavedImageLayout()
-        var pages: [(number: UInt64, offset: Int64)] = []
-        while true {
-            switch try layout.next(file.bytes) {
-            case .bytes(let count): try file.skip(count)
-            case .pages(let numbers):
-                for (index, number) in numbers.enumerated() {
-                    pages.append((number, file.position + Int64(index * PageBase.pageSize)))
-                }
-                try file.skip(numbers.count * PageBase.pageSize)
-            case .rest: return pages
-            }
-        }
     }
 }

@@ -9,10 +9,16 @@ import Storage
 extension Coordinator {
     /// Performs one step, on whichever side it belongs to.
     func perform(_ step: Step) async throws {
+        switch step.phase {
+        case .rollBack: await giveLiveUp()
+        case .settle, .tidyUp: await endLive()
+        case .prepare, .substitute, .synchronise, .handOver, .rescue: break
+        }
         switch step.side {
         case .source:
             // The decision is made by journaling it; nothing is to be done for it.
-            if step == .decide { return }
+            if step == .decide { return try await requireArrival() }
+            if step == .openWindow { try await requireReadiness() }
             take(try await worker.perform(try await order(step, .source)), of: step)
         case .target:
             if step == .finishRestore, let sender {
@@ -24,13 +30,20 @@ extension Coordinator {
                 try await recordAttaching()
                 try await chooseSecret()
             }
+            // Its links go on leading to the shared disks: nothing else would keep an old memory from them.
+            if step == .acknowledgeDecision, spec.plan.storage == .shared, spec.plan.method != .live {
+                try host.spendAll(spec.id)
+            }
             take(try await target.perform(try await order(step, .target), limit: limit(of: step)), of: step)
         case .both:
             switch step {
+            case .seedCopies: try await seedCopies()
             case .synchronise: try await synchronise()
             case .verifyCopies: try await verifyCopies()
             case .transferImage: try await transferImage()
             case .compareCopies: try await compareCopies()
+            case .checkSharedDisks: try await checkSharedDisks()
+            case .moveLive: try await moveLive()
             default: throw Failure(.inconsistent, "the step '\(step.rawValue)' belongs to one host")
             }
         }
@@ -52,7 +65,10 @@ extension Coordinator {
     @inline(never)
     private func requireReplicasHere() async throws {
         let replicas = try await worker.replicas(of: spec)
-        if replicas.allSatisfy({ $0.status?.volume?.isAttached == true }) { return }
+        if replicas.allSatisfy({ $0.status?.volume?.isAttached == true }), try await worker.switchesAreOffVolumes(spec)
+        {
+            return
+        }
         // Without a host: it is this one.
         throw Failure(
             .inconsistent, "\(spec.domain) does not run on its replicas any more",
@@ -134,7 +150,8 @@ extension Coordinator {
         }
         let base = try await takeBase()
         // A guest that still runs must not be stopped for a hand-over that cannot be.
-        try await requireReadiness()
+        try await worker.requireSwitchesOnReplicas(spec, .source)
+        if spec.plan.storage == .replicas { try await requireReadiness() }
         return try await makeSender(base: base)
     }
 
@@ -143,24 +160,11 @@ extension Coordinator {
         return try await host.activity.during { try await ImageSender.open(spec: spec, epoch: epoch, base: base) }
     }
 
-    /// Begins to send what the guest's memory was in the first freeze, while the guest runs.
-    func beginSendingBase() {
-        guard baseSender == nil, host.images.exists(spec.id, .base) else { return }
-        let sender = BaseSender(
-            spec: spec, epoch: epoch, path: host.images.path(spec.id, .base),
-            size: host.images.size(spec.id, .base))
-        sender.start()
-        baseSender = sender
-    }
-
     /// The earlier image that the target has by now; nil where there is none, and all of the memory is sent in the freeze.
     private func takeBase() async throws -> PageBase? {
         beginSendingBase()
         guard let baseSender else { return nil }
-        while baseSender.isUnderWay {
-            try interruption.check()
-            try await host.activity.during { try await Task.sleep(for: .milliseconds(100)) }
-        }
+        try await waitForBase()
         if let failure = baseSender.failure {
             let text = "the guest's memory is sent within the freeze: \(failure.why ?? failure.what)"
             journal.note(.note(text))
@@ -170,7 +174,7 @@ extension Coordinator {
     }
 
     /// Whether the domain was restored there already, before an interruption.
-    private func isRestoredOnTarget() async -> Bool {
+    func isRestoredOnTarget() async -> Bool {
         let confirm = StepOrder(step: .finishRestore, role: .target, spec: spec, epoch: epoch)
         return (try? await target.perform(confirm, limit: .seconds(60))) != nil
     }

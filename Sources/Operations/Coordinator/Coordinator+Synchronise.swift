@@ -50,6 +50,7 @@ extension Coordinator {
                     volume: volume.name, copied: most[volume.name] ?? ByteCount(0),
                     milliseconds: started.duration(to: .now).milliseconds))
         }
+        if spec.plan.method == .oneFreeze { try await sendMemoryAhead() }
     }
 
     /// Not every refusal leaves a replica standing alone: where the digests differ it tries again for ever.

@@ -25,6 +25,7 @@ public final class Coordinator {
     /// Set by Ctrl-C.
     let interruption: Interruption
     var sender: ImageSender?
+    var live: LiveHandOver?
     /// Sends the memory of the first freeze ahead, while the guest runs.
     var baseSender: BaseSender?
     /// Some replica was attached again, in this run or an earlier one: only a comparison of every block is trusted.
@@ -158,12 +159,13 @@ public final class Coordinator {
         baseSender?.stop()
         await sender?.cancel()
         sender = nil
+        await giveLiveUp()
     }
 
     /// The display is told when the step begins; the journal gets the moment at which the domain was really stopped.
     private func announceFreeze(before step: Step) {
         guard openFreeze == nil, step.startsFreeze, let freeze = spec.plan.freeze(during: step) else { return }
-        report(.freezeBegan(freeze))
+        report(.freezeBegan(number: spec.plan.number(of: freeze)))
     }
 
     /// Notes what a step says of the domain's being stopped and let run.
@@ -172,7 +174,8 @@ public final class Coordinator {
         let began = result.freezeBegan.map { HostContext.now() - $0.millisecondsAgo }
         if openFreeze == nil, let time = began ?? (result.foundSaved ? journal.lastTime : nil) {
             // A way back has no freeze of its own: it is the first where an earlier run died in that, otherwise the second.
-            let freeze = spec.plan.freeze(during: step) ?? (hasFrozen ? .handOver : .substitution)
+            let hadFirst = hasFrozen || spec.plan.method != .threeFreeze
+            let freeze = spec.plan.freeze(during: step) ?? (hadFirst ? .handOver : .substitution)
             openFreeze = (freeze, time)
             hasFrozen = true
             journal.note(.freezeBegan(freeze), at: time)
@@ -181,7 +184,7 @@ public final class Coordinator {
         if let open = openFreeze, let time = ended ?? (step.endsFreeze ? max(open.since, journal.lastTime) : nil) {
             openFreeze = nil
             journal.note(.freezeEnded(open.freeze), at: time)
-            report(.freezeEnded(open.freeze, milliseconds: time - open.since))
+            report(.freezeEnded(number: spec.plan.number(of: open.freeze), milliseconds: time - open.since))
         }
     }
 
@@ -251,7 +254,7 @@ extension Step {
     /// The domain stops during this step.
     var startsFreeze: Bool {
         switch self {
-        case .saveForReplica, .transferImage, .saveForVolume: true
+        case .saveForReplica, .transferImage, .saveForVolume, .shutDown: true
         default: false
         }
     }

@@ -9,7 +9,7 @@ import Migration
 ///
 /// `XENLVS_CRASH_AT=STEP:before` or `STEP:after` kills the run, as a power cut would; `XENLVS_STOP_AT`, with the same words,
 /// stops it until it gets a SIGCONT, so that something can be done to the hosts meanwhile. Both say so on standard error.
-/// Several places are separated by commas. STEP is the raw value of a `Step` or `SwapStep`. *Before* means that nothing of the step was
+/// Several places are separated by commas. STEP is the raw value of a `Step`, `SwapStep` or `CheckpointStep`. *Before* means that nothing of the step was
 /// done; *after*, that it was done and the journal does not know it.
 ///
 /// `STEP.N:before` and `STEP.N:after` are the places around the Nth thing (from 1) that the step changes outside the process
@@ -23,7 +23,7 @@ public struct CrashPoint: Sendable, Equatable {
     }
 
     public let act: Act
-    /// The raw value of a `Step` or of a `SwapStep`.
+    /// The raw value of a `Step`, a `SwapStep` or a `CheckpointStep`.
     public let step: String
     /// Counted from 1; nil for the step itself.
     public let effect: Int?
@@ -48,7 +48,8 @@ public struct CrashPoint: Sendable, Equatable {
         self.moment = moment
     }
 
-    private static let steps = Step.allCases.map(\.rawValue) + SwapStep.allCases.map(\.rawValue)
+    private static let steps =
+        Step.allCases.map(\.rawValue) + SwapStep.allCases.map(\.rawValue) + CheckpointStep.allCases.map(\.rawValue)
 
     /// What the environment asks for. Only root is listened to: what it asks for can leave a guest saved.
     public static func inEnvironment(_ variables: [String: String], isRoot: Bool = geteuid() == 0) throws(Failure)

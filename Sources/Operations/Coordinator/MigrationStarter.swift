@@ -11,20 +11,27 @@ import Storage
 public struct MigrationRequest: Sendable {
     public var domain: DomainName
     public var target: HostName
-    public var plan: MigrationPlan
+    /// Nil for the one by which the domain stands still the least.
+    public var method: MigrationPlan.Method?
+    public var settlement: MigrationPlan.Settlement
+    /// Compare every block, and checksums while nothing writes.
     public var verifies: Bool
     public var bandwidth: ByteCount?
     /// The volume group for the target's volumes; by default the source's own.
     public var targetGroup: VolumeGroupName?
     public var removesSource: Bool
+    /// How the bulk of the volumes gets to the target.
+    public var seed = SeedChoice.Wish.auto
 
     public init(
-        domain: DomainName, target: HostName, plan: MigrationPlan, verifies: Bool, bandwidth: ByteCount?,
-        targetGroup: VolumeGroupName?, removesSource: Bool
+        domain: DomainName, target: HostName, method: MigrationPlan.Method? = nil,
+        settlement: MigrationPlan.Settlement = .late, verifies: Bool = false, bandwidth: ByteCount? = nil,
+        targetGroup: VolumeGroupName?, removesSource: Bool = false
     ) {
         self.domain = domain
         self.target = target
-        self.plan = plan
+        self.method = method
+        self.settlement = settlement
         self.verifies = verifies
         self.bandwidth = bandwidth
         self.targetGroup = targetGroup
@@ -43,6 +50,8 @@ public struct MigrationStarter: Sendable {
     public struct Prospect: Sendable {
         public var findings: [Finding]
         public var spec: MigrationSpec?
+        /// Nil where it was not looked at how.
+        public var choice: MethodChoice?
 
         public var isBlocked: Bool { findings.contains { $0.severity == .blocking } }
 
@@ -79,18 +88,47 @@ public struct MigrationStarter: Sendable {
         let remote = RemoteHost(request.target, from: host, version: worker.version)
         defer { remote.close() }
         let hello = try await remote.hello()
+        if disks.findings.isEmpty, !names.isEmpty {
+            switch try await SharedStorage.look(request.domain, names, worker, remote) {
+            case .apart: break
+            case .shared: return try await sharedProspect(request, description, disks.volumes, remote)
+            case .broken(let name, let why, let remedy):
+                let finding = Finding(
+                    .blocking, name, "the disks of \(request.domain) are meant to be shared with \(request.target)",
+                    why: why, remedy: remedy)
+                return Prospect(findings: [finding], spec: nil, choice: nil)
+            }
+        }
         let query = SurveyQuery(domain: request.domain, volumes: names)
         async let there = remote.survey(query)
         let here = try await worker.survey(query)
         let target = try await there
         let places = try targetPlaces(names, here, request)
-        let subject = Preflight.Subject(description: description, volumes: names, targetPlaces: places)
+        let choice = MethodChoice(
+            request.method, settling: request.settlement,
+            switches: try await objectionsToSwitches(description, disks.volumes, target, places, for: request),
+            live: Self.objectionsToLive(description.type, source: here, target: target))
+        let seeding = try await seedChoice(request, names, here, target)
+        let plan = MigrationPlan(
+            method: choice.method, settlement: choice.method == .threeFreeze ? request.settlement : .late,
+            comparesCopies: request.verifies && choice.method != .live, seeds: seeding.seeds)
+        let subject = Preflight.Subject(
+            description: description, volumes: names, targetPlaces: places, plan: plan)
         findings += Preflight(source: here, target: target, subject: subject).findings()
-        guard !findings.contains(where: { $0.severity == .blocking }) else {
-            return Prospect(findings: findings, spec: nil)
+        findings += choice.findings(request.domain, host.name)
+        if choice.method == .cold, target.methods?.contains(choice.method.rawValue) != true {
+            findings.append(
+                Finding(
+                    .blocking, target.host, "xenlvs \(target.version) does not know cold migrations",
+                    remedy: "install the same version of xenlvs on both hosts"))
         }
-        let spec = try specification(request, description, disks.volumes, (here, target), places, hello)
-        return Prospect(findings: findings, spec: spec)
+        findings += seeding.findings(request.domain.text, host.name)
+        guard !findings.contains(where: { $0.severity == .blocking }) else {
+            return Prospect(findings: findings, spec: nil, choice: choice)
+        }
+        let spec = try specification(
+            request, plan, description, disks.volumes, (here, target), places, hello)
+        return Prospect(findings: findings, spec: spec, choice: choice)
     }
 
     /// Takes the migration into this host's journal. Throws `.busy` where the domain has one already, `.usage` for one that
@@ -114,12 +152,21 @@ public struct MigrationStarter: Sendable {
         }
     }
 
-    /// Throws `.busy` where a switch leads to a replica that a swap has made: DRBD knows one for a volume.
+    /// Throws `.busy` where a swap has a volume: on a replica, as DRBD knows one for a volume, or on its way to another place.
     static func requireNoSwap(of names: [VolumeName], in volumes: [VolumeRecord], _ domain: DomainName) throws {
         for record in volumes where names.contains(record.name) {
-            guard case .replica = try record.volume().switchGoal else { continue }
+            let why: String
+            let volume = try record.volume()
+            if volume.adoption != nil, let objection = volume.objection {
+                throw Failure(.busy, "cannot migrate \(domain)", why: "\(record.name) \(objection)")
+            }
+            switch volume.switchGoal {
+            case .replica: why = "the switch of \(record.name) leads to a replica"
+            case .move(let move): why = "a swap of \(record.name) to \(move.place) is not finished"
+            case .volume, nil: continue
+            }
             throw Failure(
-                .busy, "cannot migrate \(domain)", why: "the switch of \(record.name) leads to a replica",
+                .busy, "cannot migrate \(domain)", why: why,
                 remedy: "go back first: xenlvs swap \(domain) --to volume")
         }
     }
@@ -159,14 +206,10 @@ public struct MigrationStarter: Sendable {
     }
 
     private func specification(
-        _ request: MigrationRequest, _ description: DomainDescription,
+        _ request: MigrationRequest, _ plan: MigrationPlan, _ description: DomainDescription,
         _ disks: [(device: String, volume: VolumeName)], _ surveys: (here: HostSurvey, there: HostSurvey),
         _ places: [VolumePlace], _ hello: HelloReply
     ) throws -> MigrationSpec {
-        guard let uuid = description.uuid else {
-            throw Failure(.failed, "Xen does not tell the UUID of \(request.domain)", host: host.name.text)
-        }
-        let addresses = try HostAddresses.between(request.target, local: host.configuration.replicationAddress)
         let ranges = NumberRanges(minors: host.configuration.minors, ports: host.configuration.ports)
         // Neither of two hosts that migrate to each other at the same moment knows what the other one chooses.
         let numbers = try ranges.allocate(
@@ -182,13 +225,28 @@ public struct MigrationStarter: Sendable {
                 targetPlace: places[index], sourceMinor: numbers[index].sourceMinor,
                 targetMinor: numbers[index].targetMinor, port: numbers[index].port)
         }
+        var spec = try specification(request, plan, description, volumes: volumes)
+        spec.verifies = request.verifies
+        spec.bandwidth = request.bandwidth ?? host.configuration.bandwidth
+        spec.removesSource = request.removesSource || host.configuration.removesSource
+        return spec
+    }
+
+    /// With what both hosts and the domain tell, and nothing of how disks are copied.
+    func specification(
+        _ request: MigrationRequest, _ plan: MigrationPlan, _ description: DomainDescription,
+        volumes: [VolumeSpec] = [], sharedDisks: [DiskSpec] = []
+    ) throws -> MigrationSpec {
+        guard let uuid = description.uuid else {
+            throw Failure(.failed, "Xen does not tell the UUID of \(request.domain)", host: host.name.text)
+        }
+        let addresses = try HostAddresses.between(request.target, local: host.configuration.replicationAddress)
         return MigrationSpec(
             id: MigrationID(domain: request.domain, day: Self.day(), random: .random(in: 0...UInt16.max)),
             domain: request.domain, uuid: uuid, memory: max(description.maximumMemory, description.targetMemory),
             source: Endpoint(name: host.name, address: addresses.local),
-            target: Endpoint(name: request.target, address: addresses.remote), volumes: volumes, plan: request.plan,
-            verifies: request.verifies, bandwidth: request.bandwidth ?? host.configuration.bandwidth,
-            removesSource: request.removesSource || host.configuration.removesSource)
+            target: Endpoint(name: request.target, address: addresses.remote), volumes: volumes,
+            sharedDisks: sharedDisks, plan: plan, verifies: false, bandwidth: nil, removesSource: false)
     }
 
     /// `20261121`, by UTC.

@@ -44,6 +44,14 @@ public final class RemoteHost: Sendable {
         return survey
     }
 
+    /// Asks something about disks that both hosts see.
+    func share(_ order: ShareOrder) async throws -> ShareAnswer {
+        guard case .share(let answer) = try await ask(.share(order, by: local.name), limit: order.limit) else {
+            throw outOfTurn()
+        }
+        return answer
+    }
+
     public func checksum(_ request: HostRequest, limit: Duration) async throws -> String {
         guard case .checksum(let sum) = try await ask(request, limit: limit) else { throw outOfTurn() }
         return sum

@@ -7,12 +7,17 @@ import Storage
 extension Housekeeping {
     /// Switches that are not as they have to be, and devices of ours that belong to no volume.
     func switchFindings() async throws -> [Finding] {
-        let volumes = try host.recordedVolumes().filter { $0.switchGoal != nil }
-        guard !volumes.isEmpty else { return [] }
-        var findings: [Finding] = []
+        let recorded = try host.recordedVolumes()
+        let volumes = recorded.filter { $0.switchGoal != nil }
+        var findings = recorded.filter { $0.adoption != nil }.map { volume in
+            Finding(
+                .warning, host.name, "the guest of \(volume.name) is being given a switch",
+                why: "the run that did so has not ended", remedy: "run 'xenlvs link repair \(volume.name)'")
+        }
+        guard !volumes.isEmpty else { return findings }
         for volume in volumes {
             let facts = try await host.switches.facts(volume)
-            guard facts.verdict != .right else { continue }
+            guard facts.verdict != .right, facts.verdict != .migration else { continue }
             findings.append(
                 Finding(
                     facts.verdict.isHarmless ? .warning : .blocking, host.name,
@@ -34,11 +39,9 @@ extension Housekeeping {
 
     /// An LVM command that opens a switch hangs where that is suspended, and finds a guest's own volume group.
     private func scanFindings() async throws -> [Finding] {
-        let output = try await host.runner.run(LVMDeviceFilter.query()).output
-        guard try LVMDeviceFilter(parsing: output).accepts(MappedIdentity.switchPath(of: VolumeName(unchecked: "x")))
-        else {
-            return []
-        }
+        guard
+            try await LVMReach.read(host).looks(into: [MappedIdentity.switchPath(of: VolumeName(unchecked: "x"))])
+        else { return [] }
         return [
             Finding(
                 .warning, host.name, "LVM scans switches",
@@ -52,8 +55,8 @@ extension SwitchVerdict {
     /// Whether a guest that runs on it notices nothing.
     fileprivate var isHarmless: Bool {
         switch self {
-        case .right, .wrongSize, .stillOnVolume, .stillOnReplica: true
-        case .missing, .unfinished, .suspended, .elsewhere, .foreign: false
+        case .right, .migration, .wrongSize, .stillOnVolume, .stillOnReplica, .copying, .stillCopying, .onTarget: true
+        case .closed, .missing, .unfinished, .suspended, .copyFailed, .elsewhere, .foreign: false
         }
     }
 }

@@ -22,8 +22,10 @@ struct Housekeeping: Sendable {
         await attempt("cannot look at the volumes") { try await volumeFindings() }
         await attempt("cannot look at the links") { try await linkFindings() }
         await attempt("cannot look at the switches") { try await switchFindings() }
+        await attempt("cannot look at the checkpoints") { try await checkpointFindings() }
         await attempt("cannot look at the attachments") { try await attachmentFindings() }
         await attempt("cannot look at the iSCSI initiator") { try await ISCSIChecks(host: host).findings() }
+        await attempt("cannot look at the iSCSI exports") { try await ISCSIChecks(host: host).exportFindings() }
         await attempt("cannot look at the replicas") { try await replicaFindings() }
         await attempt("cannot look at the saved images") { try imageFindings() }
         return findings
@@ -47,7 +49,7 @@ struct Housekeeping: Sendable {
     }
 
     private func volumeFindings() async throws -> [Finding] {
-        let volumes = try await VolumeCatalog(host: host).all()
+        let volumes = try await VolumeCatalog(host: host).all(asksLVM: true)
         var findings = volumes.flatMap { volume -> [Finding] in
             let show = "see 'xenlvs volume show \(volume.name)'"
             if let problem = volume.problem {

@@ -1,8 +1,10 @@
 import HostModel
 import ISCSI
+import ISCSIHost
 import Storage
 
-/// What is to be said of the host's iSCSI initiator, where it has attachments: its daemons, its time-outs, and LVM.
+/// What is to be said of the host's iSCSI initiator, where it has attachments: its daemons, its time-outs, and LVM; and of
+/// LVM where it has exports.
 struct ISCSIChecks: Sendable {
     let host: HostContext
 
@@ -10,9 +12,26 @@ struct ISCSIChecks: Sendable {
         let attachments = try host.iscsiAttachments()
         guard !attachments.isEmpty else { return [] }
         var findings = daemons(attachments) + timeouts(attachments)
-        findings += try await lvm(attachments)
+        findings += try await lvmFindings()
         return findings.isEmpty
             ? [finding(.fine, "open-iscsi, its time-outs and LVM's filter suit the iSCSI attachments")] : findings
+    }
+
+    /// Of the volumes that are served.
+    func exportFindings() async throws -> [Finding] {
+        guard ISCSIExporter.hasRecord(host.paths), try await !host.iSCSIExporter.recorded().exports.isEmpty else {
+            return []
+        }
+        let output = try await host.runner.run(LVMDeviceFilter.volumeScanQuery()).output
+        guard try LVMDeviceFilter.scansVolumes(parsing: output) else {
+            return [finding(.fine, "LVM does not look into the volumes that are exported over iSCSI")]
+        }
+        return [
+            finding(
+                .warning, "LVM looks into the volumes that are exported over iSCSI",
+                why: "it would find the volume groups of guests in them, and activate what an initiator uses",
+                remedy: "set scan_lvs = 0 in the section devices of /etc/lvm/lvm.conf, as it is by default")
+        ]
     }
 
     private func finding(
@@ -31,12 +50,19 @@ struct ISCSIChecks: Sendable {
                     .blocking, "iscsid does not run", why: "a session that is lost does not come back without it",
                     remedy: "systemctl enable --now iscsid"))
         }
-        if attachments.contains(where: \.isMultipath), !running.contains("multipathd") {
+        if attachments.contains(where: { $0.isMultipath && $0.ownMap == nil }), !running.contains("multipathd") {
             findings.append(
                 finding(
                     .blocking, "multipathd does not run",
                     why: "a path that is lost is not taken back into its map without it",
                     remedy: "systemctl enable --now multipathd"))
+        }
+        if attachments.contains(where: { $0.ownMap != nil }), (try? MapKeeper(host: host).isWatched) == false {
+            findings.append(
+                finding(
+                    .blocking, "nobody checks the paths of xenlvs's maps",
+                    why: "one that is lost is not taken back, and requests do not wait for one",
+                    remedy: MapKeeper.watchRemedy))
         }
         return findings
     }
@@ -58,21 +84,21 @@ struct ISCSIChecks: Sendable {
         }
     }
 
-    private func lvm(_ attachments: [ISCSIAttachment]) async throws -> [Finding] {
-        let filter = try LVMDeviceFilter(parsing: try await host.runner.run(LVMDeviceFilter.query()).output)
+    /// That LVM looks into attached disks; nothing where it does not.
+    func lvmFindings() async throws -> [Finding] {
+        let attachments = try host.iscsiAttachments()
+        guard !attachments.isEmpty else { return [] }
+        let reach = try await LVMReach.read(host)
         for attachment in attachments {
-            let disks = ISCSIDevice.disks(attachment, in: host.tree).map { "/dev/\($0.name)" }
-            // LVM leaves the disks below a map alone by itself; the map is a device like any other.
-            let names =
-                attachment.isMultipath
-                ? ["/dev/mapper/\(attachment.name)", "/dev/disk/by-id/dm-uuid-mpath-\(attachment.identity.wwid)"]
-                : disks + [ISCSIDevice.path(attachment, in: DeviceTree())]
-            guard try filter.accepts(anyOf: names) else { continue }
+            let names = LVMReach.names(of: attachment, host)
+            guard try reach.looks(into: names, wwid: attachment.identity.wwid) else { continue }
+            let entry = reach.list?.entry(of: names, wwid: attachment.identity.wwid)
             return [
                 finding(
                     .warning, "LVM looks into iSCSI disks of other hosts, such as that of '\(attachment.name)'",
                     why: "it would activate guests' volume groups, and hang while a target does not answer",
-                    remedy: LVMDeviceFilter.remedyForISCSI)
+                    remedy: entry.map { "take it off LVM's list: lvmdevices --deldev \($0.name)" }
+                        ?? LVMDeviceFilter.remedyForISCSI)
             ]
         }
         return []

@@ -39,7 +39,7 @@ public struct DomainDefiner: Sendable {
                 .notFound, what, why: "there is no volume '\(name)'",
                 remedy: "make it with 'xenlvs volume create \(name) --size SIZE'")
         }
-        if let objection = volume.state.objection {
+        if let objection = volume.objection {
             throw Failure(.refused, what, why: "the volume '\(name)' \(objection)")
         }
         var warnings: [String] = []

@@ -8,25 +8,37 @@ public struct ISCSIAttachment: Sendable, Equatable, Codable {
     public var name: VolumeName
     public var target: ISCSIName
     public var lun: Int
-    /// At least one; with several, multipathd makes one device of them.
+    /// At least one; with several, one device is made of them.
     public var paths: [ISCSIPath]
+    /// By whom; nil for multipathd, and for one path alone.
+    public var mapOwner: MapOwner?
     /// Where user and secret are read from, also at boot.
     public var chapFile: String?
     /// What it was when it was attached, or last revalidated: another disk, or a smaller one, never gets the link.
     public var identity: DiskIdentity
+    /// The host that has had it attached here by 'xenlvs share'; nil where an operator of this one has.
+    public var sharer: HostName?
 
     public init(
-        name: VolumeName, target: ISCSIName, lun: Int, paths: [ISCSIPath], chapFile: String?, identity: DiskIdentity
+        name: VolumeName, target: ISCSIName, lun: Int, paths: [ISCSIPath], mapOwner: MapOwner? = nil, chapFile: String?,
+        identity: DiskIdentity
     ) {
         self.name = name
         self.target = target
         self.lun = lun
         self.paths = paths
+        self.mapOwner = mapOwner
         self.chapFile = chapFile
         self.identity = identity
     }
 
     var isMultipath: Bool { paths.count > 1 }
+
+    /// The map that xenlvs keeps itself; nil where multipathd does, and for one path alone.
+    var ownMap: MapRecord? {
+        guard isMultipath, mapOwner == .xenlvs else { return nil }
+        return MapRecord(name: name, wwid: identity.wwid, policy: MapPolicy(), isOfAttachment: true)
+    }
 
     func record() throws -> AttachmentRecord {
         AttachmentRecord(name: name, address: target.text, body: try JSONText.encode(self))
@@ -42,6 +54,9 @@ public struct ISCSIAttachment: Sendable, Equatable, Codable {
             credentials: credentials, profile: profile)
     }
 }
+
+/// Who makes one device of several paths, and keeps it.
+public enum MapOwner: String, Sendable, Codable { case multipathd, xenlvs }
 
 /// One way to a target.
 public struct ISCSIPath: Sendable, Hashable, Codable {

@@ -37,7 +37,7 @@ public struct ISCSIPathSummary: Sendable, Encodable {
     public var session: Int?
     /// The kernel's name of the disk: `sdb`.
     public var disk: String?
-    /// How multipathd has it, `active ready`; nil where it has no part in it.
+    /// How its map has it: `active ready` of multipathd, `active` of xenlvs; nil where there is none.
     public var map: String?
     /// Whether requests get through.
     public var isUp: Bool
@@ -72,7 +72,7 @@ public struct ISCSIAttachmentCatalog: Sendable {
             return await group.reduce(into: [VolumeName: ISCSIOpinion]()) { $0[$1.0] = $1.1 }
         }
         let use = try await DeviceUse.look(host)
-        let maps = attachments.contains(where: \.isMultipath) ? await MultipathMaps(host: host).pathStates() : [:]
+        let maps = try await MultipathMaps(host: host).opinions(on: attachments)
         var summaries: [ISCSIAttachmentSummary] = []
         for attachment in attachments {
             guard let opinion = opinions[attachment.name] else { continue }
@@ -82,7 +82,8 @@ public struct ISCSIAttachmentCatalog: Sendable {
     }
 
     private func summary(
-        _ attachment: ISCSIAttachment, _ opinion: ISCSIOpinion, _ use: DeviceUse, _ maps: [String: String]
+        _ attachment: ISCSIAttachment, _ opinion: ISCSIOpinion, _ use: DeviceUse,
+        _ maps: [String: MultipathMaps.PathOpinion]
     ) async throws -> ISCSIAttachmentSummary {
         let device = ISCSIDevice.read(attachment, in: host.tree)
         let paths = attachment.paths.map { self.summary($0, of: attachment, opinion, maps) }
@@ -99,7 +100,8 @@ public struct ISCSIAttachmentCatalog: Sendable {
     }
 
     private func summary(
-        _ path: ISCSIPath, of attachment: ISCSIAttachment, _ opinion: ISCSIOpinion, _ maps: [String: String]
+        _ path: ISCSIPath, of attachment: ISCSIAttachment, _ opinion: ISCSIOpinion,
+        _ maps: [String: MultipathMaps.PathOpinion]
     ) -> ISCSIPathSummary {
         let session = initiator.session(path, of: attachment)
         let disk = session?.disks.first { $0.lun == attachment.lun }
@@ -114,10 +116,10 @@ public struct ISCSIAttachmentCatalog: Sendable {
             case (_, let disk?) where disk.wwid != attachment.identity.wwid:
                 "its disk \(disk.name) has WWID \(disk.wwid ?? "none"), recorded is \(attachment.identity.wwid)"
             case (_, let disk?) where disk.state != "running": "its disk \(disk.name) is \(disk.state)"
-            default: map.flatMap { $0.hasPrefix("active") ? nil : "multipathd has it as \($0)" }
+            default: map?.why
             }
         return ISCSIPathSummary(
-            portal: path.portal, interface: path.interface, session: session?.number, disk: disk?.name, map: map,
+            portal: path.portal, interface: path.interface, session: session?.number, disk: disk?.name, map: map?.words,
             isUp: why == nil, why: why)
     }
 

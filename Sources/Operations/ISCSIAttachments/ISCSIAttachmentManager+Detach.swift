@@ -55,6 +55,7 @@ extension ISCSIAttachmentManager {
             try await Task.sleep(for: .milliseconds(100))
         }
         try initiator.remove(attachment)
+        if attachment.isMultipath, attachment.ownMap == nil { await maps.forget(attachment.identity.wwid) }
         return removed
     }
 

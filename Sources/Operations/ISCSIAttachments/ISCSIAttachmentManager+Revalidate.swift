@@ -3,20 +3,11 @@ import Hosts
 import ISCSI
 import Storage
 
-/// An iSCSI attachment after a look at its size.
-public struct RevalidatedISCSIDisk: Sendable {
-    public var size: ByteCount
-    /// The size that was recorded before.
-    public var former: ByteCount
-    /// The domains that have it as a disk.
-    public var domains: [String]
-}
-
 extension ISCSIAttachmentManager {
     /// Takes over the size of a disk that has grown, also while it is in use.
     /// - Throws: `.refused` for one that has become smaller or is another; `.failed` where the kernel does not see the new
     ///   size in time.
-    public func revalidate(_ name: VolumeName, limit: Duration) async throws -> RevalidatedISCSIDisk {
+    public func revalidate(_ name: VolumeName, limit: Duration) async throws -> RevalidatedDisk {
         let deadline = ContinuousClock.now + limit
         return try await VolumeLock.holding(name, of: host) {
             let attachment = try host.iscsiAttachment(name)
@@ -31,7 +22,7 @@ extension ISCSIAttachmentManager {
                 larger.identity.size = found.size
                 if larger != attachment { try host.database.update(try larger.record()) }
                 let numbers = ISCSIDevice.all(larger, in: host.tree).map(\.number)
-                return RevalidatedISCSIDisk(
+                return RevalidatedDisk(
                     size: found.size, former: attachment.identity.size,
                     domains: try await host.currentUse(asksLVM: false).domains(on: numbers))
             }

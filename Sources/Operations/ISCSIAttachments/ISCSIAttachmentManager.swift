@@ -15,10 +15,12 @@ public struct ISCSIAttachRequest: Sendable {
     public var chapFile: String?
     /// For the devices to appear.
     public var limit: Duration
+    /// The host that has asked for it, where it was another one.
+    public var sharer: HostName?
 
     public init(
         name: VolumeName, target: ISCSIName, paths: [ISCSIPath], lun: Int? = nil, chapFile: String? = nil,
-        limit: Duration = .seconds(30)
+        limit: Duration = .seconds(30), sharer: HostName? = nil
     ) {
         self.name = name
         self.target = target
@@ -26,6 +28,7 @@ public struct ISCSIAttachRequest: Sendable {
         self.lun = lun
         self.chapFile = chapFile
         self.limit = limit
+        self.sharer = sharer
     }
 }
 
@@ -34,6 +37,8 @@ public struct AttachedISCSIDisk: Sendable {
     public var attachment: ISCSIAttachment
     /// What its link leads to.
     public var node: String
+    /// It was attached like that before.
+    public var wasThere = false
 }
 
 /// iSCSI disks of other hosts in use on this one: attached, looked after, given back.
@@ -55,17 +60,31 @@ public struct ISCSIAttachmentManager: Sendable {
 
     /// Makes a target's disk a device of this host, with a link and a record. What was done is taken back where a later
     /// part fails.
+    ///
+    /// One that is there already, by the same name, target and portals, is only brought back where something of it is
+    /// missing.
     /// - Throws: `.refused` where name, target or disk are taken, or the target cannot be used; `.notFound` and
     ///   `.unreachable` where it is not there.
     public func attach(_ request: ISCSIAttachRequest) async throws -> AttachedISCSIDisk {
+        if let known = try host.iscsiAttachments().first(where: { $0.name == request.name && $0.isWhatIsAsked(request) }
+        ) {
+            try await LinkKeeper(host: host).complete(request.name, within: request.limit)
+            return AttachedISCSIDisk(
+                attachment: known, node: ISCSIDevice.path(known, in: host.tree), wasThere: true)
+        }
+        return try await attachNew(request)
+    }
+
+    private func attachNew(_ request: ISCSIAttachRequest) async throws -> AttachedISCSIDisk {
         let what = "cannot attach \(request.target)"
         let credentials = try request.chapFile.map { try CHAPFile.read($0) }
         return try await VolumeLock.holding(request.name, of: host) {
             try host.checkIsFree(request.name, request.target.text)
-            if request.paths.count > 1 { try await maps.checkDaemonRuns(doing: what) }
+            let owner = request.paths.count > 1 ? try await maps.owner(doing: what) : nil
             return try await OpenISCSI.holding(host) {
                 try checkHasNoSession(request.target, doing: what)
-                let attachment = try await examine(request)
+                var attachment = try await examine(request)
+                (attachment.mapOwner, attachment.sharer) = (owner, request.sharer)
                 try checkDiskIsNotHere(attachment, doing: what)
                 try initiator.checkHasNoOther(attachment)
                 try host.database.insert(try attachment.record())
@@ -151,5 +170,16 @@ public struct ISCSIAttachmentManager: Sendable {
                 why: Failure(error, doing: "cannot take it back").description,
                 remedy: "run 'xenlvs detach \(attachment.name) --force'", causes: [cause])
         }
+    }
+}
+
+extension ISCSIAttachment {
+    /// Whether it is what a request would make.
+    func isWhatIsAsked(_ request: ISCSIAttachRequest) -> Bool {
+        func places(_ paths: [ISCSIPath]) -> Set<ISCSIPath> {
+            Set(paths.map { ISCSIPath(portal: $0.portal, interface: $0.interface) })
+        }
+        return target == request.target && places(paths) == places(request.paths) && chapFile == request.chapFile
+            && (request.lun == nil || request.lun == lun)
     }
 }

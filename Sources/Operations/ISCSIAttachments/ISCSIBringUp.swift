@@ -84,7 +84,7 @@ struct ISCSIBringUp: Sendable {
 enum ISCSIDevice {
     /// udev's name by target and LUN (`handle_scsi_iscsi`, src/udev/udev-builtin-path_id.c), or the map's.
     static func path(_ attachment: ISCSIAttachment, in tree: DeviceTree) -> String {
-        if attachment.isMultipath { return MultipathMaps.path(attachment.name, in: tree) }
+        if attachment.isMultipath { return MultipathMaps.path(attachment, in: tree) }
         let portal = attachment.paths[0].portal
         return "\(tree.devices)/disk/by-path/ip-\(portal.address):\(portal.port)-iscsi-\(attachment.target)"
             + "-lun-\(attachment.lun)"
@@ -95,7 +95,7 @@ enum ISCSIDevice {
         guard let device = try? BlockDevice(at: path(attachment, in: tree), sysfs: tree.sysfs) else { return nil }
         let disks = disks(attachment, in: tree)
         if attachment.isMultipath {
-            return MultipathMaps.isOver(disks, device, attachment.identity.wwid, in: tree) ? device : nil
+            return MultipathMaps.isOver(disks, device, attachment, in: tree) ? device : nil
         }
         return disks.contains { $0.number == device.number.description } ? device : nil
     }
@@ -110,7 +110,7 @@ enum ISCSIDevice {
     /// The device and all partitions of it and of its disks.
     static func all(_ attachment: ISCSIAttachment, in tree: DeviceTree) -> [BlockDevice] {
         guard attachment.isMultipath else { return disks(attachment, in: tree).flatMap { $0.blockDevices(in: tree) } }
-        // What multipathd holds for its map is not in use by that.
+        // What the map holds is not in use by that.
         return [read(attachment, in: tree)].compactMap(\.self)
             + disks(attachment, in: tree).flatMap { BlockDevice.partitions(of: $0.name, in: tree) }
     }

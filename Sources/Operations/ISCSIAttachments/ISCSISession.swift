@@ -63,17 +63,22 @@ struct SCSIDisk: Sendable, Equatable {
                 guard parts.count == 4, let lun = Int(parts[3]) else { continue }
                 let place = "\(directory)/\(target)/\(unit)"
                 guard let name = KernelFile.names(in: "\(place)/block").first else { continue }
-                let sectors = KernelFile.word("\(place)/block/\(name)/size").flatMap { Int64($0) } ?? 0
-                let page = FileManager.default.contents(atPath: "\(place)/vpd_pg83").map(Array.init) ?? []
-                disks.append(
-                    SCSIDisk(
-                        name: name, lun: lun, state: KernelFile.word("\(place)/state") ?? "unknown",
-                        number: KernelFile.word("\(place)/block/\(name)/dev"),
-                        size: (0..<Int64(1) << 53).contains(sectors) ? .sectors(sectors) : ByteCount(0),
-                        wwid: try? SCSIPage.wwid(identification: page)))
+                disks.append(read(name, lun: lun, block: "\(place)/block/\(name)", device: place))
             }
         }
         return disks.sorted { ($0.lun, $0.name) < ($1.lun, $1.name) }
+    }
+
+    /// - Parameters:
+    ///   - block: the disk's directory of the block layer.
+    ///   - device: that of its SCSI device.
+    static func read(_ name: String, lun: Int, block: String, device: String) -> SCSIDisk {
+        let sectors = KernelFile.word("\(block)/size").flatMap { Int64($0) } ?? 0
+        return SCSIDisk(
+            name: name, lun: lun, state: KernelFile.word("\(device)/state") ?? "unknown",
+            number: KernelFile.word("\(block)/dev"),
+            size: (0..<Int64(1) << 53).contains(sectors) ? .sectors(sectors) : ByteCount(0),
+            wwid: try? SCSIPage.wwid(identification: KernelFile.bytes("\(device)/vpd_pg83")))
     }
 
     /// The whole disk, once its node is there. A node that leads to another device than sysfs names is not this disk's.
@@ -104,6 +109,9 @@ extension KernelFile {
     static func names(in directory: String) -> [String] {
         (try? FileManager.default.contentsOfDirectory(atPath: directory)) ?? []
     }
+
+    /// A file's bytes; none where it is not there.
+    static func bytes(_ path: String) -> [UInt8] { FileManager.default.contents(atPath: path).map(Array.init) ?? [] }
 
     /// A file's text without blanks.
     static func word(_ path: String) -> String? { read(path).map { $0.filter { !$0.isWhitespace } } }

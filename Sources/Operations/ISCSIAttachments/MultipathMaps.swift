@@ -1,11 +1,13 @@
+import DeviceMapper
 import FoundationEssentials
 import HostModel
 import Hosts
 import ISCSI
 import Storage
 
-/// Maps that multipathd makes of attachments with several paths. multipathd owns them: here it is told what it is to make,
-/// and looked at what has come of it.
+/// Maps over attachments with several paths. Where multipathd runs it makes and owns them: here it is told what it is to
+/// make, and looked at what has come of it. Where it does not, xenlvs makes them itself (`MapKeeper`), and multipathd, should
+/// it be started later, is told to leave them alone.
 struct MultipathMaps: Sendable {
     let host: HostContext
 
@@ -13,13 +15,21 @@ struct MultipathMaps: Sendable {
     private static let retry = Duration.seconds(2)
     private static let pause = Duration.milliseconds(200)
 
-    /// `/dev/mapper/web1`.
-    static func path(_ name: VolumeName, in tree: DeviceTree) -> String { "\(tree.devices)/mapper/\(name)" }
+    /// `/dev/mapper/web1`, or `/dev/mapper/xenlvs-mpath-web1`.
+    static func path(_ attachment: ISCSIAttachment, in tree: DeviceTree) -> String {
+        attachment.ownMap.map { MapKeeper.path($0.name, in: tree) } ?? "\(tree.devices)/mapper/\(attachment.name)"
+    }
 
-    /// Whether a device is multipathd's map of this WWID (its UUID is `mpath-` with the WWID), with paths that are all
-    /// among `disks`.
-    static func isOver(_ disks: [SCSIDisk], _ device: BlockDevice, _ wwid: String, in tree: DeviceTree) -> Bool {
-        guard (try? device.mapping())?.uuid == "mpath-\(wwid)" else { return false }
+    /// device-mapper's UUID of the map: multipathd's is `mpath-` with the WWID.
+    static func uuid(_ attachment: ISCSIAttachment) -> String {
+        attachment.ownMap?.identity.uuid ?? "mpath-\(attachment.identity.wwid)"
+    }
+
+    /// Whether a device is the attachment's map, with paths that are all among `disks`.
+    static func isOver(
+        _ disks: [SCSIDisk], _ device: BlockDevice, _ attachment: ISCSIAttachment, in tree: DeviceTree
+    ) -> Bool {
+        guard (try? device.mapping())?.uuid == uuid(attachment) else { return false }
         let paths = KernelFile.names(in: "\(tree.sysfs)/dev/block/\(device.number)/slaves")
         return !paths.isEmpty && Set(paths).isSubset(of: disks.map(\.name))
     }
@@ -34,23 +44,30 @@ struct MultipathMaps: Sendable {
         }
     }
 
-    /// Throws `.refused` where nobody would make a map of several paths.
-    func checkDaemonRuns(doing what: String) async throws {
-        guard await !runsDaemon else { return }
+    private var keeper: MapKeeper { MapKeeper(host: host) }
+
+    /// Who is to make a map of several paths. Throws `.refused` where nobody would look after it.
+    func owner(doing what: String) async throws -> MapOwner {
+        if await runsDaemon { return .multipathd }
+        guard try !keeper.isWatched else { return .xenlvs }
         throw Failure(
-            .refused, "\(what) over several portals", why: "multipathd does not run, which makes one device of them",
-            remedy: "install multipath-tools and start multipathd, or give one portal alone")
+            .refused, "\(what) over several portals",
+            why: "multipathd does not run, and nobody else checks paths on this host",
+            remedy:
+                "\(MapKeeper.watchRemedy); or install multipath-tools and start multipathd; or give one portal alone")
     }
 
     /// Writes down what multipathd is to make and to leave alone, by what is recorded, and tells it where that is new.
     func writeConfiguration() async throws {
         let attachments = try host.iscsiAttachments()
+        let theirs = attachments.filter { $0.isMultipath && $0.ownMap == nil }
+        let others = attachments.filter { !$0.isMultipath || $0.ownMap != nil }.map(\.identity.wwid)
+        let standing = try MapStore(host.paths).all().filter { !$0.isOfAttachment }.map(\.wwid)
         let configuration = MultipathConfiguration(
-            maps: attachments.filter(\.isMultipath).map { .init(volume: $0.name, wwid: $0.identity.wwid) },
-            keptAway: attachments.filter { !$0.isMultipath }.map(\.identity.wwid))
+            maps: theirs.map { .init(volume: $0.name, wwid: $0.identity.wwid) }, keptAway: others + standing)
         let path = host.tree.root + MultipathConfiguration.path
         let former = KernelFile.read(path)
-        if former == nil, attachments.isEmpty { return }
+        if former == nil, attachments.isEmpty, standing.isEmpty { return }
         let isNew = former != configuration.text
         if isNew {
             for directory in ["/etc", "/etc/multipath", "/etc/multipath/conf.d"] {
@@ -64,8 +81,12 @@ struct MultipathMaps: Sendable {
         if isNew, await runsDaemon { try await tell(.multipathd, "reconfigure") }
     }
 
-    /// Lets multipathd make the map, and waits until it is there over the attachment's own disks.
+    /// Makes the map, or lets multipathd make it, and waits until it is there over the attachment's own disks.
     func assemble(_ attachment: ISCSIAttachment, _ deadline: ContinuousClock.Instant) async throws {
+        if let map = attachment.ownMap {
+            try MapStore(host.paths).save(map)
+            return try await keeper.assemble(map, of: ISCSIDevice.disks(attachment, in: host.tree))
+        }
         let disks = ISCSIDevice.disks(attachment, in: host.tree)
         if let first = disks.first {
             // Where only known WWIDs get a map (find_multipaths), it has to be known.
@@ -77,7 +98,7 @@ struct MultipathMaps: Sendable {
             guard ContinuousClock.now < deadline else {
                 let names = disks.map(\.name).joined(separator: ", ")
                 throw Failure(
-                    .failed, "there is no map \(Self.path(attachment.name, in: host.tree))",
+                    .failed, "there is no map \(Self.path(attachment, in: host.tree))",
                     why: refusal?.why ?? "multipathd has not made it over \(names), or has more in it",
                     remedy: "see 'multipath -ll', 'multipathd show config' and the log of multipathd")
             }
@@ -94,8 +115,25 @@ struct MultipathMaps: Sendable {
         }
     }
 
+    /// How the paths of these attachments stand in their maps, by the disks' names.
+    func opinions(on attachments: [ISCSIAttachment]) async throws -> [String: PathOpinion] {
+        var opinions: [String: PathOpinion] = [:]
+        if attachments.contains(where: { $0.isMultipath && $0.ownMap == nil }) {
+            for (disk, words) in await pathStates() {
+                opinions[disk] = PathOpinion(
+                    words: words, why: words.hasPrefix("active") ? nil : "multipathd has it as \(words)")
+            }
+        }
+        for map in attachments.compactMap(\.ownMap) {
+            for path in try await MapManager(host: host).summary(map).paths {
+                opinions[path.disk] = PathOpinion(words: path.isUp ? "active" : "failed", why: path.why)
+            }
+        }
+        return opinions
+    }
+
     /// How multipathd has its paths, by the disk's name: `active ready`, `failed faulty`. Empty where it does not run.
-    func pathStates() async -> [String: String] {
+    private func pathStates() async -> [String: String] {
         // Device, device-mapper's state, the checker's (multipathd(8), "show paths format").
         let command = Command.query(.multipathd, "show", "paths", "format", "%d %t %T", deadline: Self.patience)
         guard let output = try? await host.runner.run(command).output else { return [:] }
@@ -114,8 +152,17 @@ struct MultipathMaps: Sendable {
 
     /// Takes the map away. Nothing may use it.
     func remove(_ attachment: ISCSIAttachment) async throws {
-        guard let device = try? BlockDevice(at: Self.path(attachment.name, in: host.tree), sysfs: host.tree.sysfs),
-            (try? device.mapping())?.uuid == "mpath-\(attachment.identity.wwid)"
+        if let map = attachment.ownMap {
+            // Whoever checks paths lets go of it.
+            try MapStore(host.paths).remove(map.name)
+            do { try await keeper.remove(map) } catch {
+                try MapStore(host.paths).save(map)
+                throw error
+            }
+            return
+        }
+        guard let device = try? BlockDevice(at: Self.path(attachment, in: host.tree), sysfs: host.tree.sysfs),
+            (try? device.mapping())?.uuid == Self.uuid(attachment)
         else { return }
         // Requests that wait for a path would keep it. Where multipathd does not run nobody lets them wait for long.
         try? await tell(.multipathd, "disablequeueing", "map", attachment.name.text)
@@ -123,9 +170,27 @@ struct MultipathMaps: Sendable {
         try await tell(.multipath, "-R", "5", "-f", attachment.name.text)
     }
 
+    /// Has multipathd forget a WWID that it was told to know.
+    func forget(_ wwid: String) async {
+        guard KernelFile.read(host.tree.root + "/etc/multipath/wwids")?.contains("/\(wwid)/") == true else { return }
+        // What is left there does no harm: it only says that such a disk is one with several paths.
+        try? await tell(.multipath, "-w", wwid)
+    }
+
     /// Takes over a new size of its disks.
     func resize(_ attachment: ISCSIAttachment) async throws {
+        if let map = attachment.ownMap {
+            return try await keeper.assemble(map, of: ISCSIDevice.disks(attachment, in: host.tree))
+        }
         try await tell(.multipathd, "resize", "map", attachment.name.text)
+    }
+
+    /// Of one path in its map.
+    struct PathOpinion: Sendable {
+        /// `active ready`, as multipathd says it; `active` or `failed`.
+        var words: String
+        /// Why it is not used; nil where it is.
+        var why: String?
     }
 
     private func tell(_ tool: Tool, _ words: String...) async throws {

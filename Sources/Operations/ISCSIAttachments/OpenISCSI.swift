@@ -60,9 +60,7 @@ struct OpenISCSI: Sendable {
     func remove(_ attachment: ISCSIAttachment) throws {
         for path in attachment.paths {
             let file = attachment.nodeRecord(path, nil).path
-            guard unlink(place(file)) == 0 || errno == ENOENT else {
-                throw Failure.system("cannot remove \(place(file))")
-            }
+            try DurableFile.remove(place(file))
             var directory = Substring(file)
             for _ in 0..<2 {
                 directory = directory.prefix(upTo: directory.lastIndex(of: "/") ?? directory.startIndex)

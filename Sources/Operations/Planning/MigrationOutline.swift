@@ -48,6 +48,11 @@ public struct MigrationOutline: Sendable, Encodable, Equatable {
     public var domain: DomainName
     public var source: HostName
     public var target: HostName
+    public var method: MigrationPlan.Method
+    /// Why it is that method.
+    public var methodReason: String
+    /// None where nothing is known to go by.
+    public var freezes: [FreezeForecast]
     public var placeholders: [Placeholder]
     public var steps: [PlannedStep]
 }
@@ -61,7 +66,11 @@ extension MigrationOutline {
 
     /// For people.
     public var text: String {
-        var lines = ["Migration of \(domain) from \(source) to \(target)", ""] + Self.remarks + [""]
+        var lines = [
+            "Migration of \(domain) from \(source) to \(target)", "Method: \(method.rawValue), \(methodReason)",
+            "Freezes: \(freezes.text)", "",
+        ]
+        lines += Self.remarks + [""]
         if !placeholders.isEmpty {
             let width = placeholders.map(\.word.count).max() ?? 0
             lines += placeholders.map { "\($0.word.padded(to: width))  \($0.meaning)" } + [""]

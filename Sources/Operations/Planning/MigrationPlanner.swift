@@ -13,9 +13,9 @@ public struct MigrationPlanner: Sendable {
 
     public init(worker: HostWorker) { self.worker = worker }
 
-    /// - Parameter spec: what `MigrationStarter.prospect` has given for the request.
+    /// - Parameters: what `MigrationStarter.prospect` has given for the request.
     /// - Throws: where one of the hosts cannot be asked, or a volume group has no room.
-    public func outline(_ spec: MigrationSpec) async throws -> MigrationOutline {
+    public func outline(_ spec: MigrationSpec, _ choice: MethodChoice) async throws -> MigrationOutline {
         let query = SurveyQuery(domain: spec.domain, volumes: spec.volumes.map(\.name))
         let remote = RemoteHost(spec.target.name, from: host, version: worker.version)
         defer { remote.close() }
@@ -33,12 +33,20 @@ public struct MigrationPlanner: Sendable {
             guard case .file = volume.sourcePlace else { continue }
             source.loops[volume.name] = try await worker.store.presentDevice(volume.name, .data, at: volume.sourcePlace)
         }
+        var target = try Self.host(spec.target.name, there, Paths().images, hello.machine)
+        if spec.plan.usesSwitches {
+            // Named by their volumes: the UUIDs of the LVs, which are yet to be made, are not needed for that.
+            for volume in spec.volumes {
+                target.switches[volume.name] = OutlineHost.SwitchDevices(
+                    path: MappedIdentity.switchPath(of: volume.name), lower: MappedIdentity.lowerPath(of: volume.name))
+            }
+        }
         return try OutlineBuilder(
             OutlineFacts(
                 spec: try Self.withSymbolicIdentifier(spec), domain: domain,
-                boot: String(try MachineIdentity.read().prefix(8)), source: source,
-                target: try Self.host(spec.target.name, there, Paths().images, hello.machine),
-                reused: Self.reused(spec, there))
+                boot: String(try MachineIdentity.read().prefix(8)), source: source, target: target,
+                reused: Self.reused(spec, there), methodReason: choice.reason,
+                freezes: FreezeForecast.all(spec, past: try MigrationReports(host: host).all()))
         ).outline()
     }
 
@@ -47,7 +55,8 @@ public struct MigrationPlanner: Sendable {
     ) throws -> OutlineHost {
         OutlineHost(
             name: name, images: images, boot: String(boot.prefix(8)),
-            dialect: try survey.drbd.version.map { try DRBDDialect(moduleVersion: $0) }, groups: survey.groups)
+            dialect: try survey.drbd.version.map { try DRBDDialect(moduleVersion: $0) }, groups: survey.groups,
+            configuration: survey.configuration)
     }
 
     /// The copies on the target that the steps will find there: `prospect` has seen that they are ours.

@@ -46,12 +46,13 @@ struct OutlineBuilder {
             steps.append(
                 MigrationOutline.PlannedStep(
                     number: index + 1, step: step, phase: step.phase, title: step.title,
-                    freeze: spec.plan.freeze(during: step)?.rawValue, actions: try actions(of: step)))
+                    freeze: spec.plan.freeze(during: step).map(spec.plan.number), actions: try actions(of: step)))
         }
         let words = steps.flatMap(\.actions).map(\.text)
         let placeholders = OutlineWord.meanings.filter { entry in words.contains { $0.contains(entry.word) } }
         return MigrationOutline(
-            domain: spec.domain, source: spec.source.name, target: spec.target.name,
+            domain: spec.domain, source: spec.source.name, target: spec.target.name, method: spec.plan.method,
+            methodReason: facts.methodReason, freezes: facts.freezes,
             placeholders: placeholders.map { MigrationOutline.Placeholder(word: $0.word, meaning: $0.meaning) },
             steps: steps)
     }
@@ -59,10 +60,13 @@ struct OutlineBuilder {
     private var beginning: [Change] {
         [
             .file("make \(facts.source.images), 0700"),
-            .journal(
-                "migration \(spec.id) as its source, with the DRBD minors \(numbers(\.sourceMinor)) and ports "
-                    + numbers(\.port)),
+            .journal("migration \(spec.id) as its source" + numbersTaken(\.sourceMinor)),
         ]
+    }
+
+    /// The numbers that go with the journal's entry; nothing where no disk is copied.
+    func numbersTaken(_ minor: (VolumeSpec) -> Int) -> String {
+        spec.volumes.isEmpty ? "" : ", with the DRBD minors \(numbers(minor)) and ports \(numbers(\.port))"
     }
 
     func numbers(_ number: (VolumeSpec) -> Int) -> String {

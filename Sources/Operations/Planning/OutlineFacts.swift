@@ -14,6 +14,8 @@ struct OutlineHost: Sendable {
     /// Nil where DRBD is not loaded yet.
     var dialect: DRBDDialect?
     var groups: [GroupFacts]
+    /// What the domain could be started from; nil where there is nothing.
+    var configuration: String?
     /// The loop devices of volumes that are files.
     var loops: [VolumeName: String] = [:]
     /// The devices that go with the switches of volumes that have one.
@@ -38,6 +40,8 @@ struct OutlineFacts: Sendable {
     var target: OutlineHost
     /// Volumes whose earlier copy on the target is used again.
     var reused: Set<VolumeName>
+    var methodReason: String
+    var freezes: [FreezeForecast] = []
 
     func host(_ role: Role) -> OutlineHost { role == .source ? source : target }
 
@@ -54,6 +58,7 @@ enum OutlineWord {
     static let domain = "DOMID"
     static let mark = "MARK"
     static let uuid = "UUID"
+    static let transport = "TRANSPORT"
 
     static func loop(_ volume: VolumeName, _ role: FilePool.Role) -> String { "/dev/LOOP-\(volume)\(role.rawValue)" }
 
@@ -61,6 +66,7 @@ enum OutlineWord {
         (identifier, "the end of the migration's identifier: four random digits"),
         (domain, "the domain's number, a new one after each restore"),
         (mark, "a number that marks DRBD metadata as this migration's, made from its identifier"),
+        (transport, "a line that hands the stream of 'xl migrate' to xenlvs"),
         (uuid, "LVM's identity of the LV, which is asked for then"),
         ("/dev/LOOP-", "the loop device that a file gets"),
     ]

@@ -59,6 +59,28 @@ struct OutlineReplicas {
         ]
     }
 
+    /// Source: from now on DRBD notes what is written, beginning with a generation of its own for what the snapshot shows.
+    func noteChanges(_ volume: VolumeSpec) throws -> [OutlineBuilder.Change] {
+        let (commands, device) = (commands(.source), device(volume, .source))
+        return [
+            .command(commands.newGeneration(device, isClean: true)),
+            .file("make the snapshot \(LogicalVolumeName(seedOf: volume.name)) of \(volume.sourcePlace)"),
+            .command(commands.newGeneration(device, isClean: false)),
+        ]
+    }
+
+    /// Target: what has come is the source's former generation, and nothing of it is missing.
+    func takeSeed(_ volume: VolumeSpec) throws -> [OutlineBuilder.Change] {
+        let (commands, device) = (commands(.target), device(volume, .target))
+        return [
+            .command(commands.down(device)),
+            .file("give the metadata of \(volume.name) the generation that was sent"),
+            .command(commands.newResource(device, try connection(volume, .target))),
+            .command(commands.newMinor(device)),
+            .command(commands.applyActivityLog(device)), .command(commands.attach(device, tuning)),
+        ]
+    }
+
     private var tuning: ResyncTuning { .shared(bandwidth: spec.bandwidth, among: spec.volumes.count) }
 
     /// `drbdsetup primary` differs from `secondary` in its verb alone. Its builder is not called: it takes the proof that
@@ -74,6 +96,14 @@ struct OutlineReplicas {
 
     func demote(_ role: Role) -> [OutlineBuilder.Change] {
         spec.volumes.map { .command(commands(role).secondary(device($0, role))) }
+    }
+
+    func allowTwoPrimaries(_ isAllowed: Bool) throws -> [OutlineBuilder.Change] {
+        try spec.volumes.map {
+            .command(
+                commands(.source).allowTwoPrimaries(
+                    device($0, .source), try connection($0, .source), isAllowed))
+        }
     }
 
     func connect(_ role: Role) throws -> [OutlineBuilder.Change] {

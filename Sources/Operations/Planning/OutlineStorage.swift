@@ -15,6 +15,8 @@ struct OutlineStorage {
             LogicalVolumeReference(group: group, name: Self.name(volume, kind)).devicePath
         case .file:
             (kind == .data ? facts.host(role).loops[volume.name] : nil) ?? OutlineWord.loop(volume.name, kind)
+        // No migration is planned with one (`MigrationSpec`).
+        case .attachment(let name): "/dev/xenlvs/\(name)"
         }
     }
 
@@ -38,6 +40,7 @@ struct OutlineStorage {
                 .file("make \(path), \(size.roundedUp(to: .kibibytes(4))), zeroed and with all its blocks"),
                 .command(LoopDevices.attach(path)),
             ]
+        case .attachment: return []
         }
     }
 
@@ -51,6 +54,7 @@ struct OutlineStorage {
                 .command(LoopDevices.detach(device(volume, kind, role))),
                 .file("remove \(directory)/\(volume.name)\(kind.rawValue)"),
             ]
+        case .attachment: return []
         }
     }
 
@@ -66,6 +70,7 @@ struct OutlineStorage {
                     LoopDevices.attach("\(directory)/\(volume.name)\(FilePool.Role.data.rawValue)"),
                     "if it has no loop device")
             ]
+        case .attachment: return []
         }
     }
 

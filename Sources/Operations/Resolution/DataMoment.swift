@@ -17,13 +17,20 @@ enum DataMoment: Equatable {
             default: false
             }
         }
-        self = last.map { .replicaTakenDown(target, at: $0.time) } ?? .connectionLost(target)
+        // Led past its replica the domain has written to the target alone, before that went.
+        self =
+            (history.first { $0.kind == .stepBegan(.leadTargetToVolume) } ?? last).map {
+                .replicaTakenDown(target, at: $0.time)
+            } ?? .connectionLost(target)
     }
 
     /// Of the target's copy. Once a way back has begun on the source, its guest may have run on without the target.
     init(ofTarget history: [MigrationEvent], source: HostName) {
         let last = history.last { $0.kind == .stepBegan(.takeDownSourceReplica) }
-        self = last.map { .replicaTakenDown(source, at: $0.time) } ?? .connectionLost(source)
+        self =
+            (history.first { $0.kind == .stepBegan(.leadSourceToVolume) } ?? last).map {
+                .replicaTakenDown(source, at: $0.time)
+            } ?? .connectionLost(source)
     }
 
     /// DRBD's word for a copy that was attached again is not enough, and nothing has been compared since.

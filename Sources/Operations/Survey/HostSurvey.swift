@@ -43,6 +43,8 @@ public struct HostSurvey: Sendable, Codable, Equatable {
     public var lvmAcceptsDRBD: Bool
     /// What could not be found out, and why.
     public var obstacles: [Failure]
+    /// The methods of migrating that this host's xenlvs knows; nil from one that knows only the first of them.
+    public var methods: [String]?
 }
 
 public struct DRBDFacts: Sendable, Codable, Equatable {

@@ -41,19 +41,19 @@ extension HostWorker {
         let numbers = await attempt("cannot find free DRBD numbers", NumbersInUse()) { try await numbersInUse() }
         let free = await attempt("cannot look at the image directory", ByteCount(0)) { try host.images.freeSpace() }
         let acceptsDRBD = await attempt("cannot read LVM's filter", false) {
-            let output = try await host.runner.run(LVMDeviceFilter.query()).output
-            return try LVMDeviceFilter(parsing: output).accepts("/dev/drbd0")
+            try await LVMReach.read(host).looks(into: ["/dev/drbd0"])
         }
         return HostSurvey(
             host: host.name, version: version, xen: xen, drbd: drbdFacts(),
             cpuFlags: CPUInfoFlags.parse(KernelFile.read("/proc/cpuinfo") ?? ""), clock: HostContext.now(),
             groups: groups, freeForImages: free, numbers: numbers, domains: domains,
             openMigration: try openMigration(of: query.domain), configuration: query.domain.flatMap(configuration),
-            volumes: volumes, lvmAcceptsDRBD: acceptsDRBD, obstacles: obstacles)
+            volumes: volumes, lvmAcceptsDRBD: acceptsDRBD, obstacles: obstacles,
+            methods: MigrationPlan.Method.allCases.map(\.rawValue))
     }
 
     /// Where Debian's `xendomains` and administrators by custom keep a domain's configuration.
-    private func configuration(of domain: DomainName) -> String? {
+    func configuration(of domain: DomainName) -> String? {
         ["/etc/xen/\(domain).cfg", "/etc/xen/auto/\(domain).cfg", "/etc/xen/\(domain)"].first { access($0, R_OK) == 0 }
     }
 

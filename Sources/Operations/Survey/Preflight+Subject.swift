@@ -1,5 +1,6 @@
 import Domains
 import HostModel
+import Migration
 import Storage
 
 extension Preflight {
@@ -13,8 +14,17 @@ extension Preflight {
     /// The guest itself needs no configuration to move, but its new host does when it is started again.
     private func configurationFindings(_ subject: Subject) -> [Finding] {
         let name = subject.description.name
+        let path = source.configuration ?? target.configuration ?? "/etc/xen/\(name).cfg"
+        if subject.plan?.method == .cold {
+            return [source, target].map { survey in
+                survey.configuration.map { Finding(.fine, survey.host, "\($0) is there") }
+                    ?? Finding(
+                        .blocking, survey.host, "there is no configuration of \(name)",
+                        why: "a cold migration starts it from that, on either host",
+                        remedy: "put it there as \(path), with the kernel that it names")
+            }
+        }
         if let path = target.configuration { return [Finding(.fine, target.host, "\(path) is there")] }
-        let path = source.configuration ?? "/etc/xen/\(name).cfg"
         return [
             Finding(
                 .warning, target.host, "there is no configuration of \(name)",
@@ -47,7 +57,8 @@ extension Preflight {
     }
 
     private func cpuFindings(_ subject: Subject) -> [Finding] {
-        guard let here = source.xen, let there = target.xen else { return [] }
+        // A guest that is started anew sees the CPU as it is.
+        guard subject.plan?.method != .cold, let here = source.xen, let there = target.xen else { return [] }
         let missing = here.cpuFeatures.missing(in: there.cpuFeatures, mattersTo: subject.description.type)
         guard missing.isEmpty else {
             return [
@@ -143,6 +154,21 @@ extension Preflight {
                     remedy: "go back first: xenlvs swap \(volume.name) --to volume")
             ]
         }
+        if let move = record.switchGoal?.move {
+            return [
+                Finding(
+                    .blocking, source.host, "the volume \(volume.name) is on its way to \(move.place)",
+                    why: "a swap is not finished", remedy: "see 'xenlvs volume show \(volume.name)'")
+            ]
+        }
+        if let attachment = record.place.attachment {
+            return [
+                Finding(
+                    .blocking, source.host, "the volume \(volume.name) is on the attachment \(attachment)",
+                    why: "a migration copies volumes, and this one is on another host",
+                    remedy: "go to a volume group first: xenlvs swap \(volume.name) --to vg:VG --copy")
+            ]
+        }
         return [Finding(.fine, source.host, "\(link) leads to \(shown)")]
     }
 
@@ -164,7 +190,7 @@ extension Preflight {
         switch there.record?.state {
         case .retired where there.record?.size == here.size && there.record?.place == place:
             findings.append(Finding(.fine, target.host, "the copy of \(here.name) at \(place) is used again"))
-        case .retired, .incoming, .active, nil:
+        case .retired, .incoming, .active, .former, .restoring, nil:
             findings.append(
                 Finding(
                     .blocking, target.host, "there is a volume \(here.name) at \(place) already",
@@ -179,7 +205,8 @@ extension Preflight {
     private func spaceFindings(_ subject: Subject) -> [Finding] {
         var findings: [Finding] = []
         let image = MemoryRequirement.savedImage(of: subject.description)
-        for survey in [source, target] where survey.freeForImages < image {
+        let saves = subject.plan?.method != .live && subject.plan?.method != .cold
+        for survey in [source, target] where saves && survey.freeForImages < image {
             findings.append(
                 Finding(
                     .blocking, survey.host, "there is too little room for the saved image",

@@ -1,5 +1,6 @@
 import Domains
 import HostModel
+import Migration
 import Storage
 
 /// One result of a check: what was found, why it matters, what to do.
@@ -40,6 +41,8 @@ public struct Preflight: Sendable {
         public var volumes: [VolumeName]
         /// Where the target's volumes are to be.
         public var targetPlaces: [VolumePlace]
+        /// What the hosts need for it; nil where that is yet to be chosen.
+        public var plan: MigrationPlan?
     }
 
     let source: HostSurvey
@@ -54,7 +57,10 @@ public struct Preflight: Sendable {
 
     /// Everything that was looked at, the worst first.
     public func findings() -> [Finding] {
-        var findings = Self.hostFindings(source) + Self.hostFindings(target) + pairFindings()
+        let replicates = subject?.plan?.storage != .shared
+        var findings =
+            Self.hostFindings(source, replicates: replicates) + Self.hostFindings(target, replicates: replicates)
+            + pairFindings(replicates: replicates)
         if let subject { findings += subjectFindings(subject) }
         return findings.enumerated().sorted { left, right in
             left.element.severity == right.element.severity
@@ -63,7 +69,7 @@ public struct Preflight: Sendable {
     }
 
     /// What is wrong with one host, whatever it is to do.
-    public static func hostFindings(_ survey: HostSurvey) -> [Finding] {
+    public static func hostFindings(_ survey: HostSurvey, replicates: Bool = true) -> [Finding] {
         var findings = survey.obstacles.map {
             Finding(.blocking, survey.host, $0.what, why: $0.why, remedy: $0.remedy)
         }
@@ -77,6 +83,7 @@ public struct Preflight: Sendable {
                         remedy: "boot Xen with dom0_mem=SIZE,max:SIZE"))
             }
         }
+        guard replicates else { return findings }
         findings += drbdFindings(survey)
         if survey.lvmAcceptsDRBD {
             findings.append(
@@ -102,7 +109,7 @@ public struct Preflight: Sendable {
         ]
     }
 
-    private func pairFindings() -> [Finding] {
+    private func pairFindings(replicates: Bool) -> [Finding] {
         var findings: [Finding] = []
         if source.version != target.version {
             findings.append(
@@ -120,7 +127,7 @@ public struct Preflight: Sendable {
         } else {
             findings.append(Finding(.fine, target.host, "the clocks agree"))
         }
-        if let here = source.drbd.version, let there = target.drbd.version,
+        if replicates, let here = source.drbd.version, let there = target.drbd.version,
             here.split(separator: ".").first != there.split(separator: ".").first
         {
             findings.append(

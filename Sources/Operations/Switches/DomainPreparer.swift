@@ -11,6 +11,8 @@ public struct PreparedDisk: Sendable, Encodable, Equatable {
     public enum Result: String, Sendable, Codable {
         case made
         case wasThere = "was-there"
+        /// What the domain has open became the switch.
+        case adopted
     }
 
     public var device: String?
@@ -26,8 +28,8 @@ public struct PreparedDisk: Sendable, Encodable, Equatable {
 /// It can be done while a guest runs: the switch leads to the LV that the guest has open, and the guest opens what the link
 /// leads to when it is started the next time. Until then `swap` refuses.
 public struct DomainPreparer: Sendable {
-    private let worker: HostWorker
-    private var host: HostContext { worker.host }
+    let worker: HostWorker
+    var host: HostContext { worker.host }
 
     public init(worker: HostWorker) { self.worker = worker }
 
@@ -35,32 +37,80 @@ public struct DomainPreparer: Sendable {
     public func prepare(_ name: VolumeName, device: String?) async throws -> PreparedDisk {
         try await VolumeLock.holding(name, of: host, patience: .seconds(10)) {
             let volume = try await checkedVolume(name)
-            var wanted = volume
-            wanted.switchGoal = volume.switchGoal ?? .volume
-            let identity = try host.switches.identity(wanted)
-            let plain = try await host.switches.checkedDevice(wanted)
-            if volume.switchGoal == nil {
-                try checkLink(wanted, leadsTo: plain)
-                // The device first: a link must never be recorded to lead to what may turn out to be a stranger's.
-                try await host.switches.bringUp(wanted)
-                try host.put(wanted)
-            }
-            try await host.switches.bringUp(wanted)
-            try host.links.set(name, to: identity.path)
-            return PreparedDisk(
-                device: device, volume: name, path: identity.path,
-                result: volume.switchGoal == nil ? .made : .wasThere,
-                takesEffectAtNextStart: BlockBackend.all().contains { $0.device == plain.number })
+            return try await prepareLocked(volume, device: device)
         }
     }
 
-    private func checkedVolume(_ name: VolumeName) async throws -> Volume {
+    /// The same, and what a running guest has open is made the switch, below the guest. Where nobody has the LV itself open it
+    /// is as `prepare`.
+    /// - Throws: `.refused` also where the LV's device cannot be made one.
+    public func adopt(_ name: VolumeName, device: String?) async throws -> PreparedDisk {
+        try await VolumeLock.holding(name, of: host, patience: .seconds(10)) {
+            var volume = try await checkedVolume(name)
+            let plain = try await host.switches.checkedDevice(volume)
+            guard BlockBackend.all().contains(where: { $0.device == plain.number }) else {
+                return try await prepareLocked(volume, device: device)
+            }
+            // A switch that the guest would have opened at its next start.
+            if volume.switchGoal == .volume {
+                try host.links.set(name, to: plain.path)
+                try await host.switches.takeAway(volume)
+                (volume.switchGoal, volume.switchKey) = (nil, nil)
+                try host.put(volume)
+            }
+            guard volume.switchGoal == nil else {
+                throw Failure(.busy, "cannot put a switch before '\(name)'", why: "a swap of it has not ended")
+            }
+            try checkLink(volume, leadsTo: plain)
+            try checkCheckpoints(volume)
+            let adopted = try await SwitchAdopter(host: host).adopt(volume)
+            return PreparedDisk(
+                device: device, volume: name, path: try host.switches.identity(adopted).path, result: .adopted,
+                takesEffectAtNextStart: false)
+        }
+    }
+
+    /// A checkpoint knows its LVs by their UUIDs.
+    private func checkCheckpoints(_ volume: Volume) throws {
+        let found = try CheckpointStore(host.paths).all().first { checkpoint in
+            checkpoint.disks.contains { $0.logicalVolumeUUID == volume.logicalVolumeUUID }
+        }
+        guard let found else { return }
+        throw Failure(
+            .refused, "cannot make the device of '\(volume.name)' its switch while it is in use",
+            why: "the checkpoint '\(found.name)' could not be restored any more: the LV gets another UUID",
+            remedy: "remove the checkpoint, or save and restore the domain once with --now")
+    }
+
+    /// As `prepare`, under the volume's lock.
+    func prepareLocked(_ volume: Volume, device: String?) async throws -> PreparedDisk {
+        let name = volume.name
+        var wanted = volume
+        wanted.switchGoal = volume.switchGoal ?? .volume
+        let identity = try host.switches.identity(wanted)
+        let plain = try await host.switches.checkedDevice(wanted)
+        if volume.switchGoal == nil {
+            try checkLink(wanted, leadsTo: plain)
+            // The device first: a link must never be recorded to lead to what may turn out to be a stranger's.
+            try await host.switches.bringUp(wanted)
+            try host.put(wanted)
+        }
+        try await host.switches.bringUp(wanted)
+        try host.links.set(name, to: identity.path)
+        return PreparedDisk(
+            device: device, volume: name, path: identity.path,
+            result: volume.switchGoal == nil ? .made : .wasThere,
+            takesEffectAtNextStart: BlockBackend.all().contains { $0.device == plain.number })
+    }
+
+    func checkedVolume(_ name: VolumeName) async throws -> Volume {
         let what = "cannot put a switch before '\(name)'"
-        guard let volume = try host.recordedVolume(name) else {
+        guard let recorded = try host.recordedVolume(name) else {
             throw Failure(
                 .notFound, "there is no volume '\(name)'",
                 remedy: "record the LV first: xenlvs link set \(name) /dev/VG/\(name)")
         }
+        let volume = try await SwitchAdopter(host: host).settled(recorded)
         if let objection = volume.state.objection {
             throw Failure(.refused, what, why: "it \(objection)", remedy: "see 'xenlvs volume show \(name)'")
         }
@@ -77,7 +127,7 @@ public struct DomainPreparer: Sendable {
     }
 
     /// A link that somebody has turned is not taken over silently.
-    private func checkLink(_ volume: Volume, leadsTo plain: BlockDevice) throws {
+    func checkLink(_ volume: Volume, leadsTo plain: BlockDevice) throws {
         switch try host.links.read(volume.name) {
         case .absent, .link(_, .dangling), .link(_, .device(_, plain.number)): return
         case .link, .notALink:

@@ -47,6 +47,7 @@ struct StandaloneReplica {
                 control.commands.down(control.device), doing: "take \(control.device.resource) down")
         }
         try await host.switches.removeLower(volume)
+        guard volume.place.logicalVolume != nil else { return }
         if let found = try await worker.store.find(volume.name, .metadata, at: volume.place) {
             guard isOfSwap(found, volume.name) else { return }
             try await worker.store.remove(volume.name, .metadata, at: volume.place)

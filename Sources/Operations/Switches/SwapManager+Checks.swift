@@ -11,13 +11,15 @@ extension SwapManager {
         guard let volume = try host.recordedVolume(name) else {
             throw Failure(.notFound, "there is no volume '\(name)'", remedy: "see 'xenlvs volume list'")
         }
-        if let objection = volume.state.objection {
+        if let objection = volume.objection {
             throw Failure(.refused, what, why: "it \(objection)", remedy: "see 'xenlvs volume show \(name)'")
         }
         guard volume.switchGoal != nil else {
             throw Failure(
                 .refused, what, why: "there is no switch between its link and its LV",
-                remedy: "give its domain one with 'xenlvs domain prepare DOMAIN', from its next start on")
+                remedy:
+                    "give its domain one with 'xenlvs domain prepare DOMAIN --live', while it runs, or without, from its "
+                    + "next start on")
         }
         try Self.requireNoMigration(of: name, try OpenMigration.all(in: host.database))
         return volume
@@ -34,7 +36,9 @@ extension SwapManager {
         if backends.contains(where: { $0.device == plain.number }) {
             throw Failure(
                 .busy, what, why: "its domain has the LV itself open, from before the switch was made",
-                remedy: "start the domain anew: it uses the switch from then on")
+                remedy:
+                    "start the domain anew: it uses the switch from then on; or 'xenlvs domain prepare DOMAIN --live', which has "
+                    + "it do so while it runs, or --now, which saves and restores it")
         }
         try await checkHolders(volume, plain, what)
         guard let found = try await host.switches.find(volume) else { return }

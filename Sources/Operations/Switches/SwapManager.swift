@@ -11,7 +11,7 @@ public struct SwapRow: Sendable, Encodable, Equatable {
     public var volume: VolumeName
     /// The device in the guest; nil where a volume was named.
     public var device: String?
-    /// `volume` or `replica`.
+    /// `volume`, `replica`, or the volume's new place: `vg1/web1`, `attachment data1`.
     public var onto: String
     /// What the switch leads to now: `/dev/drbd0`, `/dev/vg0/web1`.
     public var leadsTo: String
@@ -67,6 +67,12 @@ public struct SwapManager: Sendable {
     ) async throws -> SwapRow {
         try await VolumeLock.holding(name, of: host, patience: .seconds(10)) {
             let volume = try checkedVolume(name)
+            if let move = volume.switchGoal?.move {
+                if place == .volume { return try await moveTakenBack(volume, device) }
+                throw Failure(
+                    .busy, "cannot swap '\(name)' to a replica", why: "it is on its way to \(move.place)",
+                    remedy: move.remedy(name))
+            }
             try await checkUsers(volume)
             switch place {
             case .replica: return try await toReplica(volume, device, say)
@@ -76,6 +82,12 @@ public struct SwapManager: Sendable {
     }
 
     private func toReplica(_ volume: Volume, _ device: String?, _ say: (String) -> Void) async throws -> SwapRow {
+        guard volume.place.logicalVolume != nil else {
+            throw Failure(
+                .refused, "cannot swap '\(volume.name)' to a replica",
+                why: "it is on the \(volume.place), and a replica is made of an LV of this host",
+                remedy: "go to a volume group first: xenlvs swap \(volume.name) --to vg:VG --copy")
+        }
         // A switch that is missing or suspended is put right before anything is made above it.
         try await host.switches.bringUp(volume)
         let minor = try await recordReplica(volume)
@@ -128,18 +140,7 @@ public struct SwapManager: Sendable {
     private func takenBack(_ volume: Volume, because cause: Failure) async -> Failure {
         // A suspended switch is for 'recover'; a command whose end nobody knows may still be at work.
         if cause.code == .needsRecovery || cause.code == .outcomeUnknown { return cause }
-        do {
-            _ = try await toVolume(volume, nil, { _ in })
-            var failure = cause
-            failure.why = [cause.why, "the guest is on its volume as before"].compactMap(\.self).joined(separator: "; ")
-            return failure
-        } catch {
-            return Failure(
-                .needsRecovery, cause.what,
-                why: "and what was begun cannot be taken back; the guest runs on, its data are whole",
-                remedy: "when the cause is gone: xenlvs swap \(volume.name) --to volume",
-                causes: [cause, Failure(error, doing: "cannot go back to the volume")])
-        }
+        return await cause.afterGoingBack(of: volume.name) { _ = try await toVolume(volume, nil, { _ in }) }
     }
 
     private func row(_ volume: Volume, _ device: String?, _ path: String, _ change: TableChange?) -> SwapRow {

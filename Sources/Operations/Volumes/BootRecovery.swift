@@ -54,13 +54,16 @@ public struct OpenMigrationAdvice: Sendable, Encodable, Equatable {
     }
 }
 
-/// What a host does about its own things when it has been started: links, and nothing that could let a guest run.
+/// What a host does about its own things when it has been started: links, and nothing that could let a guest run, but for one
+/// that a checkpoint or a bracket, cut off, has left stopped or away.
 ///
 /// No replica is put back either. To connect one takes the shared secret, which only the coordinator of a run has; attached
 /// without a connection it would replicate nothing and keep the volume from its guest. `migration resume` does both.
 public struct BootRecovery: Sendable {
     public struct Report: Sendable, Encodable {
         public var links: [LinkRepairRow]
+        /// Domains that a killed run had stopped or taken away, and what was done about them.
+        public var domains: [DomainRepair]
         public var migrations: [OpenMigrationAdvice]
         /// Saved images of earlier boots, by path. They are never restored.
         public var earlierImages: [String]
@@ -73,7 +76,12 @@ public struct BootRecovery: Sendable {
     /// - Parameter limit: how long to wait for the targets of attachments, all of them together; nil leaves them out.
     public func run(waitingForTargets limit: Duration?) async throws -> Report {
         let links = try await LinkKeeper(host: host).repairAll(waitingForTargets: limit)
-        return Report(links: links, migrations: try advice(), earlierImages: try host.images.ofEarlierBoots())
+        let worker = HostWorker(host: host, version: Version.text)
+        let domains =
+            try await CheckpointManager(worker: worker).recover() + DomainBracket(worker: worker).recover()
+        return Report(
+            links: links, domains: domains, migrations: try advice(),
+            earlierImages: try host.images.ofEarlierBoots())
     }
 
     private func advice() throws -> [OpenMigrationAdvice] {

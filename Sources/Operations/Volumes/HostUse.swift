@@ -74,7 +74,7 @@ struct HostUse: Sendable {
 
     /// The devices that xenlvs itself has put upon a volume.
     func devices(of volume: Volume) -> [MappedDevice] {
-        guard volume.switchGoal != nil, let uuid = volume.logicalVolumeUUID else { return [] }
+        guard volume.switchGoal != nil, let uuid = volume.deviceKey else { return [] }
         let own = [
             MappedIdentity.ofSwitch(volume.name, logicalVolumeUUID: uuid),
             MappedIdentity.ofLower(volume.name, logicalVolumeUUID: uuid),
@@ -157,8 +157,10 @@ extension VolumeUse {
 
 extension HostContext {
     /// Looks at what holds volumes on this host. Changes nothing.
-    /// - Parameter asksLVM: false where no LV is concerned; LVM is slow.
-    func currentUse(asksLVM: Bool) async throws -> HostUse {
+    /// - Parameters:
+    ///   - asksLVM: false where no LV is concerned; LVM is slow.
+    ///   - volumes: those that are of interest: where the kernel has all of their LVs as they are recorded, LVM is not asked.
+    func currentUse(asksLVM: Bool, unlessActive volumes: [Volume]? = nil) async throws -> HostUse {
         var use = HostUse(
             domains: [], replicas: [], migrations: try OpenMigration.all(in: database), logicalVolumes: [],
             snapshots: [])
@@ -173,12 +175,23 @@ extension HostContext {
         }
         if try recordedVolumes().contains(where: { $0.switchGoal != nil }) {
             let mapper = mapper
-            use.mapped = try await Blocking.run("device-mapper") { try mapper.all() }
+            use.mapped = try await Blocking.run("device-mapper") { try mapper.all().filter { !$0.isMap } }
         }
-        if asksLVM {
+        if asksLVM, let volumes, let found = try? await activeVolumes(volumes) {
+            use.logicalVolumes = found
+        } else if asksLVM {
             use.logicalVolumes = try LVMReport.volumes(try await runner.run(LVMCommands.listVolumes()).output)
             use.snapshots = try SnapshotCommands.parse(try await runner.run(SnapshotCommands.list()).output)
         }
         return use
+    }
+
+    private func activeVolumes(_ volumes: [Volume]) async throws -> [LogicalVolume]? {
+        let (mapper, tree) = (mapper, tree)
+        return try await Blocking.run("device-mapper") {
+            try ActiveVolumes.logicalVolumes(of: volumes, among: try mapper.madeByLVM()) { number throws(Failure) in
+                try BlockDevice(at: "\(tree.devices)/dm-\(number.minor)").size()
+            }
+        }
     }
 }

@@ -1,3 +1,4 @@
+import DeviceMapper
 import HostModel
 import Migration
 import Storage
@@ -20,6 +21,8 @@ enum LinkDuty: Sendable, Equatable {
     init(_ volume: Volume, _ migrations: [OpenMigration]) {
         switch volume.state {
         case .retired(let id): self = .none("it is the old copy that migration \(id) left behind")
+        case .former(let name): self = .none("it is what '\(name)' was on before a swap")
+        case .restoring(let checkpoint): self = .none("it is being put back to the checkpoint \(checkpoint)")
         case .incoming(let id):
             self =
                 migrations.first { $0.id.text == id }.map(LinkDuty.migration)
@@ -80,8 +83,8 @@ public enum LinkVerdict: String, Sendable, Codable, CaseIterable {
         case (.migration, _): self = .migration
         case (.none, .absent), (.handedOver, .absent): self = .rightlyAbsent
         case (.none, .link): self = .mustNotBe
-        case (.handedOver(_, let minor), .link(let target, _)):
-            self = target == "/dev/drbd\(minor)" ? .migration : .mustNotBe
+        case (.handedOver(let migration, let minor), .link(let target, _)):
+            self = migration.mayStillLink(to: target, minor: minor) ? .migration : .mustNotBe
         case (.volume, .absent), (.volumeOrReplica, .absent): self = .missing
         case (.volume, .link(_, .dangling)), (.volumeOrReplica, .link(_, .dangling)): self = .dangling
         case (.volume, .link(_, .device(_, let number))): self = number == plain ? .right : .replacedByHand
@@ -90,5 +93,14 @@ public enum LinkVerdict: String, Sendable, Codable, CaseIterable {
         case (.volume, .link(_, .notABlockDevice)), (.volumeOrReplica, .link(_, .notABlockDevice)):
             self = .replacedByHand
         }
+    }
+}
+
+extension OpenMigration {
+    /// Whether a source that has handed over may still have this link until it is tidied up: to the replica, which nobody can
+    /// write any more, or to the switch, which is closed.
+    fileprivate func mayStillLink(to target: String, minor: Int) -> Bool {
+        guard usesSwitches else { return target == "/dev/drbd\(minor)" }
+        return volumes.contains { $0.sourceMinor == minor && target == MappedIdentity.switchPath(of: $0.name) }
     }
 }

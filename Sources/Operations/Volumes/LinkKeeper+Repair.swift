@@ -46,10 +46,18 @@ extension LinkKeeper {
     public func repairAll(
         waitingForTargets limit: Duration? = LinkKeeper.targetPatience
     ) async throws -> [LinkRepairRow] {
+        let volumes = try host.recordedVolumes()
         var rows: [LinkRepairRow] = []
-        for volume in try host.recordedVolumes() { rows.append(await repair(volume.name, replacing: false)) }
-        guard let limit else { return rows }
-        return rows + (try await repair(try host.attachments(), limit))
+        for volume in volumes where !volume.needsAttachment {
+            rows.append(await repair(volume.name, replacing: false))
+        }
+        let later = volumes.filter(\.needsAttachment)
+        guard let limit else {
+            return rows + later.map { row($0.name, .leftAlone, "it needs an attachment, and these are left out") }
+        }
+        rows += try await repair(try host.attachments(), limit)
+        for volume in later { rows.append(await repair(volume.name, replacing: false)) }
+        return rows
     }
 
     /// How long a target that does not answer is asked again, where nobody says otherwise.
@@ -71,6 +79,16 @@ extension LinkKeeper {
         return await repair(name, replacing: true)
     }
 
+    /// Brings an attachment back where something of it is missing. Throws what is left for the operator to do.
+    func complete(_ name: VolumeName, within limit: Duration) async throws {
+        let row = try await repair(name, waitingForTarget: limit)
+        guard row.result == .busy || row.needsOperator else { return }
+        throw Failure(
+            row.result == .busy ? .busy : .failed,
+            "the attachment '\(name)' is there already, and cannot be brought back",
+            why: row.why, remedy: row.remedy ?? "see 'xenlvs attachments'")
+    }
+
     /// Both protocols at the same time: neither has to wait for the other's targets.
     private func repair(_ attachments: [RecordedAttachment], _ limit: Duration) async throws -> [LinkRepairRow] {
         async let sessions = ISCSIAttachmentRecovery(host: host).run(attachments.compactMap(\.overISCSI), limit: limit)
@@ -90,10 +108,17 @@ extension LinkKeeper {
 
     /// Reads everything anew under the lock: the journal may have changed while it was waited for.
     private func repairLocked(_ name: VolumeName, replacing: Bool) async throws -> LinkRepairRow {
-        guard let volume = try host.recordedVolume(name) else {
+        guard let recorded = try host.recordedVolume(name) else {
             throw Failure(.notFound, "the volume '\(name)' was removed meanwhile")
         }
         var notes: [String] = []
+        let volume = try await SwitchAdopter(host: host).settled(recorded)
+        if recorded.adoption != nil {
+            notes.append(
+                volume.switchGoal == nil
+                    ? "its guest was being given a switch; that was taken back"
+                    : "its guest was being given a switch; that is done")
+        }
         let migrations = try OpenMigration.all(in: host.database)
         if let note = try await repairSwitch(volume, LinkDuty(volume, migrations)) { notes.append(note) }
         let facts = try await self.facts(name, volume, migrations)
@@ -152,8 +177,11 @@ extension LinkKeeper {
                 why: "migration \(migration.id) is not finished",
                 remedy: "run 'xenlvs migration resume \(migration.id)', or abort it")
         }
-        let device = try await checkedDevice(volume)
-        try host.links.set(volume.name, to: volume.switchGoal == nil ? device : try await host.switches.bringUp(volume))
+        let target =
+            if volume.switchGoal == nil { try await checkedDevice(volume) } else {
+                try await host.switches.bringUp(volume)
+            }
+        try host.links.set(volume.name, to: target)
     }
 
     /// Makes the volume's switch as at boot, or puts right what a killed run has left of it. A replica that a swap had made
@@ -165,6 +193,11 @@ extension LinkKeeper {
         case .migration, .handedOver, .none: return nil
         }
         try await host.switches.bringUp(volume)
+        if let move = volume.switchGoal?.move { return try await repairMove(volume, move) }
+        if case .volume = duty, try await host.switches.facts(volume).verdict == .closed {
+            _ = try await host.switches.lead(volume, to: try await host.switches.checkedDevice(volume).number)
+            return "its switch was closed, as a hand-over that was cut off leaves it; it leads to the volume again"
+        }
         guard case .replica = volume.switchGoal,
             try await host.currentUse(asksLVM: false).replica(of: volume.name) == nil
         else { return nil }
@@ -177,6 +210,21 @@ extension LinkKeeper {
         return "its replica ended with a restart; it is on the volume"
     }
 
+    /// What is left to do of a move that was cut off, and can be done without whoever has begun it.
+    private func repairMove(_ volume: Volume, _ move: VolumeMove) async throws -> String? {
+        let now = try host.recordedVolume(volume.name)?.switchGoal?.move
+        if now?.stage == .preparing, move.stage != .preparing {
+            return
+                "the copy to \(move.place) has failed, or cannot go on; it is on the volume, and the copy begins anew "
+                + "when the swap is repeated"
+        }
+        guard try await host.switches.facts(volume).verdict == .onTarget else { return nil }
+        let worker = HostWorker(host: host, version: Version.text)
+        let settled = try await DiskMove(worker: worker, options: MoveOptions(), listener: MoveListener()).settle(
+            volume, move)
+        return "its swap to \(settled.place) is finished"
+    }
+
     /// The device of the volume, activated, after a look at whether it is what the journal has.
     private func checkedDevice(_ volume: Volume) async throws -> String {
         switch volume.place {
@@ -187,6 +235,7 @@ extension LinkKeeper {
                 throw Failure(.notFound, "there is no LV \(reference)", remedy: "see 'lvs' and 'pvs'")
             }
             try volume.check(found)
+        case .attachment: return try await host.switches.checkedDevice(volume).path
         case .file(let directory):
             let pool = try FilePool(directory)
             guard try pool.size(of: volume.name) == volume.size else {
@@ -207,6 +256,13 @@ extension LinkKeeper {
                 .busy, "will not turn the link away from \(target)", why: "the domain \(domain) uses it",
                 remedy: "shut the domain down first, or record it with 'xenlvs link set \(name) \(target)'")
         }
+    }
+}
+
+extension Volume {
+    /// It can be brought up only after an attachment.
+    fileprivate var needsAttachment: Bool {
+        place.attachment != nil || switchGoal?.move?.place.attachment != nil
     }
 }
 

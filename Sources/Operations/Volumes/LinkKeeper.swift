@@ -84,6 +84,7 @@ public struct LinkKeeper: Sendable {
 
     /// The volume's own device, where it has one now.
     func plainDevice(_ volume: Volume) async throws -> BlockDevice? {
+        if let attachment = volume.place.attachment { return try? device(of: host.attachment(attachment)) }
         // A pool that is gone has no device either.
         guard let path = try? await store.presentDevice(volume.name, .data, at: volume.place) else { return nil }
         return try? BlockDevice(at: path)

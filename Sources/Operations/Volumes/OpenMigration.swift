@@ -11,21 +11,28 @@ struct OpenMigration: Sendable, Equatable {
     var isDecided: Bool
     var target: HostName
     var volumes: [VolumeSpec]
+    /// Links lead to switches all the time, and these elsewhere.
+    var usesSwitches = false
 
-    init(id: MigrationID, domain: DomainName, role: Role, isDecided: Bool, target: HostName, volumes: [VolumeSpec]) {
+    init(
+        id: MigrationID, domain: DomainName, role: Role, isDecided: Bool, target: HostName, volumes: [VolumeSpec],
+        usesSwitches: Bool = false
+    ) {
         self.id = id
         self.domain = domain
         self.role = role
         self.isDecided = isDecided
         self.target = target
         self.volumes = volumes
+        self.usesSwitches = usesSwitches
     }
 
     init(_ record: MigrationRecord) throws {
         let spec = try JSONText.decode(MigrationSpec.self, from: record.spec, what: "migration \(record.id)")
         self.init(
             id: spec.id, domain: spec.domain, role: record.role == .source ? .source : .target,
-            isDecided: record.decided, target: spec.target.name, volumes: spec.volumes)
+            isDecided: record.decided, target: spec.target.name, volumes: spec.volumes,
+            usesSwitches: spec.plan.usesSwitches)
     }
 
     /// Every open migration of this host. Throws what makes the journal unreadable.

@@ -8,16 +8,16 @@ public struct VolumeSummary: Sendable, Encodable {
     public var name: VolumeName
     /// In bytes.
     public var size: ByteCount
-    /// `lv` or `file`.
+    /// `lv`, `file` or `attachment`.
     public var kind: String
     /// `vg0/web1`, or the file's path.
     public var place: String
     /// Its own device, where it has one now: `/dev/vg0/web1`, `/dev/loop0`.
     public var device: String?
     public var logicalVolumeUUID: String?
-    /// `active`, `incoming` or `retired`.
+    /// `active`, `incoming`, `retired`, `former` or `restoring`.
     public var state: String
-    /// The migration that goes with the state.
+    /// The migration, or the volume, that goes with the state.
     public var stateDetail: String?
     public var link: LinkFacts
     /// The switch between link and volume; nil where there has to be none.
@@ -39,9 +39,12 @@ public struct VolumeCatalog: Sendable {
     }
 
     /// Every volume in the journal, by name.
-    public func all() async throws -> [VolumeSummary] {
+    /// - Parameter asksLVM: also where the kernel has all LVs as they are recorded; LVM knows of physical volumes that are
+    ///   missing.
+    public func all(asksLVM: Bool) async throws -> [VolumeSummary] {
         let volumes = try host.recordedVolumes()
-        let use = try await host.currentUse(asksLVM: volumes.contains { $0.place.logicalVolume != nil })
+        let use = try await host.currentUse(
+            asksLVM: volumes.contains { $0.place.logicalVolume != nil }, unlessActive: asksLVM ? nil : volumes)
         var summaries: [VolumeSummary] = []
         for volume in volumes { summaries.append(try await summary(volume, use)) }
         return summaries
@@ -60,7 +63,7 @@ public struct VolumeCatalog: Sendable {
         var linked: BlockDeviceNumber?
         if case .link(_, .device(_, let number)) = try host.links.read(volume.name) { linked = number }
         return VolumeSummary(
-            name: volume.name, size: volume.size, kind: volume.place.logicalVolume == nil ? "file" : "lv",
+            name: volume.name, size: volume.size, kind: volume.place.kind,
             place: volume.place.dataPath(of: volume.name), device: plain?.path,
             logicalVolumeUUID: volume.logicalVolumeUUID, state: volume.state.word, stateDetail: volume.state.detail,
             link: try await keeper.facts(volume.name, volume, use.migrations),
@@ -76,9 +79,13 @@ public struct VolumeCatalog: Sendable {
         switch volume.place {
         case .logicalVolume(let group, let name):
             let reference = LogicalVolumeReference(group: group, name: name)
+            // A swap that was cut off may have given it its new name.
+            if volume.switchGoal?.move?.stage == .decided { return nil }
             guard let found = use.logicalVolume(reference) else { return "there is no LV \(reference)" }
             do { try volume.check(found) } catch { return error.why ?? error.what }
             return found.health.map { "LVM says '\($0)'" }
+        case .attachment:
+            return keeper.attachmentProblem(volume)
         case .file(let directory):
             do {
                 guard let size = try FilePool(directory).size(of: volume.name) else { return "there is no such file" }
@@ -96,6 +103,8 @@ extension VolumeState {
         case .active: "active"
         case .incoming: "incoming"
         case .retired: "retired"
+        case .former: "former"
+        case .restoring: "restoring"
         }
     }
 
@@ -103,6 +112,8 @@ extension VolumeState {
         switch self {
         case .active: nil
         case .incoming(let migration), .retired(let migration): migration
+        case .former(let volume): "of \(volume)"
+        case .restoring(let checkpoint): "checkpoint \(checkpoint)"
         }
     }
 }

@@ -36,6 +36,7 @@ extension VolumeManager {
                     try await extend(
                         volume, LogicalVolumeReference(group: group, name: lv), to: size, use)
                 case .file(let directory): try await extend(volume, in: FilePool(directory), to: size)
+                case .attachment(let name): try extend(volume, on: name, plain, to: size)
                 }
             try put(larger)
             let own = use.devices(of: volume).map(\.number)
@@ -85,7 +86,7 @@ extension VolumeManager {
         guard let volume = try record(of: name) else {
             throw Failure(.notFound, "there is no volume '\(name)'", remedy: "see 'xenlvs volume list'")
         }
-        if let objection = volume.state.objection {
+        if let objection = volume.objection {
             throw Failure(
                 .refused, "cannot \(verb) '\(name)'", why: "it \(objection)", remedy: "see 'xenlvs volume show \(name)'"
             )
@@ -109,6 +110,11 @@ extension VolumeManager {
             throw Failure(
                 .busy, "cannot \(verb) '\(volume.name)'", why: "its switch leads to a replica",
                 remedy: "go back first: xenlvs swap \(volume.name) --to volume")
+        }
+        if let move = volume.switchGoal?.move {
+            throw Failure(
+                .busy, "cannot \(verb) '\(volume.name)'", why: "it is on its way to \(move.place)",
+                remedy: move.remedy(volume.name))
         }
         // LVM resizes the origin of a snapshot only while it is inactive (`lib/metadata/lv_manip.c`).
         if let snapshot = volume.place.logicalVolume.flatMap({ use.snapshots(of: $0).first }) {
@@ -136,6 +142,20 @@ extension VolumeManager {
             throw Failure(.failed, "\(reference) was extended but has not \(wanted)")
         }
         return wanted
+    }
+
+    /// Takes over what the target has grown by.
+    private func extend(
+        _ volume: Volume, on attachment: VolumeName, _ plain: BlockDevice?, to size: ByteCount
+    ) throws -> ByteCount {
+        guard size > volume.size else { throw notLarger(volume, size) }
+        guard let found = try plain?.size(), found >= size, size.bytes % 512 == 0 else {
+            throw Failure(
+                .refused, "cannot resize '\(volume.name)' to \(size)",
+                why: "the attachment '\(attachment)' has \(try plain?.size().description ?? "no device")",
+                remedy: "make its target larger, then 'xenlvs attachments --revalidate \(attachment)'")
+        }
+        return size
     }
 
     private func extend(_ volume: Volume, in pool: FilePool, to size: ByteCount) async throws -> ByteCount {

@@ -36,8 +36,16 @@ extension VolumeManager {
                 .busy, what, why: "its switch leads to a replica",
                 remedy: "go back first: xenlvs swap \(volume.name) --to volume")
         }
+        if let move = volume.switchGoal?.move {
+            throw Failure(
+                .busy, what, why: "it is on its way to \(move.place)", remedy: move.remedy(volume.name))
+        }
         switch volume.state {
-        case .active, .retired: break
+        case .active, .retired, .former: break
+        case .restoring(let checkpoint):
+            throw Failure(
+                .busy, what, why: "it \(volume.state.objection ?? "")",
+                remedy: "repeat 'xenlvs domain checkpoint restore \(checkpoint)'")
         case .incoming(let id):
             let isKnown = use.migrations.contains { $0.id.text == id }
             guard force, !isKnown else {
@@ -101,6 +109,7 @@ extension VolumeManager {
 
     /// The volume's data, known to be the recorded ones; nil where they are gone and that may be.
     private func findRemovable(_ volume: Volume, _ force: Bool) async throws -> VolumeStore.Found? {
+        if volume.place.attachment != nil { return nil }
         guard let found = try await findStorage(volume) else {
             if force { return nil }
             throw Failure(
@@ -119,6 +128,7 @@ extension VolumeManager {
 
     private func removeStorage(_ volume: Volume, _ found: VolumeStore.Found?) async throws -> [String] {
         let name = volume.name
+        if volume.place.attachment != nil { return ["the record of \(name); its data stay on the \(volume.place)"] }
         guard found != nil else {
             let record = "the record of \(name), whose data are not there"
             guard case .file = volume.place, let loop = try? await store.presentDevice(name, .data, at: volume.place)
@@ -143,6 +153,7 @@ extension VolumeManager {
                 let groups = try LVMReport.groups(try await host.runner.run(LVMCommands.listGroups()).output)
                 if !groups.contains(where: { $0.name == group }) { return nil }
             case .file: if Failure(error, doing: "cannot look at the pool").code == .notFound { return nil }
+            case .attachment: break
             }
             throw error
         }
@@ -158,6 +169,12 @@ extension VolumeManager {
                 .notFound, "there is no volume or snapshot '\(name)'", remedy: "see 'xenlvs volume list'")
         }
         let what = "cannot remove the snapshot \(found.reference)"
+        let worker = HostWorker(host: host, version: Version.text)
+        if let checkpoint = try CheckpointManager(worker: worker).checkpoint(withSnapshot: found.reference) {
+            throw Failure(
+                .busy, what, why: "it belongs to the checkpoint '\(checkpoint.name)' of \(checkpoint.domain)",
+                remedy: "xenlvs domain checkpoint remove \(checkpoint.name)")
+        }
         let device = try? BlockDevice(at: found.reference.devicePath)
         let uses = try use.uses(
             of: name, at: .logicalVolume(group: snapshot.group, name: snapshot.name), plain: device, linked: nil)
@@ -177,6 +194,7 @@ extension VolumePlace {
         switch self {
         case .logicalVolume: description
         case .file(let directory): "\(directory)/\(name)\(FilePool.Role.data.rawValue)"
+        case .attachment: description
         }
     }
 }

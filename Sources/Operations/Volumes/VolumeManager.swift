@@ -81,6 +81,7 @@ extension VolumeManager {
         return switch place {
         case .logicalVolume(let group, _): try await store.group(group).roundedUp(size)
         case .file: size.roundedUp(to: .kibibytes(4))
+        case .attachment: size
         }
     }
 
@@ -215,6 +216,18 @@ extension VolumeState {
         case .active: nil
         case .incoming(let id): "is a copy that migration \(id) fills"
         case .retired(let id): "is the old copy that migration \(id) left behind"
+        case .former(let volume): "is what '\(volume)' was on before a swap"
+        case .restoring(let checkpoint): "is being put back to the checkpoint \(checkpoint)"
         }
+    }
+}
+
+extension Volume {
+    /// The same of the volume, also while its guest is being given a switch.
+    var objection: String? {
+        state.objection
+            ?? (adoption == nil
+                ? nil
+                : "is being given a switch while its guest runs, which has not ended: 'xenlvs link repair \(name)'")
     }
 }

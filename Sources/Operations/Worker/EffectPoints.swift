@@ -21,6 +21,11 @@ public final class EffectPoints: Sendable {
         for point in points { point.pass(step.rawValue, moment) }
     }
 
+    /// The same for a step of a checkpoint.
+    func pass(_ step: CheckpointStep, _ moment: CrashPoint.Moment) {
+        for point in points { point.pass(step.rawValue, moment) }
+    }
+
     /// A step begins: its effects are counted anew.
     func enter(_ step: Step) { position.withLock { $0 = (step, 0) } }
 
@@ -82,5 +87,11 @@ struct EffectRunner: CommandRunner {
             effects.pass(place, .after)
             return result
         }
+    }
+
+    /// What is listened to while it runs ends in a later step: only its beginning is a place.
+    func run(_ command: Command, hearing: @escaping @Sendable (String) -> Void) async throws -> CommandResult {
+        if command.effect == .mutation { _ = effects.begin() }
+        return try await runner.run(command, hearing: hearing)
     }
 }

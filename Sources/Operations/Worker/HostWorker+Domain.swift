@@ -22,13 +22,13 @@ extension HostWorker {
             let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
             guard let entry = listing.domain(named: spec.domain), let id = entry.id else { return .absent }
             let path: String
-            do { path = try await host.runner.run(.query(.xenstoreRead, "/local/domain/\(id)/vm")).output } catch {
+            do { path = try await host.runner.run(XLCommands.uuidPath(of: id)).output } catch {
                 // A domain that is being destroyed goes from xenstore first, and from the list a moment later.
                 guard ContinuousClock.now < deadline else { throw error }
                 try await Task.sleep(for: .milliseconds(100))
                 continue
             }
-            guard path.trimmingPrefix("/vm/").prefix(36).lowercased() == spec.uuid.lowercased() else {
+            guard XLCommands.isPath(path, of: spec.uuid) else {
                 throw Failure(
                     .inconsistent, "the domain \(spec.domain) is another one than the one that is migrated",
                     host: host.name.text, remedy: "rename or destroy it")
@@ -70,14 +70,26 @@ extension HostWorker {
         return began
     }
 
-    /// Runs an `xl save` or `xl restore`; where it fails, what it printed is told in words.
-    private func runXL(_ command: Command, doing what: String) async throws {
-        var command = command
-        command.acceptedExitCodes = Set(0...255)
-        let result = try await host.runner.run(command)
-        guard result.termination == .exited(0) else {
-            throw XLFailure.explain(result, doing: what).on(host.name.text)
+    /// Makes what is in the running domain's memory now the base of the image that follows.
+    func dumpMemory(_ spec: MigrationSpec) async throws {
+        guard case .present(let id, .active) = try await observe(spec) else {
+            throw Failure(.failed, "\(spec.domain) does not run", host: host.name.text)
         }
+        let free = try host.images.freeSpace()
+        // The image that follows is kept beside it, and may have nothing in common with it.
+        guard free.bytes / 9 * 4 > spec.memory.bytes else {
+            throw Failure(
+                .refused, "there is no room for the guest's memory ahead of the freeze", host: host.name.text,
+                why: "\(free) are free in \(host.images.directory), more than twice \(spec.memory) are needed")
+        }
+        try await host.images.makeBase(spec.id) { path in
+            let dump = XLCommands.dumpMemory(of: id, to: path, deadline: XLCommands.deadline(memory: spec.memory))
+            try await runXL(dump, doing: "cannot read the memory of \(spec.domain)")
+        }
+    }
+
+    private func runXL(_ command: Command, doing what: String) async throws {
+        if let failure = try await host.runner.failure(ofXL: command, doing: what) { throw failure.on(host.name.text) }
     }
 
     /// A failed `xl save` lets the domain run on; anything else needs the operator.
@@ -117,10 +129,10 @@ extension HostWorker {
             switch observation {
             case .absent: isBusy = try isRestoring(spec)
             case .present(let id, .paused): isBusy = try await !isComplete(id) && isRestoring(spec)
-            case .present(let id, .active): isBusy = try ProcessTable.isSaving(id)
+            case .present(let id, .active): isBusy = try ProcessTable.isSavingOrMigrating(id)
             case .present(let id, .suspended):
                 // Where the 'xl save' was killed the memory is intact, but only a save that ends lets the domain run on.
-                if try !ProcessTable.isSaving(id) {
+                if try !ProcessTable.isSavingOrMigrating(id) {
                     try await host.runner.run(XLCommands.resumeSuspended(id, memory: spec.memory))
                 }
                 isBusy = true
@@ -221,7 +233,7 @@ extension HostWorker {
     /// Checks that the domain holds the very devices that its links point to: between the restore and now nothing may
     /// have opened something else.
     func checkDisks(_ spec: MigrationSpec, _ id: DomainID) async throws {
-        for volume in spec.volumes {
+        for volume in spec.disks {
             guard case .link(let target, .device(_, let number)) = try host.links.read(volume.name) else {
                 throw Failure(
                     .inconsistent, "the link \(host.links.path(of: volume.name)) does not lead to a device",

@@ -15,18 +15,22 @@ extension Step {
     var targetTiming: DecisionTiming? {
         switch self {
         case .reserveTarget, .makeTargetVolumes, .makeTargetReplica, .connectTarget, .linkTargetToReplica,
-            .linkTargetToVolumeEarly, .promoteTarget, .releaseTargetVolume, .finishRestore, .discardOnTarget,
-            .cleanTargetAfterRollback:
+            .linkTargetToVolumeEarly, .linkTargetToSwitch, .promoteTarget, .releaseTargetVolume, .finishRestore,
+            .clearTarget, .discardOnTarget, .cleanTargetAfterRollback:
             .before
         // A target that comes back late, after the source was given the domain back, may have recorded the decision.
         case .acknowledgeDecision, .claimTarget, .retireTargetCopies, .closeTargetAfterRollback: .either
-        case .startOnTarget, .saveForVolume, .takeDownTargetReplica, .linkTargetToVolume, .restoreOnVolume,
+        case .startOnTarget, .saveForVolume, .leadTargetToVolume, .takeDownTargetReplica, .linkTargetToVolume,
+            .restoreOnVolume,
             .continueOnVolume, .cleanTarget, .closeTarget, .restoreAsLinked, .continueAsLinked:
             .after
-        case .makeSourceReplica, .saveForReplica, .promoteSource, .linkSourceToReplica, .restoreOnReplica,
-            .continueOnReplica, .connectSource, .synchronise, .verifyCopies, .transferImage, .demoteSource,
+        case .makeSourceReplica, .saveForReplica, .promoteSource, .linkSourceToReplica, .leadSourceToReplica,
+            .leadSourceToVolume, .restoreOnReplica, .continueOnReplica, .connectSource, .seedCopies, .synchronise,
+            .verifyCopies,
+            .transferImage, .demoteSource,
             .compareCopies, .decide, .cleanSource, .saveForRollback, .takeDownSourceReplica, .linkSourceToVolume,
-            .restoreOnSource, .continueOnSource, .cleanSourceAfterRollback, .reclaimSource, .linkReclaimed:
+            .restoreOnSource, .continueOnSource, .cleanSourceAfterRollback, .reclaimSource, .linkReclaimed,
+            .shutDown, .checkSharedDisks, .recallOnSource, .openWindow, .moveLive, .quietSource:
             nil
         }
     }
@@ -80,7 +84,7 @@ extension HostWorker {
         switch known.state {
         case .incoming(migration.spec.id.text): return true
         case .active: return migration.record.decided
-        case .incoming, .retired: return false
+        case .incoming, .retired, .former, .restoring: return false
         }
     }
 
@@ -90,6 +94,29 @@ extension HostWorker {
             for end in [spec.source, spec.target] { _ = try ReplicaAddress(host: end.address, port: volume.port) }
             if restriction != nil { try checkNumbers(volume) }
             try requireAvailable(volume, spec)
+        }
+    }
+
+    /// The disks of a guest that comes alone are there, are shared with its source, and nobody has them open.
+    func checkSharedHere(_ spec: MigrationSpec) async throws {
+        guard !spec.sharedDisks.isEmpty else { return }
+        let known = try await sharedDisks(of: spec.domain, spec.sharedDisks.map(\.name)).disks
+        for (disk, found) in zip(spec.sharedDisks, known) {
+            let what = "\(disk.name) is not the disk that \(spec.domain) has on \(spec.source.name)"
+            guard found.kind == .attached || found.kind == .exported, found.why == nil, found.size == disk.size else {
+                throw Failure(
+                    .refused, what, host: host.name.text, why: found.why ?? "here it is \(found.kind.rawValue)",
+                    remedy: found.remedy ?? "see 'xenlvs shares' on the host that has the volumes")
+            }
+        }
+        let use = try await host.currentUse(asksLVM: false)
+        for disk in spec.sharedDisks {
+            let device = try BlockDevice(at: host.links.path(of: disk.name)).number
+            if let user = use.domains(on: [device]).first {
+                throw Failure(
+                    .refused, "the domain \(user) has \(disk.name) open on this host", host: host.name.text,
+                    why: "two guests on one disk destroy it", remedy: "shut it down first")
+            }
         }
     }
 
@@ -133,6 +160,8 @@ extension HostWorker {
                 throw refusal("it is the old copy of another domain's, which migration \(earlier) left behind")
             }
         case .active: throw refusal("it is in use as a guest's disk")
+        case .former(let name): throw refusal("it is what '\(name)' was on before a swap")
+        case .restoring(let checkpoint): throw refusal("it is being put back to the checkpoint \(checkpoint)")
         case .incoming(let other): throw refusal("migration \(other) fills it")
         }
     }

@@ -22,15 +22,17 @@ extension HostWorker {
             _ = try checkedSpec(of: spec.id, epoch: order.epoch, role: .target)
             return StepResult()
         }
-        guard try await observe(spec) == .absent else {
+        guard try await observe(spec) == .absent, try await arrivals(spec).isEmpty else {
             throw Failure(
                 .refused, "the target has a domain '\(spec.domain)' already", host: host.name.text,
                 remedy: "rename or destroy it")
         }
+        if spec.plan.method == .cold { _ = try await checkedConfiguration(spec) }
         // Two migrations that name the same volume must not pass the checks side by side.
         let turn = try await HostTurn.start(on: host)
         defer { withExtendedLifetime(turn) {} }
         try checkReservable(spec)
+        try await checkSharedHere(spec)
         let now = HostContext.now()
         try host.database.insert(
             MigrationRecord(
@@ -77,7 +79,7 @@ extension HostWorker {
     func acknowledgeDecision(_ spec: MigrationSpec) async throws -> StepResult {
         let disks = try spec.volumes.map { volume in
             let uuid = try recordedVolume(volume.name)?.logicalVolumeUUID
-            return try entry(targetVolume(volume, state: .active, uuid: uuid), backing: backing(ofTarget: volume))
+            return try host.record(of: targetVolume(volume, spec, state: .active, uuid: uuid))
         }
         try host.database.decide(spec.id.text, volumes: disks, at: HostContext.now())
         return StepResult()
@@ -90,7 +92,9 @@ extension HostWorker {
             throw Failure(
                 .refused, "cannot start \(spec.domain)", host: host.name.text, why: "no decision is recorded here")
         }
+        if spec.plan.method == .cold { return try await boot(spec) }
         var notes: [String] = []
+        if let id = try takeArrivalNote(spec.id) { memory.remember(id, of: spec.id) }
         if !memory.knowsDomain(of: spec.id), try await observe(spec) == .absent {
             try await restoreReceived(spec, role)
             notes.append("the domain was restored from the image that the target kept")

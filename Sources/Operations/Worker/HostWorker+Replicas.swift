@@ -78,7 +78,7 @@ extension HostWorker {
             generation: DataGeneration(generation))
     }
 
-    private func attach(_ control: ReplicaControl, _ volume: VolumeSpec) async throws {
+    func attach(_ control: ReplicaControl, _ volume: VolumeSpec) async throws {
         let (commands, device) = (control.commands, control.device)
         let what = "attach DRBD to \(volume.name)"
         try await control.run(commands.newResource(device, control.connection), doing: what)
@@ -151,6 +151,7 @@ extension HostWorker {
         // comes back from the image.
         _ = try await discard(spec)
         for volume in spec.volumes {
+            if let known = try switched(volume, role) { try await host.switches.bringUpLower(known) }
             _ = try await store.device(volume.name, .metadata, at: volume.place(role))
             try await attach(try await control(volume, spec, role), volume)
         }
@@ -173,19 +174,37 @@ extension HostWorker {
 
     /// Source: nothing can write through DRBD here any more.
     func demote(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
-        // The kernel refuses while anything holds the device open; for a Secondary the command does nothing.
-        for control in try await controls(spec, role) {
-            try await control.run(
-                control.commands.secondary(control.device), doing: "make \(control.device.resource) Secondary")
-        }
+        if spec.plan.method == .live { return try await closeWindow(spec, role) }
+        if spec.plan.usesSwitches { try await closeSwitches(spec, role) }
+        for control in try await controls(spec, role) { try await makeSecondary(control) }
         return StepResult()
+    }
+
+    /// The kernel refuses while anything holds the device open; for a Secondary the command does nothing.
+    func makeSecondary(_ control: ReplicaControl) async throws {
+        try await control.run(
+            control.commands.secondary(control.device), doing: "make \(control.device.resource) Secondary")
+    }
+
+    /// Source, live: the guest runs on the target. Nobody has written here since the switches were closed.
+    private func closeWindow(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
+        for control in try await controls(spec, role) { try await makeSecondary(control) }
+        var result = StepResult()
+        // Without its peer DRBD has no connection to change; the next one is made without the permission.
+        do { _ = try await allowTwoPrimaries(spec, false) } catch {
+            let isConnected = try await replicas(of: spec).allSatisfy { $0.status?.connection?.state == .connected }
+            if isConnected { throw error }
+            result.notes.append("the replicas are not connected: two Primaries stay allowed until they are taken down")
+        }
+        return result
     }
 
     /// Target: Primary, all volumes or none; only with a permit that this host's kernel gives reason for.
     func promoteSynchronised(_ order: StepOrder) async throws -> StepResult {
         let (spec, role) = (order.spec, order.role)
         let replicas = try await replicas(of: spec)
-        if replicas.allSatisfy({ $0.status?.role == .primary }) { return StepResult() }
+        if replicas.allSatisfy({ $0.status?.role == .primary }) { return try await openSwitches(spec, role) }
+        if spec.plan.method == .live { return try await promoteBeside(order, replicas) }
         let permit = try permit(order, replicas)
         // For a Primary the command does nothing. That all of them are is seen before the tail of the image is let go.
         for control in try await controls(spec, role) {
@@ -193,7 +212,50 @@ extension HostWorker {
                 try control.commands.primary(control.device, permit),
                 doing: "make \(control.device.resource) Primary")
         }
+        return try await openSwitches(spec, role)
+    }
+
+    /// Target, live: Primary while the source still is, and open for the guest that is about to come.
+    private func promoteBeside(_ order: StepOrder, _ replicas: [VolumeReplica]) async throws -> StepResult {
+        let pairs = order.spec.pairs(source: order.sourceReplicas ?? [], target: replicas)
+        let permit: WindowPermit
+        do { permit = WindowPermit(try HandoverReadiness(pairs)) } catch { throw error.on(host.name.text) }
+        for control in try await controls(order.spec, order.role) {
+            try await control.run(
+                try control.commands.primary(control.device, beside: permit),
+                doing: "make \(control.device.resource) Primary beside the source's")
+        }
+        return try await openSwitches(order.spec, order.role)
+    }
+
+    /// Source: both sides may be Primary, or no longer. One side tells the other.
+    func allowTwoPrimaries(_ spec: MigrationSpec, _ isAllowed: Bool) async throws -> StepResult {
+        for control in try await controls(spec, .source) {
+            let command = control.commands.allowTwoPrimaries(control.device, control.connection, isAllowed)
+            try await control.run(
+                command, doing: "\(isAllowed ? "allow" : "forbid") two Primaries of \(control.device.resource)")
+        }
         return StepResult()
+    }
+
+    /// Source, live: the switches are closed and the guest is suspended. What it has ever written is on both hosts, as DRBD
+    /// answers no write before: unless the connection has been lost on the way.
+    func requireTargetHasEverything(_ spec: MigrationSpec) async throws {
+        // The guest stands still meanwhile: a program is started only where the kernel's summary does not say that all is well.
+        let summary = KernelFile.read(DRBDSummary.file) ?? ""
+        if spec.volumes.allSatisfy({ DRBDSummary.isInStep($0.sourceMinor, in: summary) == true }) { return }
+        for replica in try await replicas(of: spec) {
+            let status = replica.status
+            guard status?.connection?.state == .connected, status?.volume?.disk == .upToDate,
+                status?.peer?.disk == .upToDate, status?.peer?.replication == .established,
+                status?.peer?.outOfSync?.bytes == 0
+            else {
+                throw Failure(
+                    .failed, "\(spec.target.name) does not have all of \(replica.volume)", host: host.name.text,
+                    why: "the replicas' connection was lost during the hand-over",
+                    remedy: "the domain goes on here; see 'xenlvs replica status', then migrate it again")
+            }
+        }
     }
 
     /// Target, settling early: with the proof that this copy is complete and nobody writes to the other, DRBD goes.
@@ -221,6 +283,10 @@ extension HostWorker {
             // A target that is told to undo what it has not done yet may have another volume's replica of that name.
             guard try role == .source || isOwn(volume, migration) else { continue }
             let control = try await control(volume, spec, role)
+            // A switch that nobody uses any more would keep DRBD from being taken down.
+            if let known = try switched(volume, role), try await host.switches.leadsToReplica(known) {
+                try await effect { try await host.switches.close(known) }
+            }
             try await control.run(control.commands.down(control.device), doing: "take \(control.device.resource) down")
             guard try await control.status() == nil else {
                 throw Failure(.failed, "\(control.device.resource) is still there", host: host.name.text)
@@ -245,6 +311,7 @@ extension HostWorker {
                 .refused, "the image of \(spec.domain) was released too early", host: host.name.text,
                 why: "its disks are not this host's yet")
         }
+        try await requireSwitchesOnReplicas(spec, .target)
         try await checkSizes(spec, .target)
     }
 

@@ -57,6 +57,7 @@ extension HostWorker {
                 .inconsistent, "the domain \(spec.domain) is on the source although it belongs to the target",
                 host: host.name.text, remedy: "find out who started it; nothing was changed")
         }
+        try await destroyAway(spec)
         try host.spendAll(spec.id)
         try host.database.takeDecisionBack(spec.id.text)
         return StepResult()
@@ -79,7 +80,7 @@ extension HostWorker {
             let reclaimed = Volume(
                 name: volume.name, place: volume.sourcePlace, size: volume.size, logicalVolumeUUID: found.uuid,
                 state: isComplete ? .active : .retired(migration: spec.id.text),
-                switchGoal: isComplete ? known?.switchGoal : nil)
+                switchGoal: isComplete ? known?.switchGoal : nil, switchKey: isComplete ? known?.switchKey : nil)
             if let known, !isComplete {
                 try host.removeLink(volume.name)
                 try await host.switches.takeAway(known)
@@ -131,12 +132,14 @@ extension HostWorker {
             try await removeMetadata(volume, spec, .target)
             guard var known = try recordedVolume(volume.name), try isOf(spec, known.state) else { continue }
             try host.removeLink(volume.name)
+            try await host.switches.takeAway(known)
+            known.switchGoal = nil
             if try await store.find(volume.name, .data, at: volume.targetPlace) == nil {
                 try host.database.removeVolume(volume.name)
                 continue
             }
             known.state = .retired(migration: spec.id.text)
-            try record(known, backing: devicePath(volume.targetPlace, volume.name))
+            try host.put(known)
             notes.append(try recorded(spec.id).record.decided ? outdated(volume) : incomplete(volume, .target))
         }
         try host.images.removeAll(spec.id)
@@ -147,6 +150,7 @@ extension HostWorker {
     private func isOf(_ spec: MigrationSpec, _ state: VolumeState) throws -> Bool {
         switch state {
         case .incoming(let id), .retired(let id): id == spec.id.text
+        case .former, .restoring: false
         case .active: try recorded(spec.id).record.decided
         }
     }

@@ -14,6 +14,10 @@ extension HostWorker {
             throw Failure(
                 .refused, "the target will not discard \(spec.domain)", why: "it belongs to the target already")
         }
+        if spec.plan.method == .live {
+            _ = try await clearArrival(spec)
+            return try await takeDownReplicas(spec, .target)
+        }
         switch try await observe(spec) {
         case .absent: break
         case .present(let id, .paused), .present(let id, .dying), .present(let id, .crashed):
@@ -31,14 +35,7 @@ extension HostWorker {
 
     /// Source: after this the domain is saved in a whole image, or runs on its plain volumes.
     func saveForRollback(_ spec: MigrationSpec) async throws -> StepResult {
-        if try await isGuestGone(spec) {
-            var result = StepResult(notes: [
-                "\(spec.domain) is not on \(host.name) any more, as after a restart; start it from its configuration with "
-                    + "'xl create'"
-            ])
-            result.domainWasLost = true
-            return result
-        }
+        if let lost = try await tellIfGone(spec) { return lost }
         switch try await settled(spec) {
         case .absent:
             _ = try newestImage(spec)
@@ -56,17 +53,37 @@ extension HostWorker {
         return try await save(spec, .rollback)
     }
 
+    /// Nil where the guest is there, or an image of it.
+    func tellIfGone(_ spec: MigrationSpec) async throws -> StepResult? {
+        guard try await isGuestGone(spec) else { return nil }
+        var result = StepResult(notes: [
+            "\(spec.domain) is not on \(host.name) any more, as after a restart; start it from its configuration with "
+                + "'xl create'"
+        ])
+        result.domainWasLost = true
+        return result
+    }
+
     /// A restart of the source takes the guest with it, as any power cut does, also before the migration had saved it for
     /// the first time. Its disks are as it left them, and the operator may have started it again meanwhile: there is nothing
     /// to save and nothing to restore.
     private func isGuestGone(_ spec: MigrationSpec) async throws -> Bool {
         if try host.images.areOfAnEarlierBoot(spec.id) { return true }
         guard try host.images.names(of: spec.id).isEmpty else { return false }
-        return try await settled(spec) == .absent
+        guard try await settled(spec) == .absent else { return false }
+        return try await away(spec) == nil
     }
 
     func restoreNewest(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
-        if try await isGuestGone(spec) { return StepResult() }
+        if let lost = try await tellIfGone(spec) {
+            // Where the disks are shared nothing before this has looked.
+            return spec.plan.storage == .shared ? lost : StepResult()
+        }
+        if spec.plan.method == .live {
+            var result = StepResult()
+            result.foundSaved = try await takeNameBack(spec)
+            return result
+        }
         if case .present(let id, _) = try await clearUnfinished(spec) {
             guard try await usesVolumes(id, spec, role) else {
                 throw Failure(.failed, "the domain \(spec.domain) is not on its plain volumes", host: host.name.text)
@@ -82,7 +99,7 @@ extension HostWorker {
     }
 
     /// The image that holds the guest's present memory. At most one can be whole: each is spent before the guest runs on.
-    private func newestImage(_ spec: MigrationSpec) throws -> SavedImages.Purpose {
+    func newestImage(_ spec: MigrationSpec) throws -> SavedImages.Purpose {
         let whole = try [SavedImages.Purpose.rollback, .handOver, .substitution].filter {
             try host.images.state(spec.id, $0) == .whole
         }
@@ -118,10 +135,12 @@ extension HostWorker {
         guard role == .source || (try? recorded(spec.id)) != nil else { return StepResult() }
         _ = try await takeDownReplicas(spec, role)
         for volume in spec.volumes {
+            if role == .source { try await removeSeed(volume, spec) }
             try await removeMetadata(volume, spec, role)
             if role == .target { try await removeIncoming(volume, spec) }
         }
         try host.images.removeAll(spec.id)
+        if role == .source { try host.removeLiveSocket(of: spec.id) }
         return StepResult()
     }
 
@@ -130,6 +149,7 @@ extension HostWorker {
             return
         }
         try host.removeLink(volume.name)
+        try await host.switches.takeAway(known)
         let madeNow = try LogicalVolumeTag.migration(spec.id.text).text
         if let found = try await store.find(volume.name, .data, at: volume.targetPlace), found.uuid != nil,
             !found.tags.contains(madeNow)
@@ -137,7 +157,8 @@ extension HostWorker {
             // It was there before, as the copy that an earlier migration left: it goes back to being that.
             var kept = known
             kept.state = .retired(migration: spec.id.text)
-            return try record(kept, backing: devicePath(volume.targetPlace, volume.name))
+            kept.switchGoal = nil
+            return try host.put(kept)
         }
         try await store.remove(volume.name, .data, at: volume.targetPlace)
         try host.database.removeVolume(volume.name)
@@ -156,12 +177,14 @@ extension HostWorker {
                 why: "it is \(state.rawValue), and belongs to \(spec.target.name)",
                 remedy: "if it runs there as well, destroy this one at once; otherwise find out who started it")
         }
+        try await destroyAway(spec)
         _ = try await takeDownReplicas(spec, .source)
         // Where the target was taken over, this copy may be the newer one, and the only one whose volumes fit each other.
         let wasTakenOver = try host.database.migration(spec.id.text).decodedMachine().wasTakenOver
         let removesSource = spec.removesSource && !wasTakenOver
         var notes: [String] = []
         for volume in spec.volumes {
+            try await removeSeed(volume, spec)
             try await removeMetadata(volume, spec, .source)
             try host.removeLink(volume.name)
             if let known = try switched(volume, .source) { try await host.switches.takeAway(known) }
@@ -173,11 +196,12 @@ extension HostWorker {
                 let retired = Volume(
                     name: volume.name, place: volume.sourcePlace, size: volume.size, logicalVolumeUUID: uuid,
                     state: .retired(migration: spec.id.text))
-                try record(retired, backing: devicePath(volume.sourcePlace, volume.name))
+                try host.put(retired)
                 notes.append("the old copy of \(volume.name) is kept at \(volume.sourcePlace)")
             }
         }
         try host.images.removeAll(spec.id)
+        try host.removeLiveSocket(of: spec.id)
         return StepResult(notes: notes)
     }
 

@@ -20,7 +20,7 @@ extension HostWorker {
                 notes.append("\(volume.name): the volume that is there already is used again")
             } else {
                 // Recorded first: a volume that was made but is not recorded would be a stranger's after a crash.
-                try record(volume, spec, state: .incoming(migration: spec.id.text), uuid: nil)
+                try host.put(targetVolume(volume, spec, state: .incoming(migration: spec.id.text), uuid: nil))
                 try await store.create(
                     volume.name, .data, at: volume.targetPlace, size: volume.size, migration: spec.id)
             }
@@ -30,7 +30,9 @@ extension HostWorker {
                     .failed, "the volume \(volume.name) was made but has another size", host: host.name.text,
                     why: "it has \(made?.size.bytes ?? 0) bytes, the source's has \(volume.size.bytes)")
             }
-            try record(volume, spec, state: .incoming(migration: spec.id.text), uuid: made.uuid)
+            let incoming = targetVolume(volume, spec, state: .incoming(migration: spec.id.text), uuid: made.uuid)
+            if spec.plan.usesSwitches { try await requireSwitchCanBe(incoming) }
+            try host.put(incoming)
             _ = try await store.device(volume.name, .data, at: volume.targetPlace)
         }
         return StepResult(notes: notes)
@@ -78,6 +80,16 @@ extension HostWorker {
                 }
             }
         }
+        for disk in spec.sharedDisks {
+            let path = host.links.path(of: disk.name)
+            let size = try BlockDevice(at: path).size()
+            guard size == disk.size else {
+                throw Failure(
+                    .inconsistent, "\(path) has the wrong size", host: host.name.text,
+                    why: "it has \(size.bytes) bytes, and had \(disk.size.bytes) when the migration began",
+                    remedy: "see 'xenlvs shares' on the host that has the volumes")
+            }
+        }
     }
 
     func linkToReplicas(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
@@ -101,7 +113,10 @@ extension HostWorker {
         guard let known = try switched(volume, role) else {
             return try await store.device(volume.name, .data, at: volume.place(role))
         }
-        return try await host.switches.bringUp(known)
+        let path = try await host.switches.bringUp(known)
+        // A migration may have left it on the replica, or closed.
+        _ = try await host.switches.lead(known, to: try await host.switches.checkedDevice(known).number)
+        return path
     }
 
     /// The recorded volume, where it is the one of this side and has a switch.
@@ -116,30 +131,11 @@ extension HostWorker {
         try host.recordedVolume(name)
     }
 
-    func record(_ volume: Volume, backing: String) throws { try host.database.put(entry(volume, backing: backing)) }
-
-    func entry(_ volume: Volume, backing: String) throws -> VolumeRecord {
-        VolumeRecord(name: volume.name, body: try JSONText.encode(volume), backing: backing)
-    }
-
-    /// Records the target's side of a migrated volume.
-    func record(_ volume: VolumeSpec, _ spec: MigrationSpec, state: VolumeState, uuid: String?) throws {
-        try record(targetVolume(volume, state: state, uuid: uuid), backing: backing(ofTarget: volume))
-    }
-
-    func targetVolume(_ volume: VolumeSpec, state: VolumeState, uuid: String?) -> Volume {
-        Volume(name: volume.name, place: volume.targetPlace, size: volume.size, logicalVolumeUUID: uuid, state: state)
-    }
-
-    func backing(ofTarget volume: VolumeSpec) -> String { devicePath(volume.targetPlace, volume.name) }
-
-    /// Where a plain volume's link leads. A file's loop device has no lasting name; it is found when the link is made.
-    func devicePath(_ place: VolumePlace, _ name: VolumeName) -> String {
-        switch place {
-        case .logicalVolume(let group, let volume):
-            LogicalVolumeReference(group: group, name: volume).devicePath
-        case .file(let directory): "\(directory)/\(name)\(FilePool.Role.data.rawValue)"
-        }
+    /// The target's side of a migrated volume. Its switch is made from the LV's UUID: before that is known it has none.
+    func targetVolume(_ volume: VolumeSpec, _ spec: MigrationSpec, state: VolumeState, uuid: String?) -> Volume {
+        Volume(
+            name: volume.name, place: volume.targetPlace, size: volume.size, logicalVolumeUUID: uuid, state: state,
+            switchGoal: spec.plan.usesSwitches && uuid != nil ? .volume : nil)
     }
 
     /// SHA-256 of a volume's bytes, read past the page cache's back through the device below DRBD.

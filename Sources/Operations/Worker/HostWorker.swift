@@ -58,6 +58,7 @@ public struct HostWorker: Sendable {
         case .mirror(let update):
             try mirror(update)
             return .done
+        case .share(let order, let peer): return .share(try await share(order, for: peer))
         }
     }
 
@@ -81,8 +82,13 @@ public struct HostWorker: Sendable {
         case .makeTargetVolumes: return try await makeVolumes(spec)
         case .makeTargetReplica, .makeSourceReplica: return try await makeReplicas(spec, role)
         case .saveForReplica: return try await save(spec, .substitution)
+        case .shutDown: return try await shutDown(spec)
         case .promoteSource: return try await promoteFresh(spec, role)
         case .linkSourceToReplica, .linkTargetToReplica: return try await linkToReplicas(spec, role)
+        case .linkTargetToSwitch: return try await linkToClosedSwitches(spec, role)
+        case .leadSourceToReplica: return try await leadToReplicas(spec, role)
+        case .leadTargetToVolume: return try await leadToVolumes(spec, role)
+        case .leadSourceToVolume: return try await leadBack(spec, role)
         case .restoreOnReplica: return try await restore(spec, role, .substitution)
         case .continueOnReplica: return try await letRun(spec, .substitution)
         case .connectTarget, .connectSource: return try await connect(order)
@@ -90,8 +96,15 @@ public struct HostWorker: Sendable {
         case .promoteTarget: return try await promoteSynchronised(order)
         case .releaseTargetVolume: return try await releaseVolumes(order)
         case .finishRestore: return try await confirmPaused(spec, role)
+        case .clearTarget: return try await clearArrival(spec)
+        case .recallOnSource: return try await recall(spec)
+        case .openWindow: return try await allowTwoPrimaries(spec, true)
+        case .quietSource:
+            return try await spec.plan.storage == .shared ? waitUntilQuiet(spec) : closeForTarget(spec)
         case .acknowledgeDecision: return try await acknowledgeDecision(spec)
         case .startOnTarget: return try await startAfterDecision(spec, role)
+        case .restoreOnSource where spec.plan.method == .cold: return StepResult()
+        case .continueOnSource where spec.plan.method == .cold: return try await boot(spec)
         case .saveForVolume: return try await saveForSettlement(spec, role)
         case .takeDownTargetReplica, .takeDownSourceReplica: return try await takeDownReplicas(spec, role)
         case .linkTargetToVolumeEarly, .linkTargetToVolume, .linkSourceToVolume:
@@ -103,7 +116,8 @@ public struct HostWorker: Sendable {
         case .discardOnTarget: return try await discard(spec)
         case .saveForRollback: return try await saveForRollback(spec)
         case .restoreOnSource: return try await restoreNewest(spec, role)
-        case .continueOnSource: return try await letRunNewest(spec)
+        case .continueOnSource:
+            return try await spec.plan.method == .live ? letRunOn(spec) : letRunNewest(spec)
         case .cleanSourceAfterRollback: return try await cleanAfterRollback(spec, .source)
         case .cleanTargetAfterRollback: return try await cleanAfterRollback(spec, .target)
         case .closeTarget, .closeTargetAfterRollback: return try close(spec)
@@ -113,7 +127,8 @@ public struct HostWorker: Sendable {
         case .linkReclaimed: return try await linkReclaimed(spec)
         case .claimTarget: return try await claim(spec)
         case .retireTargetCopies: return try await retireCopies(spec)
-        case .synchronise, .verifyCopies, .transferImage, .compareCopies, .decide:
+        case .seedCopies, .synchronise, .verifyCopies, .transferImage, .compareCopies, .decide, .checkSharedDisks,
+            .moveLive:
             throw Failure(.refused, "the step '\(order.step.rawValue)' is not performed by one host")
         }
     }

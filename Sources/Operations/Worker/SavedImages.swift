@@ -1,3 +1,4 @@
+import CLinux
 import Domains
 import FoundationEssentials
 import HostModel
@@ -23,7 +24,7 @@ public struct SavedImages: Sendable {
         case received = "2.zst"
         case settlement = "3"
         case rollback = "back"
-        /// The memory of the first freeze, on both hosts: what has not changed since is not sent again. Never restored.
+        /// The guest's memory at an earlier moment, on both hosts: what has not changed since is not sent again. Never restored.
         case base = "base"
     }
 
@@ -146,6 +147,22 @@ public struct SavedImages: Sendable {
         guard pwrite(file, blank, blank.count, 0) == blank.count, link(spent, path(id, .base)) == 0,
             rename(mark, spent) == 0
         else { throw system("cannot retire \(spent)") }
+    }
+
+    /// Has `write` fill a new file, 0600, and makes it the base when that has ended well.
+    ///
+    /// Until then the file has no name, and is reached through this process alone: nothing is left of a run that dies, and a
+    /// program that it has started and that still writes cannot change the base of the next one.
+    func makeBase(_ id: MigrationID, _ write: (_ path: String) async throws -> Void) async throws {
+        try prepare()
+        let file = open(directory, xenlvs_o_tmpfile | O_RDWR | O_CLOEXEC, 0o600)
+        guard file >= 0 else { throw system("cannot make a file in \(directory)") }
+        defer { close(file) }
+        try await write("/proc/\(getpid())/fd/\(file)")
+        try remove(id, .base)
+        guard linkat(AT_FDCWD, "/proc/self/fd/\(file)", AT_FDCWD, path(id, .base), AT_SYMLINK_FOLLOW) == 0 else {
+            throw system("cannot keep \(path(id, .base))")
+        }
     }
 
     /// Removes one image; nothing happens where it is not there.

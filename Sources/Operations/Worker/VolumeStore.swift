@@ -14,6 +14,8 @@ public struct VolumeStore: Sendable {
         case data
         /// DRBD's external metadata for the volume.
         case metadata
+        /// What dm-mirror notes down while it copies the volume to another place. Only on an LV.
+        case copyLog
     }
 
     /// A volume's storage that is there.
@@ -40,23 +42,34 @@ public struct VolumeStore: Sendable {
             return try FilePool(directory).size(of: name, kind.fileRole).map {
                 Found(size: $0, isOurs: true, tags: [], uuid: nil)
             }
+        case .attachment: throw unmanaged(name, place)
         }
     }
 
-    /// Makes storage of `size`, at least; metadata is rounded up to what the place can give. Throws where it exists.
+    private func unmanaged(_ name: VolumeName, _ place: VolumePlace) -> Failure {
+        Failure(
+            .refused, "xenlvs makes and removes nothing of the volume '\(name)'",
+            why: "it is on the \(place), which belongs to another host")
+    }
+
+    /// Makes storage of `size`, at least; what is no volume's data is rounded up to what the place can give. Throws where it
+    /// exists.
+    /// - Parameter isTargetOfSwap: marks it as made by a swap that has not ended.
     public func create(
-        _ name: VolumeName, _ kind: Kind, at place: VolumePlace, size: ByteCount, migration: MigrationID?
+        _ name: VolumeName, _ kind: Kind, at place: VolumePlace, size: ByteCount, migration: MigrationID?,
+        isTargetOfSwap: Bool = false
     ) async throws {
         switch place {
         case .logicalVolume(let groupName, _):
             let group = try await group(groupName)
-            let wanted = kind == .metadata ? group.roundedUp(size) : size
+            let wanted = kind == .data ? size : group.roundedUp(size)
             var tags = [LogicalVolumeTag.ours, .volume(name)]
+            if isTargetOfSwap { tags.append(.swap) }
             if let migration { tags.append(try .migration(migration.text)) }
             let reference = reference(name, kind, groupName)
             try await runner.run(try LVMCommands.create(reference.name, size: wanted, in: group, tags: tags))
-            if kind == .metadata {
-                // Extents that held DRBD metadata before still show them beyond the 4 KiB that LVM zeroes.
+            if kind != .data {
+                // Extents that held such before still show it beyond the 4 KiB that LVM zeroes.
                 let output = try await runner.run(LVMCommands.findVolume(reference)).output
                 guard let made = try LVMReport.volumes(output).first else {
                     throw Failure(.failed, "\(reference) was made but is not there")
@@ -65,6 +78,7 @@ public struct VolumeStore: Sendable {
             }
         case .file(let directory):
             try FilePool(directory).create(name, kind.fileRole, size: size.roundedUp(to: .kibibytes(4)))
+        case .attachment: throw unmanaged(name, place)
         }
     }
 
@@ -83,6 +97,7 @@ public struct VolumeStore: Sendable {
             // Where udev does not make this node for it, nothing loads the module either.
             if access("/dev/loop-control", F_OK) != 0 { try await runner.run(.mutation(.modprobe, "loop")) }
             return try LoopDevices.parseAttached(try await runner.run(LoopDevices.attach(file)).output)
+        case .attachment: throw unmanaged(name, place)
         }
     }
 
@@ -94,6 +109,7 @@ public struct VolumeStore: Sendable {
             return (try? BlockDevice(at: path)) == nil ? nil : path
         case .file(let directory):
             return try await heldLoopDevice(of: FilePool(directory).path(of: name, kind.fileRole))?.path
+        case .attachment: throw unmanaged(name, place)
         }
     }
 
@@ -104,6 +120,7 @@ public struct VolumeStore: Sendable {
         case .file(let directory):
             try await loopDevice(of: FilePool(directory).path(of: name, kind.fileRole))?.path
                 ?? "/dev/loop-not-attached"
+        case .attachment: throw unmanaged(name, place)
         }
     }
 
@@ -123,6 +140,7 @@ public struct VolumeStore: Sendable {
                 try await runner.run(LoopDevices.detach(loop.path))
             }
             try pool.remove(name, kind.fileRole)
+        case .attachment: throw unmanaged(name, place)
         }
     }
 
@@ -151,10 +169,19 @@ public struct VolumeStore: Sendable {
     private func reference(_ name: VolumeName, _ kind: Kind, _ group: VolumeGroupName) -> LogicalVolumeReference {
         LogicalVolumeReference(
             group: group,
-            name: kind == .data ? LogicalVolumeName(of: name) : LogicalVolumeName(metadataOf: name))
+            name: kind.logicalVolume(of: name))
     }
 }
 
 extension VolumeStore.Kind {
+    /// No file is copied by dm-mirror.
     fileprivate var fileRole: FilePool.Role { self == .data ? .data : .metadata }
+
+    fileprivate func logicalVolume(of volume: VolumeName) -> LogicalVolumeName {
+        switch self {
+        case .data: LogicalVolumeName(of: volume)
+        case .metadata: LogicalVolumeName(metadataOf: volume)
+        case .copyLog: LogicalVolumeName(copyLogOf: volume)
+        }
+    }
 }

@@ -54,7 +54,7 @@ struct BenchStage {
                 rm -rf /var/lib/xenlvs /dev/xenlvs/*
                 """, timeout: .seconds(120))
         }
-        try await a.run("xenlvs volume create bench --size \(megabytes)M && mkfs.ext4 -q /dev/xenlvs/bench")
+        try await a.run("xenlvs volume create bench --no-switch --size \(megabytes)M && mkfs.ext4 -q /dev/xenlvs/bench")
         let guest = LabGuest("bench", volumes: ["bench"])
         try await a.define(guest)
         try await a.create(guest)

@@ -16,6 +16,8 @@ struct FaultRun: AsyncParsableCommand {
     @Option(help: "The seed of the choice.") var seed: UInt64 = 1
     @Option(help: "Only these cases, FAULT@TRACK/STEP:MOMENT, separated by commas.") var only: String?
     @Flag(help: "The subset that every test run has: each fault and each step once.") var subset = false
+    @Flag(help: "Only print which cases would be run.") var list = false
+    @Option(help: "Begin nothing new after so many minutes, and name what is left.") var minutes: Int?
     @Option(help: "How many seconds a program hangs before it goes on.") var hang = 150
     @Option(help: "Milliseconds from one look at which guests run to the next.") var look = 10
     @Option(help: "Write the table to this file.") var write: String?
@@ -23,12 +25,20 @@ struct FaultRun: AsyncParsableCommand {
     var results: String?
 
     func run() async throws {
+        let end = minutes.map { ContinuousClock.now + .seconds(60 * $0) }
         let known = try readResults()
         let done = Set(known.map(\.fault))
         let chosen = try choice().filter { !done.contains($0) }
         print("\(chosen.count) cases, seed \(seed)")
+        if list {
+            for chain in FaultPlan.chains(chosen) {
+                print("chain \(chain.track.rawValue): \(chain.cases.map(\.description).joined(separator: " "))")
+            }
+            return
+        }
         let matrix = FaultMatrix(hang: .seconds(hang), lookMilliseconds: look, log: { print($0) })
-        let results = known + seeded(try await matrix.run(chosen) { try keep(known + seeded($0)) })
+        let found = try await matrix.run(chosen, until: end) { try keep(known + seeded($0)) }
+        let results = known + seeded(found)
         if let write {
             try ReliabilityPage(results).text.write(toFile: write, atomically: true, encoding: .utf8)
         }
@@ -39,6 +49,11 @@ struct FaultRun: AsyncParsableCommand {
         let summary = FaultSummary(results)
         let missed = results.filter { $0.outcome == .notReached }.map(\.fault)
         for fault in missed { print("\(fault): not reached") }
+        let met = Set(found.map(\.fault))
+        for chain in FaultPlan.chains(chosen) {
+            let why = met.isDisjoint(with: chain.cases) ? "the time was over" : "its chain was given up"
+            for fault in chain.cases where !met.contains(fault) { print("\(fault): left out, \(why)") }
+        }
         print(summary.json)
         if summary.lost + summary.wrong + summary.leftovers > 0 || subset && !missed.isEmpty { throw ExitCode(1) }
     }

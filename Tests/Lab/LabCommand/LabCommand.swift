@@ -10,7 +10,7 @@ struct LabCommand: AsyncParsableCommand {
         discussion: "The lab lives in $XENLVS_LAB_DIR (/tmp/xenlvs-lab), its image in $XENLVS_LAB_CACHE.",
         subcommands: [
             Up.self, Down.self, Status.self, Shell.self, Console.self, Power.self, Cut.self, Restore.self, Demo.self,
-            Bench.self, FaultRun.self, SoakRun.self,
+            Bench.self, BenchISCSI.self, BenchLive.self, LiveChartCommand.self, FaultRun.self, SoakRun.self,
         ])
 }
 

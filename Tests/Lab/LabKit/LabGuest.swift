@@ -27,15 +27,20 @@ public struct LabGuest: Sendable {
     public let disks: [Disk]
     /// Whether all that it runs lies on its first disk too, and not in its memory.
     public let hasRootOnDisk: Bool
+    /// How many writes to its first disk are under way all the time, beside its counting; 0 for none. See
+    /// `Tests/Lab/image/programs/load.c`.
+    public let writesUnderWay: Int
 
     /// A guest whose first volume is its xvda and whose second, if it has one, its xvdb, both by their links.
     ///
     /// - Parameter volumes: names in `/dev/xenlvs`; the guest's own name if none is given.
     public init(
-        _ name: String, kind: Kind = .pv, memory: Int = 96, volumes: [String] = [], hasRootOnDisk: Bool = false
+        _ name: String, kind: Kind = .pv, memory: Int = 96, volumes: [String] = [], hasRootOnDisk: Bool = false,
+        writesUnderWay: Int = 0
     ) {
         self.name = name
         self.hasRootOnDisk = hasRootOnDisk
+        self.writesUnderWay = writesUnderWay
         self.kind = kind
         self.memory = memory
         let volumes = volumes.isEmpty ? [name] : volumes
@@ -54,6 +59,11 @@ public struct LabGuest: Sendable {
     /// Where a node keeps what the guest printed while it ran there.
     public var consolePath: String { "/var/log/xen/console/guest-\(name).log" }
 
+    /// What its own init looks for on the kernel's command line.
+    private var words: String {
+        (hasRootOnDisk ? " lab.root" : "") + (writesUnderWay > 0 ? " lab.load=\(writesUnderWay)" : "")
+    }
+
     /// Its configuration for `xl`.
     public var configuration: String {
         """
@@ -62,7 +72,7 @@ public struct LabGuest: Sendable {
         type = "\(kind.rawValue)"
         kernel = "/lab/guest/vmlinuz"
         ramdisk = "/lab/guest/initrd"
-        extra = "console=hvc0 loglevel=3 panic=1 mitigations=off lsm= cryptomgr.notests\(hasRootOnDisk ? " lab.root" : "")"
+        extra = "console=hvc0 loglevel=3 panic=1 mitigations=off lsm= cryptomgr.notests\(words)"
         memory = \(memory)
         maxmem = \(memory)
         vcpus = 1

@@ -28,7 +28,7 @@ public struct LabNode: Sendable {
 
     var qmp: QMP { QMP(socket: machine(sshPort: 0).controlSocket) }
 
-    /// A root disk over the image and an empty data disk. Both stay until `down`, through every power cut.
+    /// A root disk over the image, and two empty disks. All stay until `down`, through every power cut.
     func makeDisks() async throws {
         let machine = machine(sshPort: 0)
         _ = try await LocalCommand.run(
@@ -36,6 +36,7 @@ public struct LabNode: Sendable {
             ["create", "-q", "-f", "qcow2", "-F", "raw", "-b", context.image.root.path, machine.overlay.path],
             timeout: .seconds(30))
         _ = try await LocalCommand.run("truncate", ["--size=8G", machine.dataDisk.path], timeout: .seconds(10))
+        _ = try await LocalCommand.run("truncate", ["--size=2G", machine.spareDisk.path], timeout: .seconds(10))
     }
 
     /// Whether the node's QEMU runs.

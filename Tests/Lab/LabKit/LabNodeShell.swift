@@ -50,7 +50,7 @@ extension LabNode {
         try await run(
             """
             set -e; mkdir -p "$(dirname \(target))"
-            zstd --quiet -d -c >\(target).new; chmod \(mode) \(target).new; mv \(target).new \(target)
+            zstd --quiet -d -c >\(target).new; chmod \(mode) \(target).new; sync \(target).new; mv \(target).new \(target)
             """, input: Data(contentsOf: packed, options: .alwaysMapped), timeout: .seconds(300))
     }
 
@@ -97,7 +97,7 @@ extension LabNode {
 
     private func control(_ request: String) async throws -> RunResult {
         try await LocalCommand.run(
-            "ssh", ["-F", directory.sshConfiguration.path, "-O", request, name], timeout: .seconds(10), check: false,
+            "ssh", ["-F", directory.sshConfiguration.path, "-O", request, name], timeout: .seconds(60), check: false,
             scratch: directory.scratch)
     }
 }

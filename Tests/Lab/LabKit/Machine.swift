@@ -31,6 +31,8 @@ struct Machine {
 
     var overlay: URL { directory.file("\(node).qcow2") }
     var dataDisk: URL { directory.file("\(node).data") }
+    /// For whatever a scenario needs a second disk for.
+    var spareDisk: URL { directory.file("\(node).spare") }
     var console: URL { directory.file("\(node).console") }
     var controlSocket: URL { directory.file("\(node).qmp") }
     var pidFile: URL { directory.file("\(node).pid") }
@@ -69,6 +71,7 @@ struct Machine {
         result += ["-chardev", "file,id=console,path=\(console.path),append=on", "-serial", "chardev:console"]
         result += ["-qmp", "unix:\(controlSocket.path),server=on,wait=off"]
         result += disk("root", file: overlay, format: "qcow2") + disk("data", file: dataDisk, format: "raw")
+        result += disk("spare", file: spareDisk, format: "raw")
         result += [
             "-netdev", "user,id=manage,restrict=on,hostfwd=tcp:127.0.0.1:\(sshPort)-:22",
             "-device", "virtio-net-pci,netdev=manage,mac=52:54:00:4d:00:\(byte(node))",

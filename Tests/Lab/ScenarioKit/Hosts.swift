@@ -32,7 +32,8 @@ package struct Hosts: Sendable {
         _ name: String, megabytes: Int = 32, directory: String? = nil, isStamped: Bool = true, hasSwitch: Bool = false,
         on node: LabNode
     ) async throws {
-        let place = (directory.map { " --directory \($0)" } ?? "") + (hasSwitch ? " --switch" : "")
+        let place =
+            (directory.map { " --directory \($0)" } ?? "") + (hasSwitch ? "" : directory == nil ? " --no-switch" : "")
         let stamps = isStamped ? " \(megabytes - 8)M; /lab/stamps prepare /dev/xenlvs/\(name)" : ""
         try await node.run(
             """

@@ -18,7 +18,15 @@ extension Hosts {
                 xl list; ls -l --time-style=+ /dev/xenlvs /var/lib/xenlvs/images; lvs --noheadings; losetup -a
                 cat /proc/drbd; xenlvs migration list
                 for id in $(xenlvs migration list | awk 'NR > 1 { print $1 }'); do xenlvs migration status $id; done
-                pgrep -ax 'xl|xenlvs|ssh|lvm'; dmesg | tail -n 12
+                pgrep -ax 'xl|xenlvs|xenlvsd|ssh|lvm'; dmesg | tail -n 12
+                # Whether requests to an AoE disk are under way, what its initiator has sent, and how far guests came.
+                for disk in /sys/block/etherd*; do
+                    [ -e "$disk" ] || continue
+                    echo "$disk $(cat "$disk/state" "$disk/inflight" "$disk/stat" | tr '\\n' ' ')"
+                    mountpoint -q /sys/kernel/debug || mount -t debugfs none /sys/kernel/debug
+                    tail -n 20 /sys/kernel/debug/aoe/*
+                done
+                tail -n 3 /var/log/xen/console/guest-*.log
                 """
             let shown = node.isPoweredOn ? try? await node.run(script + " 2>&1", check: false).text : "switched off"
             text += "-- \(node.name) --\n\(shown ?? "no answer")\n"
@@ -44,8 +52,11 @@ extension LabNode {
             for card in /sys/class/net/cluster-* /sys/class/net/storage-*; do
                 tc qdisc delete dev ${card##*/} root 2>/dev/null
             done
-            pkill -KILL -x xenlvs; pkill -KILL -x xl
+            pkill -KILL -x xenlvs; pkill -KILL -x xenlvsd; pkill -KILL -x xl; pkill -KILL -x tgtd
+            # What waits for a target that has just been ended would keep a guest's memory for three minutes.
+            for limit in /sys/module/aoe/parameters/aoe_deadsecs; do [ ! -e $limit ] || echo 1 >$limit; done
             for domain in $(xl list | awk 'NR > 2 { print $2 }'); do xl destroy $domain; done
+            for turn in $(seq 50); do [ -n "$(xl list | tail -n +3)" ] || break; sleep 0.2; done
             # A switch may lead to a DRBD device, and lies with what DRBD is attached to on the volume.
             for device in /dev/mapper/xenlvs-switch-*; do
                 [ -e "$device" ] && dmsetup resume "$device" && dmsetup remove --retry "$device"
@@ -55,6 +66,9 @@ extension LabNode {
             done
             pkill -KILL -x fio; pkill -KILL -x stamps
             umount /dev/xenlvs/* /mnt 2>/dev/null
+            for device in $(dmsetup ls 2>/dev/null | sed -n 's/^\\(xenlvs-mpath-[^[:space:]]*\\).*/\\1/p'); do
+                dmsetup message $device 0 fail_if_no_path; dmsetup remove --retry $device
+            done
             if pgrep -x multipathd >/dev/null; then multipath -F; pkill -x multipathd; fi
             rm -f /etc/multipath/conf.d/xenlvs.conf /etc/multipath/wwids
             if [ -e /etc/iscsi/nodes ]; then iscsiadm -m node -U all; rm -rf /etc/iscsi/nodes; fi 2>/dev/null
@@ -67,11 +81,13 @@ extension LabNode {
             losetup -D
             # A device that is open keeps it, and the next scenario that needs it says so.
             rmmod aoe 2>/dev/null
-            ip link delete wire 2>/dev/null; ip link delete self 2>/dev/null
+            for link in wire self lab7; do ip link delete $link 2>/dev/null; done
+            if rm \(ProductUnderTest.udevRulesPath) 2>/dev/null; then udevadm control --reload; fi
             for device in $(dmsetup ls 2>/dev/null | sed -n 's/^\\(xenlvs-[^[:space:]]*\\).*/\\1/p'); do
                 dmsetup resume $device; dmsetup remove --retry $device
             done
             for volume in $(lvs --noheadings -o lv_full_name); do lvremove -qq -f $volume; done
+            if vgs vg1 >/dev/null 2>&1; then vgremove -qq -f vg1; fi
             rm -rf /dev/xenlvs /var/lib/xenlvs /run/xenlvs /etc/xenlvs \(Hosts.pool)
             rm -f /etc/xen/*.cfg /var/log/xen/console/guest-*.log
             mkdir -p -m 0755 \(Hosts.pool)

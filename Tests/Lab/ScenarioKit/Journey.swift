@@ -39,6 +39,9 @@ package struct Journey: Sendable {
         }
     }
 
+    /// Takes note that it was shut down and started again.
+    package mutating func bootsAgain() { expectedBoots += 1 }
+
     /// Starts a guest that has lost its memory with its host, from its disk on `destination`.
     package mutating func startedAgain(on destination: LabNode, _ hosts: Hosts) async throws {
         try await follow(hosts)

@@ -3,6 +3,8 @@
 package struct MigrationDocument: Decodable, Sendable {
     package let id: String
     package let domain: String
+    /// three-freeze or one-freeze.
+    package let method: String
     package let outcome: Outcome
     package let isCommitted: Bool
     package let domainRunsOn: String?

@@ -14,4 +14,15 @@ package enum ProductUnderTest {
             return URL(filePath: path)
         }
     }
+
+    /// The daemon, which is beside the binary.
+    package static var daemon: URL { get throws { try binary.deletingLastPathComponent().appending(path: "xenlvsd") } }
+    package static let daemonPath = "/usr/sbin/xenlvsd"
+
+    package static var udevRules: URL { source("udev/59-xenlvs.rules") }
+    package static var daemonUnit: URL { source("conf/xenlvsd.service") }
+    private static func source(_ path: String) -> URL {
+        URL(filePath: #filePath).appending(path: "../../../../\(path)").standardizedFileURL
+    }
+    package static let udevRulesPath = "/etc/udev/rules.d/59-xenlvs.rules"
 }

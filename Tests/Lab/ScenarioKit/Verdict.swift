@@ -50,8 +50,10 @@ extension Hosts {
             let linked = residents + (node.name == target.name ? guest.volumes : [])
             // A neighbour that has moved here has left its old copy on the other host.
             let left = others.filter { $0.hasMoved && $0.node.name != node.name }.flatMap(\.guest.volumes)
+            let hasSwitches = ["one-freeze", "live"].contains(migration.report.method) && node.name == target.name
             problems += try await node.residue(
-                volumes: Set(own + residents + left), links: Set(linked), directory: directory)
+                volumes: Set(own + residents + left), links: Set(linked), directory: directory,
+                switches: hasSwitches ? Set(guest.volumes) : [])
             let state = try await node.migrations().first { $0.id == migration.id }?.state
             if state != "migrated" {
                 problems.append("\(node.name)'s journal says that \(migration.id) is \(state ?? "unknown")")
@@ -67,9 +69,10 @@ extension Hosts {
     ///   - id: the migration, which both journals must have as rolled back; nil where it was refused.
     ///   - known: whether the target must know of it.
     ///   - leavesCopies: whether an earlier migration has left an old copy on the other host.
+    ///   - hasSwitches: whether the guest's disks have switches.
     package func problemsAfterReturn(
         _ journey: inout Journey, _ id: String?, known: Bool = true, directory: String? = nil,
-        leavesCopies: Bool = false,
+        leavesCopies: Bool = false, hasSwitches: Bool = false,
         ends: Bool = true
     ) async throws -> [String] {
         let (guest, source) = (journey.guest, journey.node)
@@ -84,7 +87,8 @@ extension Hosts {
             problems.append("\(guest.name) is on \(peer(of: source).name), \(there)")
         }
         problems += try await source.residue(
-            volumes: Set(guest.volumes), links: Set(guest.volumes), directory: directory)
+            volumes: Set(guest.volumes), links: Set(guest.volumes), directory: directory,
+            switches: hasSwitches ? Set(guest.volumes) : [])
         problems += try await peer(of: source).residue(
             volumes: leavesCopies ? Set(guest.volumes) : [], links: [], directory: directory)
         for node in all {

@@ -8,7 +8,7 @@ extension Scenarios {
     struct AoEDisk {
         @Test(
             "What is written over a bad wire, and across a restart of the target under load, is what is on the disk",
-            .timeLimit(.minutes(15)))
+            .onlyInTheFullRun, .timeLimit(.minutes(15)))
         func badWire() async throws {
             try await scenario { hosts in
                 try await hosts.b.run("lvcreate -qq -y -Wn -L 16M -n served vg0")
@@ -21,7 +21,7 @@ extension Scenarios {
                 }
                 let load = try await hosts.a.start("exec \(Self.fio) --filename=/dev/etherd/e1.0")
                 try await waitUntil("a quarter to be written", within: .seconds(120), evidence: { load.errors }) {
-                    try await sectorsWritten(on: hosts.a) > 2048
+                    try await hosts.a.sectorsWritten(overAoE: "e1.0") > 2048
                 }
                 try await target.signal("TERM")
                 #expect(try await target.wait().exit == 0, "the target did not end in good order: \(target.errors)")
@@ -51,10 +51,6 @@ extension Scenarios {
             fio --name=load --rw=randwrite --size=4M --bs=4k --ioengine=libaio --direct=1 --iodepth=16 --verify=crc32c \
             --verify_fatal=1 --verify_state_save=0 --minimal
             """
-
-        private func sectorsWritten(on node: LabNode) async throws -> Int {
-            Int(try await node.run("awk '{ print $7 }' '/sys/block/etherd!e1.0/stat'").text) ?? 0
-        }
 
         private func serve(on node: LabNode) async throws -> LabProcess {
             let target = try await node.start(

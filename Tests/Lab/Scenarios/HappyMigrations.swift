@@ -6,16 +6,22 @@ extension Scenarios {
     @Suite("A migration")
     struct Migrations {
         @Test(
-            "A PV guest on a switch is moved with every block verified, and its report is one page",
+            "A PV guest on a switch is moved there with one freeze and back with three, and its report is one page",
             .timeLimit(.minutes(15)))
         func movesPVGuest() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), hasSwitch: true, on: hosts.a)
                 let migration = try await hosts.migrate("web1", from: hosts.a, "--verify")
-                #expect(migration.report.freezes.map(\.number) == [1, 2, 3])
+                #expect(migration.stderr.contains("moves by one-freeze"), "\(migration.stderr)")
+                #expect(migration.stderr.contains("has no shadow paging"), "\(migration.stderr)")
+                #expect(migration.report.freezes.map(\.number) == [1], "nothing but the hand-over freezes it")
                 #expect(migration.report.domainRunsOn == "nodeb")
-                try await hosts.verifyMigrated(&journey, migration, from: hosts.a, verified: true)
+                try await hosts.verifyMigrated(&journey, migration, from: hosts.a, verified: true, ends: false)
                 for node in hosts.all { try await verifyPage(migration, on: node) }
+                let back = try await hosts.migrate("web1", from: hosts.b, "--method", "three-freeze")
+                #expect(back.stderr.contains("moves by three-freeze"), "\(back.stderr)")
+                #expect(back.report.freezes.map(\.number) == [1, 2, 3])
+                try await hosts.verifyMigrated(&journey, back, from: hosts.b)
             }
         }
 
@@ -36,7 +42,7 @@ extension Scenarios {
 
         @Test(
             "Both disks are switched in the same bracket with a restricted key, and --remove-source leaves nothing behind",
-            .timeLimit(.minutes(15)))
+            .onlyInTheFullRun, .timeLimit(.minutes(15)))
         func movesTwoDisks() async throws {
             try await scenario { hosts in
                 let guest = LabGuest("web1", volumes: ["web1", "web1-data"])
@@ -63,7 +69,7 @@ extension Scenarios {
         }
 
         @Test(
-            "A PVH guest goes with --settle early and comes back onto the copy that was left",
+            "A PVH guest goes with --settle early and comes back onto the copy that was left", .onlyInTheFullRun,
             .timeLimit(.minutes(20)))
         func movesPVHGuestThereAndBack() async throws {
             try await scenario { hosts in
@@ -80,7 +86,7 @@ extension Scenarios {
             }
         }
 
-        @Test("A guest on a directory pool is moved there and back again", .timeLimit(.minutes(20)))
+        @Test("A guest on a directory pool is moved there and back again", .onlyInTheFullRun, .timeLimit(.minutes(20)))
         func movesDirectoryVolume() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), directory: Hosts.pool, on: hosts.a)
@@ -93,7 +99,8 @@ extension Scenarios {
         }
 
         @Test(
-            "Different guests are moved at the same time, in both directions", .timeLimit(.minutes(20)))
+            "Different guests are moved at the same time, in both directions", .onlyInTheFullRun,
+            .timeLimit(.minutes(20)))
         func movesSideBySide() async throws {
             try await scenario { hosts in
                 var first = try await hosts.start(LabGuest("web1"), on: hosts.a)
@@ -120,7 +127,10 @@ extension Scenarios {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
                 let before = try await hosts.fingerprint()
+                let refused = try await hosts.a.run("xenlvs migrate web1 --to nodeb --method one-freeze", check: false)
+                #expect(refused.exit == 1 && refused.stderr.contains("xenlvs domain prepare"), "\(refused.stderr)")
                 let run = try await hosts.a.run("xenlvs migrate web1 --to nodeb --dry-run --verify")
+                #expect(run.stdout.contains("three-freeze, which needs nothing of its disks"), "\(run.stdout)")
                 let after = try await hosts.fingerprint()
                 #expect(after == before, "\(after.difference(from: before))")
                 for part in ["xl save", "xl restore", "drbdsetup", "drbdmeta", "lvcreate", "/dev/xenlvs/web1", "nodeb"]

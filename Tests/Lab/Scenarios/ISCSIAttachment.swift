@@ -13,6 +13,9 @@ extension Scenarios {
         private static let bothInterfaces = "--interface cluster-b --interface storage-b"
         private static let chap = "--chap-file /etc/xenlvs/web.chap"
 
+        /// Who makes one device of two paths.
+        enum MapOwner: String, CaseIterable { case multipathd, xenlvs }
+
         @Test(
             "Attached, written, refused to strangers, given back, and back after a power cut", .timeLimit(.minutes(6)))
         func onePortal() async throws {
@@ -24,9 +27,11 @@ extension Scenarios {
                 #expect(attached.stdout.contains("-iscsi-\(Self.target)-lun-1, 64 MiB, WWID 36001405"), "\(attached)")
                 try await expect(on: hosts.a, "far", state: "up", target: "as-recorded", paths: 1)
                 try await checkSecrets(on: hosts.a)
-                // Again: nothing changes, and it is said why.
-                let again = try await hosts.a.run(attach, check: false)
-                #expect(again.exit == 1 && again.stderr.contains("already"), "\(again.stderr)")
+                // Again: nothing changes. By another portal: refused.
+                let again = try await hosts.a.run(attach, timeout: .seconds(90))
+                #expect(again.stdout == attached.stdout && again.stderr.contains("nothing to do"), "\(again)")
+                let other = try await hosts.a.run(attach.replacing("10.77", with: "10.78"), check: false)
+                #expect(other.exit == 1 && other.stderr.contains("already"), "\(other.stderr)")
 
                 try await hosts.a.run(
                     "set -e; mkfs.ext4 -q /dev/xenlvs/far 32M; mount /dev/xenlvs/far /mnt; echo kept >/mnt/file; sync")
@@ -47,9 +52,9 @@ extension Scenarios {
         }
 
         @Test(
-            "Over two networks: no error and no wrong byte while a path is cut, and while the target is restarted",
-            .onlyInTheFullRun, .timeLimit(.minutes(8)))
-        func twoPortals() async throws {
+            "Over two networks: no error and no wrong byte while paths are cut, the target is restarted and it grows",
+            .onlyInTheFullRun, .timeLimit(.minutes(12)), arguments: [MapOwner.multipathd, .xenlvs])
+        func twoPortals(owner: MapOwner) async throws {
             try await scenario { hosts in
                 try await prepare(hosts)
                 let refused = try await hosts.a.run(
@@ -57,17 +62,25 @@ extension Scenarios {
                     timeout: .seconds(90),
                     check: false)
                 #expect(refused.exit == 1 && refused.stderr.contains("multipathd does not run"), "\(refused.stderr)")
-                try await hosts.a.run("modprobe dm_multipath; multipathd; sleep 1")
+                var watch: LabProcess?
+                switch owner {
+                case .multipathd: try await hosts.a.run("modprobe dm_multipath; multipathd; sleep 1")
+                case .xenlvs:
+                    watch = try await hosts.a.start("exec xenlvs multipath watch")
+                    try await watch?.waitForOutput("checking paths")
+                }
                 let attached = try await hosts.a.run(
                     "xenlvs attach iscsi \(Self.target) --as far \(Self.bothPortals) \(Self.bothInterfaces) \(Self.chap)",
                     timeout: .seconds(90))
-                #expect(attached.stdout.hasPrefix("/dev/xenlvs/far → /dev/mapper/far, 64 MiB"), "\(attached)")
+                let map = owner == .xenlvs ? "xenlvs-mpath-far" : "far"
+                #expect(attached.stdout.hasPrefix("/dev/xenlvs/far → /dev/mapper/\(map), 64 MiB"), "\(attached)")
                 try await expect(on: hosts.a, "far", state: "up", target: "as-recorded", paths: 2)
+                if owner == .multipathd { try await checkConfiguration(on: hosts.a) }
 
                 let load = try await hosts.a.start(
                     """
                     exec fio --name=verify --filename=/dev/xenlvs/far --rw=randwrite --bs=4k --size=16M --direct=1 \
-                        --ioengine=libaio --iodepth=4 --verify=crc32c --time_based --runtime=50 --do_verify=1
+                        --ioengine=libaio --iodepth=4 --verify=crc32c --time_based --runtime=150 --do_verify=1
                     """)
                 try await hosts.a.cutLink(.storage)
                 try await waitForState("degraded", of: "far", on: hosts.a)
@@ -78,10 +91,15 @@ extension Scenarios {
                     set -e; xenlvs unexport iscsi web1 --drain
                     \(export)
                     """, timeout: .seconds(90))
-                let result = try await load.wait(timeout: .seconds(180))
+                try await waitForState("up", of: "far", on: hosts.a)
+                for network in [LabNetwork.storage, .cluster] { try await hosts.a.cutLink(network) }
+                try await Task.sleep(for: .seconds(20))
+                for network in [LabNetwork.storage, .cluster] { try await hosts.a.restoreLink(network) }
+                try await waitForState("up", of: "far", on: hosts.a)
+                let result = try await load.wait(timeout: .seconds(300))
                 #expect(result.exit == 0, "\(result.stdout.suffix(400))\(result.stderr.suffix(400))")
 
-                try await hosts.b.run("lvextend -qq -L 96M vg0/web1")
+                try await hosts.b.run("xenlvs volume resize web1 --size 96M")
                 try await expect(on: hosts.a, "far", state: "up", target: "grown", paths: 2)
                 let grown = try await hosts.a.run(
                     "xenlvs attachments --revalidate far; blockdev --getsize64 /dev/xenlvs/far", timeout: .seconds(90))
@@ -95,6 +113,8 @@ extension Scenarios {
                 try await hosts.a.run("xenlvs detach far --force", timeout: .seconds(120))
                 #expect(start.duration(to: .now) < .seconds(90))
                 try await expectNothingLeft(on: hosts.a)
+                #expect(try await hosts.a.run("grep '^/' /etc/multipath/wwids", check: false).text.isEmpty)
+                try await watch?.signal("TERM")
             }
         }
     }
@@ -151,6 +171,13 @@ extension Scenarios.ISCSIAttachment {
         #expect(noDaemon.exit == 1 && noDaemon.stderr.contains("iscsid does not run"), "\(noDaemon.stderr)")
         try await startDaemons(on: hosts.a)
         try await expectNothingLeft(on: hosts.a)
+    }
+
+    /// What multipathd is told, as its own reader has it.
+    private func checkConfiguration(on node: LabNode) async throws {
+        let read = try await node.run("multipath -t; multipathd show config", timeout: .seconds(60))
+        #expect(read.stdout.contains("alias \"far\"") || read.stdout.contains("alias far"), "\(read.stdout)")
+        #expect(!read.stderr.contains("xenlvs.conf"), "\(read.stderr)")
     }
 
     /// Another volume under the same target and LUN: it is shown, and never gets the link.
@@ -214,7 +241,7 @@ extension Scenarios.ISCSIAttachment {
     private func expectNothingLeft(on node: LabNode, at place: SourceLocation = #_sourceLocation) async throws {
         let left = try await node.run(
             """
-            ls -d /dev/xenlvs/* /sys/class/iscsi_session/* /etc/iscsi/nodes/* 2>/dev/null
+            ls -d /dev/xenlvs/* /sys/class/iscsi_session/* /etc/iscsi/nodes/* /var/lib/xenlvs/multipath/* 2>/dev/null
             dmsetup info -c --noheadings -o name,uuid 2>/dev/null | grep mpath-
             """, check: false)
         #expect(left.text.isEmpty, "\(left.text)", sourceLocation: place)

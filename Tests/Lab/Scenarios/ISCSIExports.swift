@@ -145,7 +145,21 @@ extension Scenarios {
                         [ -z "$(ls -d /sys/kernel/config/target/iscsi/iqn* 2>/dev/null)" ]
                         """, timeout: .seconds(120))
                 }
-                try await hosts.b.run("xenlvs apply -f /root/exports.yaml", timeout: .seconds(120))
+                // The power goes while it writes to the kernel.
+                for delay in [0.6, 1.0] {
+                    try await hosts.b.run("xenlvs apply -f /root/none.yaml; sync", timeout: .seconds(60))
+                    let apply = try await hosts.b.start("exec xenlvs apply -f /root/exports.yaml")
+                    try await Task.sleep(for: .seconds(delay))
+                    try await hosts.b.powerOff()
+                    _ = try? await apply.wait()
+                    try await hosts.switchOn()
+                    try await hosts.b.run(
+                        """
+                        xenlvs apply --recorded || exit 1
+                        xenlvs apply -f /root/exports.yaml && [ -z "$(xenlvs plan)" ] || exit 1
+                        [ $(ls -d /sys/kernel/config/target/iscsi/iqn* | wc -l) = 12 ]
+                        """, timeout: .seconds(120))
+                }
                 let before = try await hosts.b.run("xenlvs exports --format json | grep -E 'wwid|lun'").text
                 try await hosts.b.powerOff()
                 try await hosts.switchOn()
@@ -154,7 +168,44 @@ extension Scenarios {
             }
         }
 
-        @Test("What somebody else has made is shown and left alone", .timeLimit(.minutes(10)))
+        @Test(
+            "A write that the kernel does not end is told, and put right when the device answers again",
+            .onlyInTheFullRun, .timeLimit(.minutes(6)))
+        func hangingWrite() async throws {
+            try await scenario { hosts in
+                try await prepare(hosts)
+                let target = "iqn.2026-11.invalid.xenlvs.nodeb:web1"
+                try await hosts.b.run(
+                    "xenlvs export iscsi web1 \(portals) --initiator \(Self.initiator) --chap-file /etc/xenlvs/web.chap"
+                )
+                try await attach(target, on: hosts.a)
+                let disk = try await disk(of: target, on: hosts.a)
+                try await hosts.b.run("dmsetup suspend vg0-web1")
+                let load = try await hosts.a.start("exec dd if=/dev/zero of=/dev/\(disk) bs=4k count=1 oflag=direct")
+                try await Task.sleep(for: .seconds(1))
+                let start = ContinuousClock.now
+                let stuck = try await hosts.b.run(
+                    "xenlvs unexport iscsi web1 --drain --timeout 5", timeout: .seconds(60), check: false)
+                #expect(
+                    stuck.exit == 3 && stuck.stderr.contains("tpgt_1") && stuck.stderr.contains("is left behind"),
+                    "\(stuck)")
+                #expect(start.duration(to: .now) < .seconds(30))
+                for command in ["exports", "plan", "apply --recorded"] {
+                    let busy = try await hosts.b.run("xenlvs \(command)", timeout: .seconds(60), check: false)
+                    #expect(busy.exit == 5 && busy.stderr.contains("has not come to its end"), "\(command): \(busy)")
+                }
+                try await hosts.b.run(
+                    """
+                    dmsetup resume vg0-web1
+                    for i in $(seq 50); do pgrep -f kernel-target >/dev/null || break; sleep 0.2; done
+                    xenlvs apply --recorded && [ -z "$(xenlvs plan)" ] || exit 1
+                    [ -z "$(ls -d /sys/kernel/config/target/iscsi/iqn* 2>/dev/null)" ]
+                    """, timeout: .seconds(90))
+                try await load.signal()
+            }
+        }
+
+        @Test("What somebody else has made is shown and left alone", .onlyInTheFullRun, .timeLimit(.minutes(10)))
         func foreign() async throws {
             try await scenario { hosts in
                 try await prepare(hosts)

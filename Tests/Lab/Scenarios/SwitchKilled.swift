@@ -68,13 +68,14 @@ extension Scenarios {
         }
 
         @Test(
-            "A migration of a disk with a switch is taken back onto the switch", .onlyInTheFullRun,
+            "A three-freeze migration of a disk with a switch is taken back onto the switch", .onlyInTheFullRun,
             .timeLimit(.minutes(20)))
         func migrationTakenBack() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), hasSwitch: true, on: hosts.a)
+                let migrate = "xenlvs migrate web1 --to nodeb --method three-freeze"
                 for place in ["makeSourceReplica:after", "restoreOnReplica:after", "synchronise:after"] {
-                    try await hosts.crash("xenlvs migrate web1 --to nodeb", at: place, on: hosts.a)
+                    try await hosts.crash(migrate, at: place, on: hosts.a)
                     let swap = try await hosts.a.run("xenlvs swap web1 --to replica", check: false)
                     #expect([1, 5].contains(swap.exit), "\(swap.stderr)")
                     let id = try await hosts.identifier(of: "web1", on: hosts.a)

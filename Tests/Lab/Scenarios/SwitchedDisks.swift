@@ -71,7 +71,7 @@ extension Scenarios {
                 let a = hosts.a
                 // Somebody else's device has the name: nothing is made, and it stays.
                 try await a.run("dmsetup create xenlvs-switch-web1 -u other-1 --table '0 8192 zero'")
-                let foreign = try await a.run("xenlvs volume create web1 --size 32M --switch", check: false)
+                let foreign = try await a.run("xenlvs volume create web1 --size 32M", check: false)
                 #expect(foreign.exit == 1 && foreign.stderr.contains("its UUID is other-1"), "\(foreign.stderr)")
                 #expect(try await a.run("lvs --noheadings; ls /dev/xenlvs 2>/dev/null || true").text.isEmpty)
                 #expect(try await a.run("dmsetup table xenlvs-switch-web1").text == "0 8192 zero")

@@ -74,8 +74,8 @@ extension Scenarios {
         }
 
         @Test(
-            "Where 'xl restore' fails on the target, the guest is put back in the same freeze", .timeLimit(.minutes(15))
-        )
+            "Where 'xl restore' fails on the target, the guest is put back in the same freeze", .onlyInTheFullRun,
+            .timeLimit(.minutes(15)))
         func restoreFails() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)

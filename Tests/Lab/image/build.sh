@@ -76,6 +76,7 @@ cp -r "$here/guest" "$work/guest"
 mkdir "$work/guest/bin"
 # Guest and node need no library of their own for it.
 clang -std=c17 -static -O2 -Wall -Wextra -Werror -o "$work/guest/bin/stamps" "$here/programs/stamps.c"
+clang -std=c17 -static -O2 -Wall -Wextra -Werror -o "$work/guest/bin/load" "$here/programs/load.c"
 # Xen's headers use a GNU extension.
 clang -std=gnu17 -static -O2 -Wall -Wextra -Werror -o "$rootfs/lab/domains" "$here/programs/domains.c"
 "$here/initramfs.sh" "$rootfs" "$work/guest" "$rootfs/lab/guest/initrd" ext4 xen-blkfront

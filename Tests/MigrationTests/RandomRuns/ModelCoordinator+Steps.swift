@@ -8,9 +8,7 @@ extension ModelWorld {
             if step == .decide { return }
             try perform(step, order(run, isSource: true), on: run.source)
         case .target:
-            if step == .connectTarget, self[run.source].volumes.contains(where: { $0.replica == nil }) {
-                throw .inconsistent
-            }
+            if step == .connectTarget { try requireReplicas(run) }
             guard canReach(run.target) else { throw .unknown }
             if step == .finishRestore, hasSender { try release(run) }
             if step == .connectTarget {
@@ -35,9 +33,21 @@ extension ModelWorld {
         }
     }
 
+    /// The guest runs on its replicas, or is saved over them.
+    private func requireReplicas(_ run: ModelRun) throws(Break) {
+        let volumes = self[run.source].volumes
+        if volumes.contains(where: { $0.replica == nil }) { throw .inconsistent }
+        guard run.machine.plan.usesSwitches, !trustsSwitches else { return }
+        if volumes.contains(where: { $0.table == .volume || $0.table == nil }) { throw .inconsistent }
+    }
+
+    /// The sabotaged product does not look at where switches lead.
+    private var trustsSwitches: Bool { sabotage == .trustsSwitches || sabotage == .staysOnVolume }
+
     private func order(_ run: ModelRun, isSource: Bool) -> ModelOrder {
         ModelOrder(
             id: run.id, epoch: run.epoch, isSource: isSource,
+            usesSwitches: run.machine.plan.usesSwitches,
             mayAttachAgain: self[run.source].record(run.id)?.hasAttachedAgain == true, secret: secret,
             isSourceQuiet: self[run.source].volumes.allSatisfy { $0.replica?.isPrimary == false })
     }
@@ -73,8 +83,8 @@ extension ModelWorld {
         let source = self[run.source].volumes[disk]
         let bits = [source.metadata, self[run.target].volumes[disk].metadata].compactMap(\.self)
         if bits.contains(where: \.isBodyDirty) { self[run.target].volumes[disk].body = source.body }
-        // What DRBD has forgotten of either side it does not copy.
-        if bits.allSatisfy(\.isTailDirty) { self[run.target].volumes[disk].tail = source.tail }
+        // What DRBD has forgotten when it was attached again, it does not copy.
+        if bits.contains(where: \.isTailDirty) { self[run.target].volumes[disk].tail = source.tail }
         for id in HostID.allCases {
             self[id].volumes[disk].metadata?.isBodyDirty = false
             self[id].volumes[disk].metadata?.isTailDirty = false
@@ -105,6 +115,11 @@ extension ModelWorld {
             guard self[run.source].wholeImage(run.id, .handOver) != nil else { throw .failed }
         } else {
             guard disksThatCount.allSatisfy(isInStep) || sabotage == .doesNotSynchronise else { throw .failed }
+            if run.machine.plan.usesSwitches, !trustsSwitches,
+                self[run.source].volumes.contains(where: { $0.table != .replica })
+            {
+                throw .failed
+            }
             try save(run.id, .handOver, run.source)
         }
         guard canReach(run.target) else { throw .unknown }
@@ -133,7 +148,10 @@ extension ModelWorld {
         self[run.target].pendingRestore = nil
         let volumes = self[run.target].volumes
         let isLate = run.machine.plan.settlement == .late
-        let isReady = volumes.allSatisfy { isLate ? $0.replica?.isPrimary == true : $0.replica == nil }
+        var isReady = volumes.allSatisfy { isLate ? $0.replica?.isPrimary == true : $0.replica == nil }
+        if run.machine.plan.usesSwitches, sabotage != .opensNothing {
+            isReady = isReady && volumes.allSatisfy { $0.table == .replica }
+        }
         guard isReady else { throw .failed }
         try open(memory, run.target)
     }

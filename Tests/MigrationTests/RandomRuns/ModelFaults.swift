@@ -31,6 +31,15 @@ enum Sabotage: CaseIterable, Sendable {
         sparesImages, doesNotSynchronise, synchronisesOneVolumeOnly, doesNotVerify, linksBelowTheGuest, leavesMetadata,
         losesCommits,
         forgetsEpochs, restsInRescue, attachesOneByOne, recordsDecisionInParts, stopsWithoutJournal
+    // Of migrations by switches.
+    case staysOnVolume, trustsSwitches, closesBelowTheGuest, leavesSwitch, opensNothing
+
+    var needsSwitches: Bool {
+        switch self {
+        case .staysOnVolume, .trustsSwitches, .closesBelowTheGuest, .leavesSwitch, .opensNothing: true
+        default: false
+        }
+    }
 }
 
 /// Each thing that a command changes, and what may strike it.

@@ -19,7 +19,9 @@ struct ModelVolume: Hashable, Sendable {
         case incoming(Int)
         case retired(Int)
     }
-    enum Backing: Hashable, Sendable { case volume, replica }
+    enum Backing: Hashable, Sendable { case volume, replica, deviceSwitch }
+    /// Where a switch leads.
+    enum Table: Hashable, Sendable { case volume, replica, closed }
 
     /// DRBD's, on disk.
     struct Metadata: Hashable, Sendable {
@@ -48,6 +50,33 @@ struct ModelVolume: Hashable, Sendable {
     var replica: Replica?
     /// Where the link leads.
     var link: Backing?
+    /// The journal says that it has a switch.
+    var hasSwitch = false
+    /// The switch, which goes with the host's power.
+    var table: Table?
+
+    /// What the link leads to where no migration is under way.
+    var plainLink: Backing { hasSwitch ? .deviceSwitch : .volume }
+    var isPlain: Bool { link == plainLink && (hasSwitch ? table == .volume : table == nil) }
+
+    /// Points the link to the volume, by its switch where it has one.
+    mutating func linkToVolume() {
+        link = plainLink
+        table = hasSwitch ? .volume : nil
+    }
+
+    /// What whoever has opened `backing` gets to; nil where every request is refused.
+    func reached(through backing: Backing) -> Backing? {
+        switch backing {
+        case .volume, .replica: backing
+        case .deviceSwitch:
+            switch table {
+            case .volume: .volume
+            case .replica: .replica
+            case .closed, nil: nil
+            }
+        }
+    }
 
     /// What the last 256 KiB hold after a write.
     static func tail(after write: Int) -> Int { write & ~15 }
@@ -126,7 +155,7 @@ struct ModelHost: Hashable, Sendable {
         pendingRestore = nil
         for index in volumes.indices {
             volumes[index].replica = nil
-            volumes[index].link = nil
+            (volumes[index].link, volumes[index].table) = (nil, nil)
         }
     }
 
@@ -137,7 +166,7 @@ struct ModelHost: Hashable, Sendable {
         boot += 1
         let hasHandedOver = journal.contains { $0.isOpen && $0.isSource && $0.isDecided }
         for index in volumes.indices where volumes[index].standing == .active && !hasHandedOver {
-            volumes[index].link = .volume
+            volumes[index].linkToVolume()
         }
     }
 }

@@ -59,7 +59,8 @@ extension ModelWorld {
 
     private mutating func migrate(_ plan: MigrationPlan, removesSource: Bool) -> ModelEnd? {
         guard openMigration == nil, isLinked, isReplicating, hosts.allSatisfy(\.isUp),
-            let source = HostID.allCases.first(where: { runsOnVolumes($0) })
+            let source = HostID.allCases.first(where: { runsOnVolumes($0) }),
+            self[source].volumes.allSatisfy({ $0.hasSwitch == plan.usesSwitches })
         else { return nil }
         isMemoryLost = false
         let id = (hosts.flatMap(\.journal).map(\.id).max() ?? 0) + 1
@@ -83,19 +84,31 @@ extension ModelWorld {
         }
         // Two operators who each declare the other host dead cannot be helped.
         if self[host.other].record(id)?.hasDeclaredPeerDead == true { return nil }
-        if !record.hasDeclaredPeerDead { fence(host.other) }
+        if !record.hasDeclaredPeerDead {
+            finishLate(host)
+            fence(host.other, leavingData: host == source || hasDisks(record, host))
+        }
         return host == source ? drive(id, on: source, .peerFenced(Self.fenced)) : resolveTarget(id, on: host)
     }
 
-    /// What the other host had is given up: what is left here is the guest's data from now on.
-    private mutating func fence(_ dead: HostID) {
+    /// What the other host had is given up: what is left here is the guest's data from now on, if it is whole. Where it is not,
+    /// nobody has them but that host, should it come back.
+    private mutating func fence(_ dead: HostID, leavingData: Bool) {
         losePower(dead)
         isMemoryLost = true
+        guard leavingData else { return }
         let left = self[dead.other].volumes
         guard let oldest = left.map(\.body).min(), oldest >= 0 else { return }
         written = min(written, oldest)
         // Each volume has a connection of its own; the report says so.
-        if !left.allSatisfy({ $0.body == oldest }) { isInDoubt = true }
+        if !left.allSatisfy({ $0.body == oldest }) { (isInDoubt, areDisksApart) = (true, true) }
+    }
+
+    private func hasDisks(_ record: ModelRecord, _ host: HostID) -> Bool {
+        switch TargetResolution(facts(record, host), record.machine.plan) {
+        case .finish, .diskAlone, .refuse: true
+        case .incomplete: false
+        }
     }
 
     private mutating func resolveTarget(_ id: Int, on host: HostID) -> ModelEnd {
@@ -112,7 +125,9 @@ extension ModelWorld {
             complain("the target can do nothing: \(failure.what)")
             return .refused
         }
-        let order = ModelOrder(id: id, epoch: ResolutionEpoch.next(after: record.epoch), isSource: false)
+        let order = ModelOrder(
+            id: id, epoch: ResolutionEpoch.next(after: record.epoch), isSource: false,
+            usesSwitches: record.machine.plan.usesSwitches)
         do throws(Break) {
             try commit("take the migration over") { host in
                 host.change(id) { ($0.hasDeclaredPeerDead, $0.epoch) = (true, order.epoch) }
@@ -164,10 +179,10 @@ extension ModelWorld {
         finishLate(host)
         for disk in disks where self[host].volumes[disk].standing == .active && self[host].volumes[disk].replica == nil
         {
-            self[host].volumes[disk].link = .volume
+            self[host].volumes[disk].linkToVolume()
         }
         let volumes = self[host].volumes
-        guard let body = volumes.map(\.body).min(), volumes.allSatisfy({ $0.link == .volume && $0.replica == nil })
+        guard let body = volumes.map(\.body).min(), volumes.allSatisfy({ $0.isPlain && $0.replica == nil })
         else {
             return
         }
@@ -179,8 +194,8 @@ extension ModelWorld {
             }
         }
         note("start the guest on \(host)")
-        self[host].domain = ModelDomain(isRunning: true, memory: body, uses: volumes.map { _ in .volume })
-        (isMemoryLost, written) = (false, body)
+        self[host].domain = ModelDomain(isRunning: true, memory: body, uses: volumes.map(\.plainLink))
+        (isMemoryLost, areDisksApart, written) = (false, false, body)
         wait()
     }
 

@@ -115,9 +115,10 @@ extension ModelWorld {
 
     private mutating func removeIncoming(_ disk: Int, _ id: Int, _ host: HostID) throws(Break) {
         try effect(host, "remove link \(disk)") { $0.volumes[disk].link = nil }
+        try removeSwitch(disk, host)
         let volume = self[host].volumes[disk]
         if volume.exists, volume.madeBy != id {
-            return try effect(host, "keep \(disk) as the old copy") { $0.volumes[disk].standing = .retired(id) }
+            return try effect(host, "keep \(disk) as the old copy") { $0.retire(disk, id) }
         }
         try effect(host, "remove \(disk)") { $0.volumes[disk].exists = false }
         try effect(host, "forget \(disk)") { $0.volumes[disk] = ModelVolume() }
@@ -136,11 +137,12 @@ extension ModelWorld {
         try removeMetadata(host)
         for disk in disks {
             try effect(host, "remove link \(disk)") { $0.volumes[disk].link = nil }
+            try removeSwitch(disk, host)
             if removes {
                 try effect(host, "remove \(disk)") { $0.volumes[disk].exists = false }
                 try effect(host, "forget \(disk)") { $0.volumes[disk] = ModelVolume() }
             } else {
-                try effect(host, "retire \(disk)") { $0.volumes[disk].standing = .retired(order.id) }
+                try effect(host, "retire \(disk)") { $0.retire(disk, order.id) }
             }
         }
         try removeImages(order.id, host)
@@ -169,13 +171,14 @@ extension ModelWorld {
             if !self[host].volumes[disk].exists {
                 try effect(host, "forget \(disk)") { $0.volumes[disk] = ModelVolume() }
             } else if isIncomplete(disk, host) {
+                try removeSwitch(disk, host)
                 try effect(host, "retire \(disk)") { host in
-                    host.volumes[disk].standing = .retired(id)
+                    host.retire(disk, id)
                     host.volumes[disk].link = nil
                 }
             } else {
                 try effect(host, "record \(disk) as the guest's") { $0.volumes[disk].standing = .active }
-                try effect(host, "link \(disk) to the volume") { $0.volumes[disk].link = .volume }
+                try effect(host, "link \(disk) to the volume") { $0.volumes[disk].linkToVolume() }
             }
         }
     }
@@ -187,8 +190,9 @@ extension ModelWorld {
         try removeMetadata(host)
         for disk in disks where isOwn(disk, order.id, host) {
             try effect(host, "remove link \(disk)") { $0.volumes[disk].link = nil }
+            try removeSwitch(disk, host)
             if self[host].volumes[disk].exists {
-                try effect(host, "retire \(disk)") { $0.volumes[disk].standing = .retired(order.id) }
+                try effect(host, "retire \(disk)") { $0.retire(disk, order.id) }
             } else {
                 try effect(host, "forget \(disk)") { $0.volumes[disk] = ModelVolume() }
             }

@@ -22,7 +22,8 @@ extension ModelWorld {
         }
     }
 
-    mutating func makeVolumes(_ id: Int, _ host: HostID) throws(Break) {
+    mutating func makeVolumes(_ order: ModelOrder, _ host: HostID) throws(Break) {
+        let (id, hasSwitch) = (order.id, order.usesSwitches)
         for disk in disks {
             let volume = self[host].volumes[disk]
             if volume.standing == .active { throw .failed }
@@ -36,7 +37,10 @@ extension ModelWorld {
                     (host.volumes[disk].body, host.volumes[disk].tail) = (ModelVolume.garbage, ModelVolume.garbage)
                 }
             }
-            try effect(host, "record \(disk) as made") { $0.volumes[disk].standing = .incoming(id) }
+            try effect(host, "record \(disk) as made") { host in
+                host.volumes[disk].standing = .incoming(id)
+                host.volumes[disk].hasSwitch = hasSwitch
+            }
         }
     }
 
@@ -87,9 +91,11 @@ extension ModelWorld {
         }
     }
 
-    mutating func demote(_ host: HostID) throws(Break) {
+    mutating func demote(_ order: ModelOrder, _ host: HostID) throws(Break) {
+        if order.usesSwitches { for disk in disks { try closeSwitch(disk, host) } }
         for disk in disks {
-            guard self[host].volumes[disk].replica != nil, self[host].domain?.uses[disk] != .replica else {
+            let volume = self[host].volumes[disk]
+            guard volume.replica != nil, self[host].domain?.uses[disk] != .replica, volume.table != .replica else {
                 throw .failed
             }
             try effect(host, "make \(disk) Secondary") { $0.volumes[disk].replica?.isPrimary = false }
@@ -125,6 +131,7 @@ extension ModelWorld {
         for disk in disks where self[host].volumes[disk].replica != nil {
             guard order.isSource || isOwn(disk, order.id, host) else { continue }
             if self[host].domain?.uses[disk] == .replica { throw .failed }
+            if self[host].volumes[disk].table == .replica { try closeSwitch(disk, host) }
             try effect(host, "take \(disk) down") { $0.volumes[disk].replica = nil }
         }
     }

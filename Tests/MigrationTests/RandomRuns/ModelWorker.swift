@@ -5,6 +5,7 @@ struct ModelOrder {
     var id: Int
     var epoch: Int64
     var isSource: Bool
+    var usesSwitches = false
     var mayAttachAgain = false
     var secret: Int?
     /// Both kernels said before the order was given that the source is Secondary.
@@ -21,7 +22,11 @@ extension ModelWorld {
         let id = order.id
         switch step {
         case .reserveTarget: try reserve(order, host)
-        case .makeTargetVolumes: try makeVolumes(id, host)
+        case .makeTargetVolumes: try makeVolumes(order, host)
+        case .leadSourceToReplica: try leadToReplicas(host)
+        case .linkTargetToSwitch: try linkToClosedSwitches(host)
+        case .leadTargetToVolume: try leadToVolumes(host)
+        case .leadSourceToVolume: try leadBack(id, host)
         case .makeTargetReplica, .makeSourceReplica: try makeReplicas(host)
         case .saveForReplica: try save(id, .substitution, host)
         case .promoteSource: try promoteFresh(host)
@@ -30,8 +35,10 @@ extension ModelWorld {
         case .restoreOnReplica: try restore(id, .substitution, host)
         case .continueOnReplica: try letRun(id, .substitution, host)
         case .connectTarget, .connectSource: try connect(order, host)
-        case .demoteSource: try demote(host)
-        case .promoteTarget: try promoteInStep(order, host)
+        case .demoteSource: try demote(order, host)
+        case .promoteTarget:
+            try promoteInStep(order, host)
+            if order.usesSwitches { try openSwitches(host) }
         case .releaseTargetVolume: try release(order, host)
         case .finishRestore: try confirmPaused(host)
         case .acknowledgeDecision: try acknowledge(id, host)
@@ -61,7 +68,10 @@ extension ModelWorld {
             try spendAll(id, host)
             try acknowledge(id, host)
         case .retireTargetCopies: try retireCopies(order, host)
-        case .synchronise, .verifyCopies, .transferImage, .compareCopies, .decide: throw .failed
+        case .seedCopies, .synchronise, .verifyCopies, .transferImage, .compareCopies, .decide: throw .failed
+        // Not modelled here: guests that move alone, and those that are shut down.
+        case .shutDown, .checkSharedDisks, .clearTarget, .recallOnSource, .openWindow, .moveLive, .quietSource:
+            throw .failed
         }
     }
 
@@ -101,7 +111,8 @@ extension ModelWorld {
         let either: Set<Step> = [.acknowledgeDecision, .claimTarget, .retireTargetCopies, .closeTargetAfterRollback]
         let before: Set<Step> = [
             .makeTargetVolumes, .makeTargetReplica, .connectTarget, .linkTargetToReplica, .linkTargetToVolumeEarly,
-            .promoteTarget, .releaseTargetVolume, .finishRestore, .discardOnTarget, .cleanTargetAfterRollback,
+            .linkTargetToSwitch, .promoteTarget, .releaseTargetVolume, .finishRestore, .discardOnTarget,
+            .cleanTargetAfterRollback,
         ]
         if !either.contains(step), before.contains(step) == record.isDecided { throw .failed }
         if !undoes.contains(step), !disks.allSatisfy({ isOwn($0, order.id, host) }) { throw .failed }
@@ -146,6 +157,8 @@ extension ModelWorld {
             switch volume.link {
             case .volume?: if !volume.exists || volume.replica != nil { throw .failed }
             case .replica?: if volume.replica?.isPrimary != true { throw .failed }
+            // The kernel lets any switch be opened.
+            case .deviceSwitch?: if volume.table == nil { throw .failed }
             case nil: throw .failed
             }
         }
@@ -187,6 +200,7 @@ extension ModelWorld {
     // MARK: Links
 
     mutating func link(to backing: ModelVolume.Backing, _ host: HostID) throws(Break) {
+        if backing == .volume, self[host].volumes[0].hasSwitch { return try linkToSwitches(host) }
         for disk in disks where self[host].volumes[disk].link != backing {
             // A link is not made to lead nowhere.
             let volume = self[host].volumes[disk]

@@ -18,6 +18,9 @@ struct ModelWorld: Sendable {
     var isMemoryLost = false
     /// Replicas were attached again and not compared since, or lost their connections one by one: what reports warn of.
     var isInDoubt = false
+    /// What a host that was given up has left is of one moment on one disk and of another on the next, and nothing runs from it
+    /// yet: what reports warn of.
+    var areDisksApart = false
     var violations: [String] = []
 
     // The command under way.
@@ -38,14 +41,15 @@ struct ModelWorld: Sendable {
     /// Where told, what happened.
     var trail: [String]?
 
-    /// A guest runs on host a, on plain volumes.
-    init(volumes: Int) {
-        let full = ModelVolume(exists: true, body: 0, tail: 0, standing: .active, link: .volume)
+    /// A guest runs on host a, on plain volumes, or on switches that lead to them.
+    init(volumes: Int, hasSwitches: Bool) {
+        var full = ModelVolume(exists: true, body: 0, tail: 0, standing: .active, hasSwitch: hasSwitches)
+        full.linkToVolume()
         hosts = [
             ModelHost(volumes: Array(repeating: full, count: volumes)),
             ModelHost(volumes: Array(repeating: ModelVolume(), count: volumes)),
         ]
-        let uses = Array(repeating: ModelVolume.Backing.volume, count: volumes)
+        let uses = Array(repeating: full.plainLink, count: volumes)
         hosts[0].domain = ModelDomain(isRunning: true, memory: 0, uses: uses)
     }
 
@@ -107,7 +111,7 @@ struct ModelWorld: Sendable {
         let writesTail = ModelVolume.tail(after: number) == number
         self[id].volumes[disk].body = number
         if writesTail { self[id].volumes[disk].tail = number }
-        guard backing == .replica else { return }
+        guard self[id].volumes[disk].reached(through: backing) == .replica else { return }
         if isInStep(disk) {
             self[id.other].volumes[disk].body = number
             if writesTail { self[id.other].volumes[disk].tail = number }

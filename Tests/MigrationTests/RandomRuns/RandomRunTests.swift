@@ -38,9 +38,10 @@ struct RandomRunTests {
 
     @Test("They notice a defect of the product", arguments: Sabotage.allCases)
     func sabotage(_ sabotage: Sabotage) {
-        let killed = RandomSequence.killedAfterFailure(Self.plans[0])
-        let simple = RandomSequence.withOneFault(Self.plans[0])
-        let random = (0..<UInt64(20_000)).lazy.map(RandomSequence.init(seed:))
+        let plan = sabotage.needsSwitches ? Self.plans[2] : Self.plans[0]
+        let killed = RandomSequence.killedAfterFailure(plan)
+        let simple = RandomSequence.withOneFault(plan)
+        let random = (0..<UInt64(20_000)).lazy.map { RandomSequence(seed: $0, hasSwitches: plan.usesSwitches) }
         func isNoticed(in sequence: RandomSequence) -> Bool { !sequence.run(sabotage: sabotage).violations.isEmpty }
         let found = killed.first(where: isNoticed) ?? simple.first(where: isNoticed) ?? random.first(where: isNoticed)
         guard let found else {
@@ -48,13 +49,15 @@ struct RandomRunTests {
             return
         }
         let least = found.shrunk(sabotage: sabotage)
-        #expect(least.actions.count <= 3, "\(least)")
+        // Some of them only let the guest write on, until it has written to the tail.
+        #expect(least.actions.count <= 5, "\(least)")
         print("\(sabotage): \(least.run(sabotage: sabotage).violations[0])\n  \(least)")
     }
 
     private static let plans = [
         MigrationPlan(settlement: .late, comparesCopies: false),
         MigrationPlan(settlement: .early, comparesCopies: true),
+        MigrationPlan(method: .oneFreeze, settlement: .late, comparesCopies: false),
     ]
 
     /// With `XENLVS_RUNS` of 16,000 and more all of them, otherwise the seed's share.

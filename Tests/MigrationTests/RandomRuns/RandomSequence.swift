@@ -13,7 +13,8 @@ struct RandomAction: Hashable, Sendable, CustomStringConvertible {
         let typed =
             switch command {
             case .migrate(let plan, let removesSource):
-                "migrate, settling \(plan.settlement.rawValue)" + (plan.comparesCopies ? ", comparing" : "")
+                "migrate by \(plan.method.rawValue), settling \(plan.settlement.rawValue)"
+                    + (plan.comparesCopies ? ", comparing" : "")
                     + (removesSource ? ", removing the source's copy" : "")
             case .resume, .abort, .startGuest, .removeOldCopy: "\(command)"
             case .resolve(let host): "resolve on \(host)"
@@ -28,16 +29,22 @@ struct RandomAction: Hashable, Sendable, CustomStringConvertible {
 struct RandomSequence: Hashable, Sendable, CustomStringConvertible {
     var volumes: Int
     var actions: [RandomAction]
+    /// The guest's disks have switches, and all migrations go by them.
+    var hasSwitches: Bool
 
-    init(seed: UInt64) {
+    /// - Parameter hasSwitches: nil for either.
+    init(seed: UInt64, hasSwitches: Bool? = nil) {
         var numbers = SeededNumbers(seed: seed)
         volumes = Int.random(in: 1...2, using: &numbers)
-        actions = (0..<Int.random(in: 2...7, using: &numbers)).map { _ in Self.action(&numbers) }
+        let isSwitched = hasSwitches ?? Bool.random(using: &numbers)
+        self.hasSwitches = isSwitched
+        actions = (0..<Int.random(in: 2...7, using: &numbers)).map { _ in Self.action(isSwitched, &numbers) }
     }
 
     /// A migration with one fault, and one command after it.
     private init(_ plan: MigrationPlan, _ faults: [PlannedFault], then command: ModelCommand) {
         volumes = 2
+        hasSwitches = plan.usesSwitches
         actions = [
             RandomAction(command: .migrate(plan, removesSource: false), faults: faults, mendsFirst: true),
             RandomAction(command: command, faults: [], mendsFirst: true),
@@ -58,22 +65,25 @@ struct RandomSequence: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    /// A run that is killed in what follows a failure.
+    /// A run that is killed in what follows a failure, recorded or not.
     static func killedAfterFailure(_ plan: MigrationPlan) -> some Sequence<RandomSequence> {
-        places.lazy.flatMap { at in
-            (at + 1...at + 6).map {
-                let faults = [PlannedFault(at: at, kind: .failsAfter), PlannedFault(at: $0, kind: .killedAfter)]
-                return RandomSequence(plan, faults, then: .resume)
+        [ModelFault.failsAfter, .journalFull].lazy.flatMap { kind in
+            places.lazy.flatMap { at in
+                (at + 1...at + 6).map {
+                    let faults = [PlannedFault(at: at, kind: kind), PlannedFault(at: $0, kind: .killedAfter)]
+                    return RandomSequence(plan, faults, then: .resume)
+                }
             }
         }
     }
 
-    private static func action(_ numbers: inout SeededNumbers) -> RandomAction {
+    private static func action(_ hasSwitches: Bool, _ numbers: inout SeededNumbers) -> RandomAction {
         let command: ModelCommand
         switch Int.random(in: 0..<24, using: &numbers) {
         case 0..<9:
+            let isEarly = Int.random(in: 0..<3, using: &numbers) == 0 && !hasSwitches
             let plan = MigrationPlan(
-                settlement: Int.random(in: 0..<3, using: &numbers) == 0 ? .early : .late,
+                method: hasSwitches ? .oneFreeze : .threeFreeze, settlement: isEarly ? .early : .late,
                 comparesCopies: Bool.random(using: &numbers))
             command = .migrate(plan, removesSource: Int.random(in: 0..<4, using: &numbers) == 0)
         case 9..<14: command = .resume
@@ -111,7 +121,7 @@ struct RandomSequence: Hashable, Sendable, CustomStringConvertible {
 
     /// Runs all of it, judging after each change and each command; ends with the first violation.
     func run(sabotage: Sabotage? = nil, telling: Bool = false) -> Result {
-        var world = ModelWorld(volumes: volumes)
+        var world = ModelWorld(volumes: volumes, hasSwitches: hasSwitches)
         world.sabotage = sabotage
         if telling { world.trail = [] }
         var result = Result(violations: [])
@@ -164,7 +174,7 @@ struct RandomSequence: Hashable, Sendable, CustomStringConvertible {
     }
 
     var description: String {
-        "a guest with \(volumes) volume\(volumes == 1 ? "" : "s")"
+        "a guest with \(volumes) volume\(volumes == 1 ? "" : "s")\(hasSwitches ? " and switches" : "")"
             + actions.enumerated().map { "\n  \($0.offset + 1). \($0.element)" }.joined()
     }
 }

@@ -19,7 +19,7 @@ extension ModelWorld {
     mutating func judge() {
         if hosts.filter({ $0.domain?.isRunning == true }).count > 1 { complain("the guest runs on both hosts") }
         if !hosts.contains(where: { host in
-            host.volumes.allSatisfy { $0.body >= written && $0.holds(host.volumes[0].body) }
+            host.volumes.allSatisfy { $0.body >= written && (areDisksApart || $0.holds(host.volumes[0].body)) }
         }) {
             complain("no host has a complete, current copy of all volumes")
         }
@@ -34,7 +34,9 @@ extension ModelWorld {
         for host in hosts {
             for (disk, backing) in (host.domain?.uses ?? []).enumerated() {
                 let replica = host.volumes[disk].replica
-                if backing == .replica, replica?.isPrimary != true { complain("a guest's replica went away below it") }
+                let reached = host.volumes[disk].reached(through: backing)
+                if reached == nil, host.domain?.isRunning == true { complain("a guest's disk refuses its writes") }
+                if reached == .replica, replica?.isPrimary != true { complain("a guest's replica went away below it") }
                 if backing == .volume, replica?.isPrimary == true { complain("a guest and DRBD use the same volume") }
             }
         }
@@ -88,11 +90,13 @@ extension ModelWorld {
         if let domain = self[owner].domain {
             if !domain.isRunning { complain("said to be over, but the guest is frozen") }
             if domain.uses.contains(.replica) { complain("said to be over, but the guest runs on DRBD") }
+            if domain.uses != self[owner].volumes.map(\.plainLink) {
+                complain("said to be over, but the guest does not have what its links lead to")
+            }
         } else if !isMemoryLost {
             complain("said to be over, but the guest is not where it should be")
         }
-        for volume in self[owner].volumes where volume.standing != .active || self[owner].isUp && volume.link != .volume
-        {
+        for volume in self[owner].volumes where volume.standing != .active || self[owner].isUp && !volume.isPlain {
             complain("said to be over, but a volume is not the guest's disk")
         }
         if survivors.contains(owner.other) {
@@ -122,6 +126,9 @@ extension ModelWorld {
             if host.record(id)?.isOpen == true { complain("a journal is still open") }
             for volume in host.volumes {
                 if volume.replica != nil || volume.metadata != nil { complain("a replica is left over") }
+                if volume.standing != .active, volume.hasSwitch || volume.table != nil {
+                    complain("a switch is left over")
+                }
                 if volume.standing == .incoming(id) { complain("an unfinished copy is left over") }
                 if volume.exists == (volume.standing == .unknown) {
                     complain("a volume that nobody knows is left over")

@@ -17,12 +17,16 @@ package struct FaultMatrix: Sendable {
 
     /// The results of all cases. Throws only where there is no lab to run them in.
     ///
-    /// - Parameter keep: gets what there is of results after each chain.
+    /// - Parameters:
+    ///   - end: after it no further chain is begun; the cases of those that are left have no results.
+    ///   - keep: gets what there is of results after each chain.
     package func run(
-        _ cases: [FaultCase], keep: ([FaultResult]) throws -> Void = { _ in }
+        _ cases: [FaultCase], until end: ContinuousClock.Instant? = nil,
+        keep: ([FaultResult]) throws -> Void = { _ in }
     ) async throws -> [FaultResult] {
         var results: [FaultResult] = []
         for (index, chain) in FaultPlan.chains(cases).enumerated() {
+            if let end, ContinuousClock.now > end { break }
             log("chain \(chain.track.rawValue): \(chain.cases.map(\.description).joined(separator: " "))")
             let hosts = try await Hosts.clean()
             await hosts.watch.look(everyMilliseconds: lookMilliseconds)

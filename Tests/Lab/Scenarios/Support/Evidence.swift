@@ -27,12 +27,12 @@ extension Hosts {
     @discardableResult
     func verifyStayed(
         _ journey: inout Journey, _ id: String?, known: Bool = true, directory: String? = nil,
-        leavesCopies: Bool = false,
-        ends: Bool = true,
+        leavesCopies: Bool = false, hasSwitches: Bool = false, ends: Bool = true,
         at place: SourceLocation = #_sourceLocation
     ) async throws -> GuestConsole {
         let problems = try await problemsAfterReturn(
-            &journey, id, known: known, directory: directory, leavesCopies: leavesCopies, ends: ends)
+            &journey, id, known: known, directory: directory, leavesCopies: leavesCopies,
+            hasSwitches: hasSwitches, ends: ends)
         await record(problems, at: place)
         return try await journey.console()
     }

@@ -27,3 +27,10 @@ extension Hosts {
         }
     }
 }
+
+extension LabNode {
+    /// How much has been written to an attached target, as its block device counts it.
+    func sectorsWritten(overAoE address: String) async throws -> Int {
+        Int(try await run("awk '{ print $7 }' '/sys/block/etherd!\(address)/stat'").text) ?? 0
+    }
+}

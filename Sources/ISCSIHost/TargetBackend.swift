@@ -1,0 +1,143 @@
+import HostModel
+import Hosts
+import ISCSI
+
+/// What serves a host's targets, as the exporter has to do with it.
+protocol TargetBackend: Sendable {
+    /// Sees that something can be served. Throws `.refused` where not, with what to do about it.
+    func prepare(_ runner: any CommandRunner) async throws
+    /// Throws `.busy` where an order of an earlier command has not come to its end.
+    func checkIsFree() async throws
+    /// What is served now. Changes nothing.
+    func look() async throws -> any TargetView
+    /// Gives the orders one after the other; the first that fails ends it.
+    /// - Throws: `.outcomeUnknown` where one takes longer than the limit.
+    func perform(_ orders: [TargetOrder], limit: Duration) async throws
+}
+
+/// What something serves at a moment.
+protocol TargetView: Sendable {
+    /// Whether xenlvs's own target has the export's device open.
+    func serves(_ export: ISCSIExport, at path: String, _ owned: LIOOwnership) -> Bool
+    func difference(to wanted: ResolvedState, _ owned: LIOOwnership) throws -> TargetDifference
+    /// Who is logged in to the target; nil where there is none.
+    func sessions(of target: ISCSIName) -> [TargetSession]?
+    /// The same, as if other exports of xenlvs's were not there, where they would be taken for somebody else's.
+    func alone(with target: ISCSIName, _ owned: LIOOwnership) -> any TargetView
+    /// What xenlvs has not made.
+    func foreign(_ owned: LIOOwnership) -> [ForeignTarget]
+}
+
+/// A target that xenlvs has not made.
+struct ForeignTarget: Sendable, Equatable {
+    var name: String
+    var portals: [String]
+    var initiators: [String]
+    var sessions: [TargetSession]
+    var hasCHAP: Bool
+}
+
+// MARK: The kernel's target
+
+struct KernelBackend: TargetBackend {
+    let kernel: KernelTarget
+    /// Held by whoever writes to the kernel.
+    let lockPath: String
+
+    func prepare(_ runner: any CommandRunner) async throws { try await kernel.load(runner) }
+
+    func checkIsFree() async throws {
+        guard kernel.isPresent else { return }
+        try await KernelWriter.checkIsFree(lockPath)
+    }
+
+    func look() throws -> any TargetView { try LIOSnapshot(reading: kernel) }
+
+    func perform(_ orders: [TargetOrder], limit: Duration) async throws {
+        let writes = orders.compactMap { order -> KernelWrite? in
+            if case .kernel(let write) = order { write } else { nil }
+        }
+        try await KernelWriter(lockPath: lockPath, limit: limit).perform(writes)
+    }
+}
+
+extension LIOSnapshot: TargetView {
+    func serves(_ export: ISCSIExport, at path: String, _ owned: LIOOwnership) -> Bool {
+        serves(export.volume, ownedBy: owned)
+    }
+
+    func difference(to wanted: ResolvedState, _ owned: LIOOwnership) throws(Failure) -> TargetDifference {
+        TargetDifference(try LIODifference(from: self, to: wanted, owned: owned))
+    }
+
+    func sessions(of target: ISCSIName) -> [TargetSession]? { targets[target.text]?.sessions }
+
+    func alone(with target: ISCSIName, _ owned: LIOOwnership) -> any TargetView { self }
+
+    func foreign(_ owned: LIOOwnership) -> [ForeignTarget] {
+        ForeignObjects(self, owned).targets.sorted { $0.key < $1.key }.map { name, target in
+            let groups = target.groups.values
+            return ForeignTarget(
+                name: name, portals: groups.flatMap(\.portals).sorted(),
+                initiators: groups.flatMap(\.initiators.keys).sorted(), sessions: target.sessions,
+                hasCHAP: groups.contains { $0.settings["attrib/authentication"] == "1" })
+        }
+    }
+}
+
+// MARK: tgt's daemon
+
+extension TGTDaemon: TargetBackend {
+    func prepare(_ runner: any CommandRunner) throws {
+        guard !isPresent else { return }
+        throw Failure(
+            .refused, "this host cannot export over iSCSI by tgt", why: "tgtd does not run: there is no \(socketPath)",
+            remedy:
+                "install the package tgt and start its service: systemctl enable --now tgt; for the kernel's target leave "
+                + "'iscsi_target' out of xenlvs.yaml")
+    }
+
+    func checkIsFree() {}
+
+    /// A daemon that does not run serves nothing.
+    func look() async throws -> any TargetView {
+        guard isPresent else { return TGTSnapshot() }
+        return try await Blocking.run("xenlvs.tgt") { try snapshot(limit: .seconds(30)) }
+    }
+
+    func perform(_ orders: [TargetOrder], limit: Duration) async throws {
+        try await Blocking.run("xenlvs.tgt") {
+            for case .tgt(let order) in orders { try perform(order, limit: limit) }
+        }
+    }
+}
+
+extension TGTSnapshot: TargetView {
+    func serves(_ export: ISCSIExport, at path: String, _ owned: LIOOwnership) -> Bool {
+        owned.owns(target: export.target.text)
+            && targets.first { $0.name == export.target.text }.map { serves(path, in: $0) } == true
+    }
+
+    func difference(to wanted: ResolvedState, _ owned: LIOOwnership) throws(Failure) -> TargetDifference {
+        try TargetDifference(from: self, to: wanted, owned: owned)
+    }
+
+    func sessions(of target: ISCSIName) -> [TargetSession]? {
+        targets.first { $0.name == target.text }?.sessions.map(\.summary)
+    }
+
+    /// Its users may be those of others.
+    func alone(with target: ISCSIName, _ owned: LIOOwnership) -> any TargetView {
+        var copy = self
+        copy.targets.removeAll { $0.name != target.text && owned.owns(target: $0.name) }
+        return copy
+    }
+
+    func foreign(_ owned: LIOOwnership) -> [ForeignTarget] {
+        targets.filter { !owned.owns(target: $0.name) }.map { target in
+            ForeignTarget(
+                name: target.name, portals: portals.sorted(), initiators: target.rules.sorted(),
+                sessions: target.sessions.map(\.summary), hasCHAP: !target.users.isEmpty)
+        }.sorted { $0.name < $1.name }
+    }
+}

@@ -1,0 +1,92 @@
+import HostModel
+import Hosts
+import ImageStream
+import Migration
+import Storage
+import Synchronization
+
+/// The target's end of a channel that carries what a volume holds, past DRBD.
+struct SeedReceiver: Sendable {
+    private let spec: MigrationSpec
+    private let worker: HostWorker
+    private let input: BoundedIO
+    private let say: @Sendable (ReceiverEvent) throws -> Void
+    private static let silence = Duration.seconds(60)
+
+    init(
+        _ spec: MigrationSpec, _ worker: HostWorker, _ input: BoundedIO,
+        say: @escaping @Sendable (ReceiverEvent) throws -> Void
+    ) {
+        self.spec = spec
+        self.worker = worker
+        self.input = input
+        self.say = say
+    }
+
+    /// Whatever comes of it, the replica is attached at the end: with what was sent, or knowing of nothing.
+    func receive(_ name: VolumeName, _ generation: UInt64) async throws {
+        guard let volume = spec.volumes.first(where: { $0.name == name }) else {
+            throw Failure(.refused, "migration \(spec.id) has no volume \(name)")
+        }
+        let control = try await worker.clearForSeed(volume, spec)
+        do {
+            let path = try await worker.store.device(name, .data, at: volume.targetPlace)
+            try say(.ready)
+            try await Blocking.run("seed") { [input] in
+                let intake = try SeedIntake(path, size: volume.size)
+                repeat {
+                    guard let frame = try Frame.read(from: input, limit: Self.silence) else {
+                        throw Failure(.unreachable, "the channel of \(name) ended too early")
+                    }
+                    try intake.take(frame)
+                } while !intake.isComplete
+            }
+            // DRBD reads below the host's memory.
+            try await worker.host.runner.run(.mutation(.blockdev, "--flushbufs", path))
+            try await worker.takeSeed(control, generation: generation)
+        } catch {
+            try? await worker.attachSeeded(control, volume)
+            throw error
+        }
+        try await worker.attachSeeded(control, volume)
+        try say(.stored)
+    }
+}
+
+/// Where the frames go: through the decompressor to the device.
+private final class SeedIntake {
+    private let decompressor: ZstandardDecompressor
+    private let writer: SparseWriter
+    private let longest: Int64
+    private var size: Int64 = 0
+    private(set) var isComplete = false
+
+    init(_ path: String, size: ByteCount) throws {
+        decompressor = try ZstandardDecompressor()
+        writer = try SparseWriter(path, size: size.bytes)
+        // Each piece of at least a block has a header.
+        longest = size.bytes + size.bytes / 1024 + 4096
+    }
+
+    func take(_ frame: Frame) throws {
+        switch frame {
+        case .begin, .release: throw Failure(.refused, "the channel carries what does not belong there")
+        case .data(let bytes):
+            try bytes.withUnsafeBytes { packed in
+                try decompressor.decompress(packed) { plain in
+                    size += Int64(plain.count)
+                    guard size <= longest else { throw Failure(.refused, "more is sent than the volume can hold") }
+                    try writer.take(plain)
+                }
+            }
+        case .end(let expected):
+            guard decompressor.isFinished, size == expected else {
+                throw Failure(.failed, "the volume is not whole", why: "\(size) of \(expected) bytes arrived")
+            }
+            try writer.finish()
+            isComplete = true
+        case .cancel: throw Failure(.interrupted, "the source gave it up")
+        case .keepAlive: break
+        }
+    }
+}

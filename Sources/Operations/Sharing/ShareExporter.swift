@@ -1,0 +1,169 @@
+import AoE
+import BlockServer
+import HostModel
+import Hosts
+import ISCSI
+import ISCSIHost
+import Serving
+import Storage
+
+/// This host's side of a share: its volumes served to the others.
+struct ShareExporter: Sendable {
+    let host: HostContext
+
+    /// Serves every volume of the record to the hosts; what is served already stays as it is, but for hosts that are new.
+    /// - Parameter keep: stores the record, before anything is changed.
+    /// - Returns: what the hosts are to attach.
+    func serve(
+        _ request: ShareRequest, _ record: inout ShareRecord, to remotes: [RemoteHost],
+        keep: (ShareRecord) throws -> Void
+    ) async throws -> [SharedTarget] {
+        switch request.way {
+        case .iscsi(let portals, let chapFile):
+            return try await serveOverISCSI(&record, to: remotes, portals, chapFile, keep)
+        case .aoe(let shelf, let interfaces): return try await serveOverAoE(&record, shelf, interfaces, keep)
+        }
+    }
+
+    // MARK: iSCSI
+
+    private func serveOverISCSI(
+        _ record: inout ShareRecord, to remotes: [RemoteHost], _ portals: [Portal], _ chapFile: String?,
+        _ keep: (ShareRecord) throws -> Void
+    ) async throws -> [SharedTarget] {
+        var (initiators, addresses) = ([ISCSIName](), portals)
+        for remote in remotes {
+            let name = try await remote.share(.initiator, \.initiator)
+            guard !initiators.contains(name) else {
+                throw Failure(
+                    .refused, "cannot serve to \(remote.name)", host: remote.name.text,
+                    why: "it has the same initiator name as another host, \(name)",
+                    remedy: "a copy of an installation needs another one in \(InitiatorNameFile.path)")
+            }
+            initiators.append(name)
+            if portals.isEmpty {
+                let local = try HostAddresses.between(remote.name, local: nil).local
+                let portal = try Portal(local.contains(":") ? "[\(local)]" : local)
+                if !addresses.contains(portal) { addresses.append(portal) }
+            }
+        }
+        let exporter = host.iSCSIExporter
+        let known = try await exporter.recorded()
+        for volume in record.volumes where known.exports.contains(where: { $0.volume == volume && $0.domain == nil }) {
+            if !record.exportedBefore.contains(volume) { record.exportedBefore.append(volume) }
+        }
+        try keep(record)
+        let exports = try record.volumes.map { volume in
+            try wanted(volume, record, known.exports.first { $0.volume == volume }, initiators, addresses, chapFile)
+        }
+        _ = try await exporter.apply { state in
+            for export in exports {
+                state.exports.removeAll { $0.volume == export.volume }
+                state.exports.append(export)
+            }
+        }
+        return try await targets(exports, of: exporter)
+    }
+
+    private func wanted(
+        _ volume: VolumeName, _ record: ShareRecord, _ known: ISCSIExport?, _ initiators: [ISCSIName],
+        _ portals: [Portal],
+        _ chapFile: String?
+    ) throws -> ISCSIExport {
+        var export =
+            try known
+            ?? ISCSIExport(
+                volume: volume, target: try ISCSIExport.standardTarget(of: volume, on: host.name), portals: portals,
+                initiators: [])
+        export.domain = record.domain
+        export.hasClusterFileSystem = record.hasClusterFileSystem
+        export.chapFile = chapFile ?? export.chapFile
+        export.portals += portals.filter { !export.portals.contains($0) }
+        export.initiators += initiators.filter { name in !export.initiators.contains { $0.name == name } }
+            .map { AllowedInitiator($0) }
+        return export
+    }
+
+    private func targets(_ exports: [ISCSIExport], of exporter: ISCSIExporter) async throws -> [SharedTarget] {
+        let served = try await exporter.list()
+        return try exports.map { export in
+            guard let status = served.first(where: { $0.volume == export.volume }), let lun = status.lun,
+                let wwid = status.wwid, status.state == .serving
+            else { throw Failure(.inconsistent, "'\(export.volume)' is not served", remedy: "see 'xenlvs exports'") }
+            guard export.portals.count <= 8 else {
+                throw Failure(
+                    .refused, "'\(export.volume)' has \(export.portals.count) portals", why: "a host uses at most eight"
+                )
+            }
+            return SharedTarget(
+                name: export.volume,
+                way: .iscsi(target: export.target, lun: lun, portals: export.portals, chapFile: export.chapFile),
+                identity: .wwid(wwid))
+        }
+    }
+
+    // MARK: ATA over Ethernet
+
+    private func serveOverAoE(
+        _ record: inout ShareRecord, _ shelf: Int, _ interfaces: [InterfaceName], _ keep: (ShareRecord) throws -> Void
+    ) async throws -> [SharedTarget] {
+        let known = try await ask(.list(statistics: false)).map(\.record)
+        if try store.all().contains(where: { $0.domain == record.domain }) == false {
+            record.exportedBefore = record.volumes.filter { volume in known.contains { $0.volume == volume } }
+        }
+        try keep(record)
+        var slots = Set(known.filter { Int($0.address.shelf) == shelf }.map { Int($0.address.slot) })
+        var targets: [SharedTarget] = []
+        for volume in record.volumes {
+            var address = known.first { $0.volume == volume }?.address
+            if address == nil {
+                try await ServedVolume.checkUnused(volume, of: host, besides: record.users)
+                let slot = (0...254).first { !slots.contains($0) } ?? 255
+                slots.insert(slot)
+                let fresh = try AoEAddress(shelf: shelf, slot: slot)
+                _ = try await ask(
+                    .export(
+                        try ExportRecord(
+                            address: fresh, path: host.links.path(of: volume), volume: volume,
+                            interfaces: interfaces.map(\.text), isReadOnly: false, allowed: [], durability: .durable,
+                            cache: .automatic, queueDepth: 128)))
+                address = fresh
+            }
+            guard let address else { continue }
+            targets.append(
+                SharedTarget(
+                    name: volume, way: .aoe(address, interfaces: []),
+                    identity: .serial(DeviceSerial.text(ofVolume: volume))))
+        }
+        return targets
+    }
+
+    private var store: ShareStore { ShareStore(host.paths) }
+
+    private func ask(_ request: ControlRequest) async throws -> [ExportStatus] {
+        try await ControlClient.ask(request, of: host.paths)
+    }
+
+    // MARK: The end
+
+    /// Ends the exports that were made for the share.
+    func end(_ record: ShareRecord) async throws -> [String] {
+        let ours = record.volumes.filter { !record.exportedBefore.contains($0) }
+        switch record.way {
+        case .iscsi:
+            _ = try await host.iSCSIExporter.apply { state in
+                state.exports.removeAll { ours.contains($0.volume) }
+                for index in state.exports.indices where record.volumes.contains(state.exports[index].volume) {
+                    state.exports[index].domain = nil
+                    state.exports[index].hasClusterFileSystem = nil
+                }
+            }
+        case .aoe:
+            for status in try await ask(.list(statistics: false)) {
+                guard let volume = status.record.volume, ours.contains(volume) else { continue }
+                _ = try await ask(.unexport(address: status.record.address.description, force: true))
+            }
+        }
+        return ours.map { "the export of \($0)" }
+    }
+}
