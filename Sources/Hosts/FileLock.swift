@@ -54,5 +54,10 @@ public struct FileLock: ~Copyable, Sendable {
             && held.st_dev == named.st_dev
     }
 
-    deinit { close(descriptor) }
+    /// The lock is given up in words: a child that another thread has just forked, and that has not begun its program yet,
+    /// holds the same open file, and would keep the lock beyond the `close`.
+    deinit {
+        flock(descriptor, LOCK_UN)
+        close(descriptor)
+    }
 }
