@@ -47,11 +47,23 @@ public struct MappedIdentity: Hashable, Sendable {
     /// A map over the paths to one disk, by the disk's WWID.
     public static func ofMap(_ name: VolumeName, wwid: String) -> Self { Self(.ofMap, name, wwid) }
 
+    /// The device over an attached disk that takes flushes where the disk's own does not.
+    public static func ofCover(_ attachment: VolumeName, over address: String) -> Self {
+        Self(.ofCover, attachment, "\(attachment)-\(address)")
+    }
+
     private enum Role: String {
         case ofSwitch = "switch"
         case ofLower = "lower"
         case ofMap = "mpath"
+        case ofCover = "cover"
     }
+
+    /// Whether a UUID is that of such a device.
+    public static func isOfCover(_ uuid: String) -> Bool { uuid.hasPrefix("\(prefix)\(Role.ofCover.rawValue)-") }
+
+    /// Whether it has to take flushes, whatever lies below: a guest may be on it that was told so at its start.
+    var takesFlushes: Bool { name.hasPrefix(Self.switchPrefix) || Self.isOfCover(uuid) }
 
     private init(name: String, uuid: String) {
         self.name = name

@@ -46,8 +46,8 @@ struct TGTDaemonTests {
     private func apply(_ daemon: RunningTGT, _ orders: some Sequence<TGTOrder>) throws {
         for order in orders {
             try daemon.daemon.perform(order, limit: .seconds(5))
-            for target in try daemon.daemon.snapshot(limit: .seconds(5)).targets where target.rules.contains("ALL") {
-                #expect(target.rules.count > 1, "\(target.name) is open to everybody after '\(order)'")
+            for target in try daemon.daemon.snapshot(limit: .seconds(5)).targets {
+                #expect(!target.rules.contains("ALL"), "\(target.name) is open to everybody after '\(order)'")
             }
         }
     }
@@ -70,6 +70,33 @@ struct TGTDaemonTests {
         try apply(daemon, try plan(daemon, ResolvedState(exports: []), owned))
         let rest = try daemon.daemon.snapshot(limit: .seconds(5))
         #expect(rest.targets.isEmpty && rest.accounts.isEmpty)
+    }
+
+    @Test("Only who is named may log in, and an address that somebody has let in goes")
+    func strangers() throws {
+        let daemon = try RunningTGT()
+        let state = ResolvedState(exports: [export("web1", daemon)])
+        let target = state.exports[0].export.target
+        try apply(daemon, try plan(daemon, state, owned([state])))
+        #expect(try daemon.login(to: target, as: Self.initiators[0]) == 0)
+        #expect(try daemon.login(to: target, as: Self.initiators[1]) == 0x0203)
+        try daemon.order("--mode target --op bind --tid 1 --initiator-address ALL")
+        #expect(try daemon.login(to: target, as: Self.initiators[1]) == 0)
+        for order in try plan(daemon, state, owned([state])) { try daemon.daemon.perform(order, limit: .seconds(5)) }
+        #expect(try daemon.login(to: target, as: Self.initiators[1]) == 0x0203)
+    }
+
+    @Test("By targets.conf, too, only who is named may log in")
+    func strangersByConfiguration() throws {
+        let daemon = try RunningTGT()
+        let state = ResolvedState(exports: [export("web1", daemon)])
+        let target = state.exports[0].export.target
+        let path = daemon.directory + "/targets.conf"
+        try TGTConfiguration(state).text.write(toFile: path, atomically: true, encoding: .utf8)
+        _ = try daemon.run("/usr/sbin/tgt-admin", ["-C", "\(daemon.control)", "-c", path, "--execute"])
+        try daemon.order("--mode portal --op new --param portal=127.0.0.1:\(daemon.port)")
+        #expect(try daemon.login(to: target, as: Self.initiators[0]) == 0)
+        #expect(try daemon.login(to: target, as: Self.initiators[1]) == 0x0203)
     }
 
     @Test("From any state to any other, also when the orders end at any place", .timeLimit(.minutes(3)))
@@ -179,6 +206,37 @@ private final class RunningTGT {
     func order(_ line: String) throws {
         _ = try run(
             "/usr/sbin/tgtadm", ["-C", "\(control)", "--lld", "iscsi"] + line.split(separator: " ").map(String.init))
+    }
+
+    /// The status of one login request (RFC 7143, 11.12 and 11.13): class and detail, 0 where it may go on.
+    func login(to target: ISCSIName, as initiator: ISCSIName) throws -> Int {
+        let keys = [
+            "InitiatorName=\(initiator)", "TargetName=\(target)", "SessionType=Normal", "AuthMethod=None",
+        ]
+        let data = Array(keys.joined(separator: "\0").utf8) + [0]
+        var request = [UInt8](repeating: 0, count: 48)
+        // An immediate login from security negotiation to the operational one.
+        (request[0], request[1], request[7]) = (0x43, 0x81, UInt8(data.count))
+        (request[8], request[13]) = (0x80, UInt8.random(in: 1...255))
+        request += data + [UInt8](repeating: 0, count: (4 - data.count % 4) % 4)
+
+        let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+        defer { close(descriptor) }
+        var time = timeval(tv_sec: 5, tv_usec: 0)
+        setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = in_port_t(port).bigEndian
+        address.sin_addr.s_addr = in_addr_t(0x7f00_0001).bigEndian
+        let connected = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        try #require(connected == 0 && send(descriptor, request, request.count, 0) == request.count)
+        var answer = [UInt8](repeating: 0, count: 48)
+        try #require(recv(descriptor, &answer, 48, Int32(MSG_WAITALL)) == 48 && answer[0] == 0x23)
+        return Int(answer[36]) << 8 | Int(answer[37])
     }
 
     func run(_ path: String, _ arguments: [String]) throws -> String {

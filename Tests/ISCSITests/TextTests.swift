@@ -141,6 +141,7 @@ struct TextTests {
                     incominguser user-web1 the-secret-of-web1
                     outgoinguser target the-mutual-of-web1
                     initiator-name iqn.1993-08.org.debian:01:nodeb
+                    initiator-address 255.255.255.255
                 </target>
                 <target iqn.2026-11.invalid.xenlvs.nodea:web2>
                     <backing-store /dev/xenlvs/web2>
@@ -151,6 +152,7 @@ struct TextTests {
                         params thin_provisioning=1
                     </backing-store>
                     initiator-name iqn.1993-08.org.debian:01:nodeb
+                    initiator-address 255.255.255.255
                 </target>
 
                 """)

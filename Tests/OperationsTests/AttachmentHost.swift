@@ -1,3 +1,4 @@
+import DeviceMapper
 import Foundation
 import Glibc
 import HostModel
@@ -19,13 +20,14 @@ let canMakeDeviceNodes: Bool = {
 final class AttachmentHost {
     let root: String
     let kernel: FakeInitiator
+    let mapper: SimulatedMapper
     let host: HostContext
     let manager: AttachmentManager
     private let wire: FakeWire
 
     init() throws {
         root = "/tmp/xenlvs-attach-\(UInt64.random(in: 0...UInt64.max))"
-        for directory in ["/dev/etherd", "/sys/block", "/sys/module", "/sys/dev/block", "/proc", "/state"] {
+        for directory in ["/dev/etherd", "/dev/mapper", "/sys/block", "/sys/module", "/sys/dev/block", "/proc", "/state"] {
             try FileManager.default.createDirectory(atPath: root + directory, withIntermediateDirectories: true)
         }
         try Data("host: nodea\n".utf8).write(to: URL(fileURLWithPath: root + "/xenlvs.yaml"))
@@ -34,6 +36,7 @@ final class AttachmentHost {
         let (kernel, wire) = (FakeInitiator(tree: tree), FakeWire())
         self.kernel = kernel
         self.wire = wire
+        mapper = SimulatedMapper { kernel.show($0, $1) }
         host = try HostContext(
             paths: Paths(
                 state: root + "/state", run: root + "/run", links: root + "/dev/xenlvs",
@@ -41,7 +44,7 @@ final class AttachmentHost {
             runner: kernel, crashPoints: [], trace: { _ in }, tree: tree,
             initiator: InitiatorEdges(
                 ask: { wire.ask($0, $1) }, interfaces: { ["eth1", "eth2", "vif3.0"] },
-                isClaimed: { kernel.isClaimed($0.path) }))
+                isClaimed: { kernel.isClaimed($0.path) }), mapper: mapper)
         manager = AttachmentManager(host: host)
     }
 
@@ -72,18 +75,22 @@ final class AttachmentHost {
     }
 
     @discardableResult
-    func attach(_ address: String = "e1.0", as name: String = "web1", on interfaces: [String] = []) async throws
-        -> AttachedDevice
-    {
+    func attach(
+        _ address: String = "e1.0", as name: String = "web1", on interfaces: [String] = [], takesFlushes: Bool = false
+    ) async throws -> AttachedDevice {
         try await manager.attach(
             AttachRequest(
                 name: try VolumeName(name), address: try AoEAddress(address),
-                interfaces: try interfaces.map { try InterfaceName($0) }, limit: .seconds(1)))
+                interfaces: try interfaces.map { try InterfaceName($0) }, limit: .seconds(1),
+                takesFlushes: takesFlushes))
     }
 
     /// As if the host had been started again: the kernel knows nothing, and devtmpfs is empty.
     func reboot() throws {
         kernel.reboot()
+        for device in mapper.devices where device.isOurs {
+            try mapper.remove(.ofCover(VolumeName(unchecked: "web1"), over: "e1.0"))
+        }
         try? FileManager.default.removeItem(atPath: root + "/dev/xenlvs")
     }
 
@@ -123,6 +130,7 @@ final class FakeInitiator: CommandRunner {
         var claimed: Set<String> = []
         var failing: Set<Tool> = []
         var bringsUp = true
+        var takesFlushes = true
     }
 
     private let tree: DeviceTree
@@ -141,6 +149,8 @@ final class FakeInitiator: CommandRunner {
     func claim(_ path: String) { state.withLock { _ = $0.claimed.insert(path) } }
     func isClaimed(_ path: String) -> Bool { state.withLock { $0.claimed.contains(path) } }
     func fail(_ tool: Tool) { state.withLock { _ = $0.failing.insert(tool) } }
+    /// As Linux since 6.5: what has no cache below it never shows one.
+    func refuseFlushes() { state.withLock { $0.takesFlushes = false } }
     func keepDown() { state.withLock { $0.bringsUp = false } }
 
     func reboot() {
@@ -202,6 +212,7 @@ final class FakeInitiator: CommandRunner {
         try write("\(size.sectors)", to: "\(directory)/size")
         try FileManager.default.createDirectory(
             atPath: "\(tree.sysfs)/dev/block/\(number)/holders", withIntermediateDirectories: true)
+        try write("\(size.sectors)", to: "\(tree.sysfs)/dev/block/\(number)/size")
         unlink(node)
         guard mknod(node, S_IFBLK | 0o600, dev_t(152 << 8 | Int(address.slot) * 16)) == 0 else {
             throw Failure(.failed, "cannot make a node for a test")
@@ -210,12 +221,32 @@ final class FakeInitiator: CommandRunner {
 
     private func revalidate(_ address: AoEAddress) throws {
         guard let target = state.withLock({ $0.served[address] }) else { return }
-        try write("\(target.size.sectors)", to: "\(tree.sysfs)/block/etherd!\(address)/size")
+        for place in ["block/etherd!\(address)", "dev/block/152:\(Int(address.slot) * 16)"] {
+            try write("\(target.size.sectors)", to: "\(tree.sysfs)/\(place)/size")
+        }
     }
 
     private func forget(_ address: String) {
         try? FileManager.default.removeItem(atPath: "\(tree.sysfs)/block/etherd!\(address)")
         unlink("\(tree.devices)/etherd/\(address)")
+    }
+
+    /// As the kernel and udev do it for a mapped device over the first target.
+    func show(_ name: String, _ device: MappedDevice?) {
+        let (node, below) = ("\(tree.devices)/mapper/\(name)", "\(tree.sysfs)/dev/block/152:0/holders")
+        unlink(node)
+        for holder in KernelFile.names(in: below) { unlink("\(below)/\(holder)") }
+        guard let device, let table = device.table else { return }
+        let place = "\(tree.sysfs)/dev/block/\(device.number)"
+        let word = state.withLock { $0.takesFlushes } ? "write back" : "write through"
+        for (file, text) in [
+            ("size", "\(table.sectors)"), ("dm/name", name), ("dm/uuid", device.uuid), ("queue/write_cache", word),
+            ("holders/.keep", ""),
+        ] { try? write(text, to: "\(place)/\(file)") }
+        unlink("\(place)/holders/.keep")
+        symlink(place, "\(tree.sysfs)/block/dm-\(device.number.minor)")
+        symlink(place, "\(below)/dm-\(device.number.minor)")
+        mknod(node, S_IFBLK | 0o600, dev_t(Int(device.number.major) << 8 | Int(device.number.minor)))
     }
 
     private func unload() {

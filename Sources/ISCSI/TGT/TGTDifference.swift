@@ -159,8 +159,8 @@ extension TGTSnapshot.Target {
         session.connections.map { .endConnection($0, of: session.number, on: number) }
     }
 
-    /// Without a rule for its address nobody can log in, and with one, but without any for names, everybody: the address
-    /// comes last, and a new name before an old one goes.
+    /// A rule for an address lets everybody in who comes from there, whatever the rules for names are: those go first. A new
+    /// name comes before an old one goes.
     fileprivate static func orders(
         from found: TGTSnapshot.Target?, to export: ResolvedExport, as number: Int32
     ) -> [TGTOrder] {
@@ -177,11 +177,10 @@ extension TGTSnapshot.Target {
         orders += target.users.filter { !$0.isOutgoing && !users.contains($0) }.map {
             .account($0, .unbind, on: number)
         }
+        orders += target.addresses.filter { $0 != TGT.nobodysAddress }.map { .access($0, .unbind, on: number) }
         orders += wanted.filter { !target.names.contains($0) }.map { .access($0, .bind, on: number) }
         orders += target.names.filter { !wanted.contains($0) }.map { .access($0, .unbind, on: number) }
-        orders += target.addresses.filter { $0 != TGT.anyAddress }.map { .access($0, .unbind, on: number) }
         for session in target.sessions where !wanted.contains(session.initiator) { orders += target.end(session) }
         return orders
-            + (target.addresses.contains(TGT.anyAddress) ? [] : [.access(TGT.anyAddress, .bind, on: number)])
     }
 }

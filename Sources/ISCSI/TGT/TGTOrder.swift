@@ -142,8 +142,9 @@ enum TGT {
         export.export.domain != nil || export.export.hasClusterFileSystem == true ? "direct" : nil
     }
 
-    /// The rule that lets initiators in from anywhere, as far as their names are allowed.
-    static let anyAddress = "ALL"
+    /// tgt lets in whoever matches one of the rules, for names or for addresses (`login_start`, usr/iscsi/iscsid.c), and
+    /// `tgt-admin` gives a target without an address the rule for all of them. This is the one that no initiator has.
+    static let nobodysAddress = "255.255.255.255"
 
     /// The identity is LIO's for the same volume: tgt makes the last 32 digits of `scsi_id` its NAA name.
     static func identification(of export: ResolvedExport) -> String { String(export.identity.wwid.dropFirst()) }

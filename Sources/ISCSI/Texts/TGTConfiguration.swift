@@ -38,6 +38,7 @@ public struct TGTConfiguration: Sendable, Equatable {
             "    \(user.isOutgoing ? "outgoinguser" : "incominguser") \(account.user) \(account.secret.text)"
         }
         lines += export.export.initiators.map { "    initiator-name \($0.name)" }
+        lines.append("    initiator-address \(TGT.nobodysAddress)")
         return lines + ["</target>"]
     }
 }

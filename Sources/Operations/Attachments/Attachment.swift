@@ -13,6 +13,8 @@ public struct Attachment: Sendable, Equatable, Codable {
     public var identity: TargetIdentity
     /// The host that has had it attached here by 'xenlvs share'; nil where an operator of this one has.
     public var sharer: HostName?
+    /// Its link leads to a device that takes flushes (`FlushCover`), as the disk does on the host that shares it.
+    public var takesFlushes: Bool?
 
     public init(name: VolumeName, address: AoEAddress, interfaces: [InterfaceName], identity: TargetIdentity) {
         self.name = name

@@ -21,12 +21,15 @@ extension AttachmentManager {
     private func detach(_ attachment: Attachment, _ force: Bool) async throws -> [String] {
         let path = KernelDevice.path(attachment.address, in: host.tree)
         let link = AttachedLink(
-            host: host, name: attachment.name, path: path, target: attachment.address.description,
-            what: Self.what(attachment))
+            host: host, name: attachment.name, path: attachment.linkPath(in: host.tree),
+            target: attachment.address.description, what: Self.what(attachment))
         var removed = try await link.takeAway {
             try await checkIsUnused(attachment.address, doing: Self.what(attachment))
-            if !force, initiator.device(attachment.address)?.state == .up { try await link.writeBack(path) }
+            if !force, initiator.device(attachment.address)?.state == .up {
+                try await link.writeBack(LinkKeeper(host: host).device(of: .aoe(attachment))?.path ?? path)
+            }
         }
+        if let cover = attachment.cover { try await FlushCover(host: host).remove(cover) }
         if initiator.device(attachment.address) != nil {
             try await initiator.forget(attachment.address)
             removed.append(path)

@@ -17,11 +17,13 @@ extension AttachmentManager {
                 var larger = attachment
                 larger.identity.size = size
                 if larger != attachment { try host.database.update(try larger.record()) }
-                // One that had grown before a boot has no link yet.
-                if case .absent = try host.links.read(name) {
-                    try host.links.set(name, to: KernelDevice.path(attachment.address, in: host.tree))
+                if let device = initiator.ready(attachment.address, size) {
+                    let path = try await host.linkTarget(larger, device)
+                    // One that had grown before a boot has no link yet.
+                    if case .absent = try host.links.read(name) { try host.links.set(name, to: path) }
                 }
-                let numbers = initiator.device(attachment.address)?.blockDevices(in: host.tree).map(\.number) ?? []
+                let devices = initiator.device(attachment.address)?.blockDevices(in: host.tree) ?? []
+                let numbers = (devices + devices.compactMap { FlushCover.over($0, in: host.tree) }).map(\.number)
                 return RevalidatedDisk(
                     size: size, former: attachment.identity.size,
                     domains: try await host.currentUse(asksLVM: false).domains(on: numbers))

@@ -13,15 +13,19 @@ public struct AttachRequest: Sendable {
     public var limit: Duration
     /// The host that has asked for it, where it was another one.
     public var sharer: HostName?
+    /// Its guests may flush.
+    public var takesFlushes: Bool
 
     public init(
-        name: VolumeName, address: AoEAddress, interfaces: [InterfaceName], limit: Duration, sharer: HostName? = nil
+        name: VolumeName, address: AoEAddress, interfaces: [InterfaceName], limit: Duration, sharer: HostName? = nil,
+        takesFlushes: Bool = false
     ) {
         self.name = name
         self.address = address
         self.interfaces = interfaces
         self.limit = limit
         self.sharer = sharer
+        self.takesFlushes = takesFlushes
     }
 }
 
@@ -80,7 +84,7 @@ public struct AttachmentManager: Sendable {
                 do {
                     let device = try await initiator.waitUntilUp(
                         attachment.address, size: attachment.identity.size, deadline: deadline)
-                    try takeIn(attachment, device)
+                    try await takeIn(attachment, device)
                     return AttachedDevice(
                         attachment: attachment, node: device.path, paths: targets.paths,
                         warnings: warnings(request, targets))
@@ -109,6 +113,7 @@ public struct AttachmentManager: Sendable {
             name: request.name, address: request.address, interfaces: Set(request.interfaces + found).sorted(),
             identity: identity)
         attachment.sharer = request.sharer
+        if request.takesFlushes { attachment.takesFlushes = true }
         guard attachment.interfaces.contains(where: { name in targets.answers.contains { $0.interface == name.text } })
         else {
             throw Failure(
@@ -147,9 +152,10 @@ public struct AttachmentManager: Sendable {
         throw Failure(.busy, what, why: uses.map(\.sentence).joined(separator: "; "), remedy: first.remedy)
     }
 
-    private func takeIn(_ attachment: Attachment, _ device: BlockDevice) throws {
+    private func takeIn(_ attachment: Attachment, _ device: BlockDevice) async throws {
         try host.database.insert(try attachment.record())
-        do { try host.links.set(attachment.name, to: device.path) } catch {
+        do { try host.links.set(attachment.name, to: try await host.linkTarget(attachment, device)) } catch {
+            if let cover = attachment.cover { try? await FlushCover(host: host).remove(cover) }
             try host.database.removeAttachment(attachment.name)
             throw error
         }
@@ -186,6 +192,7 @@ public struct AttachmentManager: Sendable {
 extension Attachment {
     /// Whether it is what a request would make.
     func isWhatIsAsked(_ request: AttachRequest) -> Bool {
-        address == request.address && (request.interfaces.isEmpty || Set(request.interfaces) == Set(interfaces))
+        address == request.address && (takesFlushes == true || !request.takesFlushes)
+            && (request.interfaces.isEmpty || Set(request.interfaces) == Set(interfaces))
     }
 }

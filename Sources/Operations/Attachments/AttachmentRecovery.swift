@@ -85,13 +85,13 @@ struct AttachmentRecovery: Sendable {
         }
         do {
             return try await VolumeLock.holding(attachment.name, of: host, patience: Self.patience) {
-                try link(attachment, device)
+                try await link(attachment, device)
             }
         } catch { return keeper.row(attachment.name, Failure(error, doing: "cannot set the link")) }
     }
 
     /// Reads everything anew under the lock: another command may have detached it.
-    private func link(_ attachment: Attachment, _ device: BlockDevice) throws -> LinkRepairRow {
+    private func link(_ attachment: Attachment, _ device: BlockDevice) async throws -> LinkRepairRow {
         guard try host.aoeAttachment(attachment.name) == attachment else {
             return keeper.row(attachment.name, .busy, "another command has changed it meanwhile")
         }
@@ -99,7 +99,7 @@ struct AttachmentRecovery: Sendable {
         switch facts.verdict {
         case .right: return keeper.row(attachment.name, .wasRight)
         case .missing, .dangling:
-            try host.links.set(attachment.name, to: device.path)
+            try host.links.set(attachment.name, to: try await host.linkTarget(attachment, device))
             return keeper.row(attachment.name, .made)
         case .replacedByHand, .notALink, .notRecorded, .mustNotBe, .onReplica, .migration, .rightlyAbsent:
             return keeper.row(attachment.name, .refused, facts.why, facts.remedy)

@@ -38,10 +38,14 @@ struct DeviceUse: Sendable {
 
     /// Whoever says so: domains, holders, mounts, loop devices, processes.
     func plainUses(of devices: [BlockDevice]) throws -> [VolumeUse] {
+        // Who has what xenlvs has put over a device has the device; that itself is nobody.
+        let covers = devices.compactMap { FlushCover.over($0, in: host.tree) }
+        let devices = devices + covers
+        let own = covers.map { "dm-\($0.number.minor)" }
         let nodes = devices.map(\.node)
         var uses = use.domains(on: devices.map(\.number)).map { VolumeUse(.domain, $0) }
         for part in devices {
-            uses += try part.holders().map { VolumeUse(.holder, $0) }
+            uses += try part.holders().filter { !own.contains($0) }.map { VolumeUse(.holder, $0) }
             uses += try part.mountPoints().map { VolumeUse(.mount, $0) }
         }
         uses += loops.filter { nodes.contains($0.file) }.map { VolumeUse(.holder, $0.path) }
@@ -75,7 +79,8 @@ struct DeviceUse: Sendable {
         case .down, .absent: return []
         case .up:
             for part in devices {
-                if try await host.initiator.isClaimed(part) { return open }
+                // What is under a cover is claimed by it.
+                if try await host.initiator.isClaimed(FlushCover.over(part, in: host.tree) ?? part) { return open }
             }
             return []
         }

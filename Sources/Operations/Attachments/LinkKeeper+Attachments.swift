@@ -42,8 +42,17 @@ extension LinkKeeper {
     /// The device that an attachment has now, if it has one.
     func device(of attachment: RecordedAttachment) -> BlockDevice? {
         switch attachment {
-        case .aoe(let attachment): AoEInitiator(host: host).device(attachment.address)?.blockDevice(in: host.tree)
+        case .aoe(let attachment): device(of: attachment)
         case .iscsi(let attachment): ISCSIDevice.read(attachment, in: host.tree)
         }
+    }
+
+    private func device(of attachment: Attachment) -> BlockDevice? {
+        guard let device = AoEInitiator(host: host).device(attachment.address)?.blockDevice(in: host.tree) else {
+            return nil
+        }
+        guard let identity = attachment.cover else { return device }
+        let cover = FlushCover.over(device, in: host.tree)
+        return cover?.path == FlushCover.path(identity, in: host.tree) ? cover : nil
     }
 }

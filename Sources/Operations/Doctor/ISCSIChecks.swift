@@ -97,7 +97,7 @@ struct ISCSIChecks: Sendable {
                 finding(
                     .warning, "LVM looks into iSCSI disks of other hosts, such as that of '\(attachment.name)'",
                     why: "it would activate guests' volume groups, and hang while a target does not answer",
-                    remedy: entry.map { "take it off LVM's list: lvmdevices --deldev \($0.name)" }
+                    remedy: entry.map { "take it off LVM's list: lvm lvmdevices --deldev \($0.name)" }
                         ?? LVMDeviceFilter.remedyForISCSI)
             ]
         }

@@ -79,7 +79,8 @@ extension HostWorker {
         case .aoe(let address, let interfaces):
             let attached = try await AttachmentManager(host: host).attach(
                 AttachRequest(
-                    name: target.name, address: address, interfaces: interfaces, limit: .seconds(60), sharer: peer))
+                    name: target.name, address: address, interfaces: interfaces, limit: .seconds(60), sharer: peer,
+                    takesFlushes: target.hasCache == true))
             (found, wasThere) = (.serial(attached.attachment.identity.serial), attached.wasThere)
         }
         guard found == target.identity else {
@@ -114,6 +115,7 @@ extension SharedDisk {
         _ why: String?, _ remedy: String?
     ) {
         self.init(name: name, kind: kind, identities: identities, size: size)
+        hasCache = link.node.flatMap { try? BlockDevice(at: $0).hasVolatileCache() }
         if !isUsable {
             (self.why, self.remedy) = (why ?? "it is not up", remedy)
         } else if link.verdict != .right {

@@ -133,7 +133,8 @@ struct ShareExporter: Sendable {
             targets.append(
                 SharedTarget(
                     name: volume, way: .aoe(address, interfaces: []),
-                    identity: .serial(DeviceSerial.text(ofVolume: volume))))
+                    identity: .serial(DeviceSerial.text(ofVolume: volume)),
+                    hasCache: try BlockDevice(at: host.links.path(of: volume)).hasVolatileCache()))
         }
         return targets
     }

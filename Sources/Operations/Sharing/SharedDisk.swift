@@ -34,18 +34,21 @@ public struct SharedDisk: Sendable, Equatable, Codable {
     public var identities: [SharedIdentity]
     /// Nil where its device is not there.
     public var size: ByteCount?
+    /// Whether a guest is told to flush it; nil where that is not known.
+    public var hasCache: Bool?
     /// Why it cannot be used now; nil where its link leads to it and a path is up.
     public var why: String?
     public var remedy: String?
 
     public init(
-        name: VolumeName, kind: Kind, identities: [SharedIdentity] = [], size: ByteCount? = nil, why: String? = nil,
-        remedy: String? = nil
+        name: VolumeName, kind: Kind, identities: [SharedIdentity] = [], size: ByteCount? = nil, hasCache: Bool? = nil,
+        why: String? = nil, remedy: String? = nil
     ) {
         self.name = name
         self.kind = kind
         self.identities = identities
         self.size = size
+        self.hasCache = hasCache
         self.why = why
         self.remedy = remedy
     }
@@ -128,6 +131,16 @@ public enum SharedStorage: Sendable, Equatable {
                 why:
                     "'\(name)' has \(other.disk.size?.bytes ?? 0) bytes, on \(first.host) \(first.disk.size?.bytes ?? 0)",
                 remedy: "'xenlvs attachments --revalidate \(name)' there takes a new size over")
+        }
+        // A Linux guest learns it at its start alone: what does not flush loses data with a power cut, and what does gets
+        // nothing but I/O errors where that is not taken.
+        if let had = first.disk.hasCache, let other = rest.first(where: { ($0.disk.hasCache ?? had) != had }) {
+            return .broken(
+                host: other.host,
+                why: "a guest is told to flush '\(name)' on \((had ? views[0] : other).host), and not to on "
+                    + "\((had ? other : views[0]).host)",
+                remedy: "over AoE 'xenlvs unshare' and 'xenlvs share' anew put it right; else shut the guest down, and start "
+                    + "it there")
         }
         return nil
     }

@@ -59,14 +59,17 @@ public struct GroupFacts: Sendable, Codable, Equatable {
     public var name: VolumeGroupName
     public var free: ByteCount
     public var extentSize: ByteCount
+    /// Whether its disks have a cache that has to be flushed; nil where some have, or that is not known.
+    public var hasCache: Bool?
 
-    init(name: VolumeGroupName, free: ByteCount, extentSize: ByteCount) {
+    init(name: VolumeGroupName, free: ByteCount, extentSize: ByteCount, hasCache: Bool? = nil) {
         self.name = name
         self.free = free
         self.extentSize = extentSize
+        self.hasCache = hasCache
     }
 
-    private enum CodingKeys: CodingKey { case name, free, extentSize }
+    private enum CodingKeys: CodingKey { case name, free, extentSize, hasCache }
 
     /// Throws `.usage` for an extent size that LVM has not; volumes' sizes are divided by it.
     public init(from decoder: any Decoder) throws {
@@ -74,6 +77,7 @@ public struct GroupFacts: Sendable, Codable, Equatable {
         name = try values.decode(VolumeGroupName.self, forKey: .name)
         free = try values.decode(ByteCount.self, forKey: .free)
         extentSize = try values.decode(ByteCount.self, forKey: .extentSize)
+        hasCache = try values.decodeIfPresent(Bool.self, forKey: .hasCache)
         guard (1...1 << 44).contains(extentSize.bytes) else {
             throw Failure(.usage, "the volume group \(name) cannot have extents of \(extentSize.bytes) bytes")
         }
@@ -90,6 +94,8 @@ public struct VolumeFacts: Sendable, Codable, Equatable {
     public var linkIsWhole: Bool
     /// The size of what the link leads to.
     public var size: ByteCount?
+    /// Whether a guest that starts on it is told to flush it.
+    public var hasCache: Bool?
     /// Something that is no link stands in the link's place.
     public var isForeign: Bool
     /// The link leads to where the record says.

@@ -28,8 +28,11 @@ extension HostWorker {
             try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output).entries.compactMap(\.name)
         }
         let groups = await attempt("cannot list the volume groups", [GroupFacts]()) {
-            try LVMReport.groups(try await host.runner.run(LVMCommands.listGroups()).output).map {
-                GroupFacts(name: $0.name, free: $0.free, extentSize: $0.extentSize)
+            let disks = try LVMReport.physicalVolumes(
+                try await host.runner.run(LVMCommands.listPhysicalVolumes()).output)
+            return try LVMReport.groups(try await host.runner.run(LVMCommands.listGroups()).output).map {
+                GroupFacts(
+                    name: $0.name, free: $0.free, extentSize: $0.extentSize, hasCache: Self.hasCache($0.name, disks))
             }
         }
         let logicalVolumes = await attempt("cannot list the logical volumes", [LogicalVolume]()) {
@@ -75,6 +78,12 @@ extension HostWorker {
         return DRBDFacts(version: version, isAvailable: true, objections: objections)
     }
 
+    private static func hasCache(_ group: VolumeGroupName, _ disks: [PhysicalVolume]) -> Bool? {
+        let answers = Set(
+            disks.filter { $0.group == group.text }.map { try? BlockDevice(at: $0.path).hasVolatileCache() })
+        return answers.count == 1 ? answers.first ?? nil : nil
+    }
+
     private func facts(_ name: VolumeName, _ logicalVolumes: [LogicalVolume]) throws -> VolumeFacts {
         let record = try host.database.volume(name)
         var facts = VolumeFacts(
@@ -90,7 +99,8 @@ extension HostWorker {
             facts.link = target
             if case .device = end {
                 facts.linkIsWhole = true
-                facts.size = try BlockDevice(at: target).size()
+                let device = try BlockDevice(at: target)
+                (facts.size, facts.hasCache) = (try device.size(), try? device.hasVolatileCache())
             }
             facts.linkMatchesRecord = try record.map { try matches(target, $0) } ?? false
         }

@@ -8,7 +8,33 @@ extension Preflight {
     func subjectFindings(_ subject: Subject) -> [Finding] {
         memoryFindings(subject) + cpuFindings(subject) + nameFindings(subject)
             + zip(subject.volumes, subject.targetPlaces).flatMap { volumeFindings($0, $1) } + spaceFindings(subject)
+            + zip(subject.volumes, subject.targetPlaces).flatMap { cacheFindings($0, $1, subject.plan) }
             + configurationFindings(subject)
+    }
+
+    /// A Linux guest learns at its start alone whether its disk has a cache (`blkif_recover`, drivers/block/xen-blkfront.c). A
+    /// switch takes flushes wherever it leads.
+    private func cacheFindings(_ name: VolumeName, _ place: VolumePlace, _ plan: MigrationPlan?) -> [Finding] {
+        guard plan?.method != .cold, let group = place.logicalVolume?.group,
+            let here = source.volumes.first(where: { $0.name == name })?.hasCache,
+            let there = target.groups.first(where: { $0.name == group })?.hasCache, here != there
+        else { return [] }
+        if there {
+            return [
+                Finding(
+                    .blocking, target.host, "the disks of '\(group)' have a cache that has to be flushed",
+                    why: "the guest was told on \(source.host) that '\(name)' has none, and does not flush: a power cut would "
+                        + "take what it believes to be written", remedy: "migrate with --method cold")
+            ]
+        }
+        if plan?.usesSwitches == true { return [] }
+        return [
+            Finding(
+                .blocking, target.host, "the disks of '\(group)' have no cache",
+                why: "the guest flushes '\(name)', which has one on \(source.host), and each flush would fail there",
+                remedy: "give the volume a switch ('xenlvs domain prepare \(name)') and migrate by --method live or "
+                    + "one-freeze; or migrate with --method cold")
+        ]
     }
 
     /// The guest itself needs no configuration to move, but its new host does when it is started again.

@@ -65,14 +65,14 @@ extension Scenarios {
             try await node.run(
                 """
                 set -e; echo 'devices { use_devicesfile = 1 }' >/etc/lvm/lvmlocal.conf; mkdir -p /etc/lvm/devices
-                lvmdevices --yes --adddev $(pvs --noheadings -o pv_name -S vg_name=vg0 | tr -d ' ')
+                lvm lvmdevices --yes --adddev $(pvs --noheadings -o pv_name -S vg_name=vg0 | tr -d ' ')
                 vgs vg0; ! vgs guest
                 """)
             let listed = try await node.run(set, timeout: .seconds(60))
             #expect(listed.stdout.contains("nothing but the devices in"), "\(listed)")
-            try await node.run("lvmdevices --yes --adddev $(readlink -f /dev/xenlvs/far); vgs guest")
+            try await node.run("lvm lvmdevices --yes --adddev $(readlink -f /dev/xenlvs/far); vgs guest")
             let entry = try await node.run("xenlvs doctor", timeout: .seconds(90), check: false).stdout
-            #expect(entry.contains("lvmdevices --deldev"), "\(entry)")
+            #expect(entry.contains("lvm lvmdevices --deldev"), "\(entry)")
         }
 
         private func putBack(_ node: LabNode) async throws {

@@ -83,7 +83,7 @@ extension Scenarios {
                     "xenlvs share web1 --via aoe --hosts nodea,nodeb --shelf 1 --interface storage-b --interface cluster-b"
                 let shared = try await hosts.a.run(share, timeout: .seconds(180))
                 #expect(shared.stdout.contains("web1: web1 shared over aoe with nodeb"), "\(shared)")
-                #expect(try await hosts.b.run("readlink /dev/xenlvs/web1").text == "/dev/etherd/e1.0")
+                #expect(try await hosts.b.run("readlink /dev/xenlvs/web1").text == "/dev/mapper/xenlvs-cover-web1")
                 let again = try await hosts.a.run(share, timeout: .seconds(180))
                 #expect(again.stdout == shared.stdout, "\(again)")
                 let paths = try await hosts.b.run("xenlvs multipath list", timeout: .seconds(60)).stdout
