@@ -27,7 +27,9 @@ final class AttachmentHost {
 
     init() throws {
         root = "/tmp/xenlvs-attach-\(UInt64.random(in: 0...UInt64.max))"
-        for directory in ["/dev/etherd", "/dev/mapper", "/sys/block", "/sys/module", "/sys/dev/block", "/proc", "/state"] {
+        for directory in [
+            "/dev/etherd", "/dev/mapper", "/sys/block", "/sys/module", "/sys/dev/block", "/proc", "/state",
+        ] {
             try FileManager.default.createDirectory(atPath: root + directory, withIntermediateDirectories: true)
         }
         try Data("host: nodea\n".utf8).write(to: URL(fileURLWithPath: root + "/xenlvs.yaml"))

@@ -8,7 +8,8 @@ import Testing
 struct FileLockTests {
     @Test("It is refused while it is held, and given up also where a forked child still has the open file")
     func givenUp() throws {
-        let directory = FileManager.default.temporaryDirectory.path + "/xenlvs-lock-\(UInt64.random(in: 0...UInt64.max))"
+        let directory =
+            FileManager.default.temporaryDirectory.path + "/xenlvs-lock-\(UInt64.random(in: 0...UInt64.max))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: directory) }
         let path = directory + "/lock"

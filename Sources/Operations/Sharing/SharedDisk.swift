@@ -139,7 +139,8 @@ public enum SharedStorage: Sendable, Equatable {
                 host: other.host,
                 why: "a guest is told to flush '\(name)' on \((had ? views[0] : other).host), and not to on "
                     + "\((had ? other : views[0]).host)",
-                remedy: "over AoE 'xenlvs unshare' and 'xenlvs share' anew put it right; else shut the guest down, and start "
+                remedy:
+                    "over AoE 'xenlvs unshare' and 'xenlvs share' anew put it right; else shut the guest down, and start "
                     + "it there")
         }
         return nil

@@ -23,7 +23,8 @@ extension Preflight {
             return [
                 Finding(
                     .blocking, target.host, "the disks of '\(group)' have a cache that has to be flushed",
-                    why: "the guest was told on \(source.host) that '\(name)' has none, and does not flush: a power cut would "
+                    why:
+                        "the guest was told on \(source.host) that '\(name)' has none, and does not flush: a power cut would "
                         + "take what it believes to be written", remedy: "migrate with --method cold")
             ]
         }

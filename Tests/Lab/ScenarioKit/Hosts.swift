@@ -1,15 +1,19 @@
 import Foundation
 import LabKit
 
-/// The pair of hosts that all scenarios share, with the product on both.
+/// The pair of hosts that all scenarios share, with the product on both; and a third one where the lab has it.
 package struct Hosts: Sendable {
     package let a: LabNode
     package let b: LabNode
+    package let c: LabNode?
     /// Notices a guest that runs on both.
     package let watch = DomainWatch()
 
-    package var all: [LabNode] { [a, b] }
+    package var all: [LabNode] { [a, b] + (c.map { [$0] } ?? []) }
     package func peer(of node: LabNode) -> LabNode { node.name == a.name ? b : a }
+
+    /// Whether this run's lab has three nodes.
+    package static let haveThird = ProcessInfo.processInfo.environment["XENLVS_LAB_NODES"] == "abc"
 
     /// Where both hosts have a directory for volumes as files.
     package static let pool = "/srv/xenlvs-pool"
@@ -75,8 +79,8 @@ private actor Preparation {
     }
 
     private static func prepare() async throws -> Hosts {
-        let lab = try await Lab.up()
-        let hosts = Hosts(a: try lab.node("a"), b: try lab.node("b"))
+        let lab = try await Lab.up(nodes: Hosts.haveThird ? ["a", "b", "c"] : ["a", "b"])
+        let hosts = Hosts(a: try lab.node("a"), b: try lab.node("b"), c: Hosts.haveThird ? try lab.node("c") : nil)
         let binary = try ProductUnderTest.binary
         try await withThrowingTaskGroup { group in
             for node in hosts.all { group.addTask { try await node.push(binary, to: ProductUnderTest.path) } }
