@@ -47,6 +47,25 @@ struct SharedStorageTests {
         }
     }
 
+    @Test("A disk that takes flushes on one host alone is told with both; where one does not say, nothing is")
+    func caches() {
+        func verdict(_ here: Bool?, _ there: Bool?) -> SharedStorage {
+            var (first, other) = (view("a", .exported), view("b", .attached))
+            (first.disks[0].hasCache, other.disks[0].hasCache) = (here, there)
+            return SharedStorage([first, other])
+        }
+        for (here, there, word) in [(true, false, "on a, and not to on b"), (false, true, "on b, and not to on a")] {
+            guard case .broken(_, let why, _) = verdict(here, there) else {
+                Issue.record("a guest may go between a disk that takes flushes and one that does not")
+                continue
+            }
+            #expect(why.contains(word), "\(why)")
+        }
+        for (here, there) in [(true, true), (false, false), (nil, true), (false, nil)] as [(Bool?, Bool?)] {
+            #expect(verdict(here, there) == .shared)
+        }
+    }
+
     @Test("An answer that does not fit the request is refused, whatever it is")
     func answerThatDoesNotFit() throws {
         let host = HostName(unchecked: "b")
