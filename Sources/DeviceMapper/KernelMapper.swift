@@ -69,7 +69,6 @@ public struct KernelMapper: MappedDevices {
             guard let made = try find(identity), made.table?.leadsLike(table) == true, !made.isSuspended else {
                 throw Failure(.failed, what, why: "it was made, but has not the table that it was given")
             }
-            takeFlushes(identity)
         }
     }
 
@@ -121,7 +120,6 @@ public struct KernelMapper: MappedDevices {
                     .inconsistent, what, why: "it was changed, but does not show the table that it was given",
                     remedy: "see 'dmsetup table \(identity.name)'")
             }
-            takeFlushes(identity)
             return TableChange(stall: stall)
         }
     }
@@ -164,16 +162,6 @@ public struct KernelMapper: MappedDevices {
             _ = try existing(identity, doing: "cannot tell \(identity.path) '\(message)'")
             try MapperTask.tell(identity, message.description)
         }
-    }
-
-    /// Xen's backend asks for it when a guest comes (`xen_vbd_create`, drivers/block/xen-blkback/xenbus.c), also when it comes
-    /// back from a save or from another host. A Linux guest that was told otherwise at its start goes on flushing, and each
-    /// flush then fails with an I/O error (`blkif_request_flush_invalid` after `blkif_recover`, drivers/block/xen-blkfront.c).
-    ///
-    /// The device is in order without it: whoever is about to bring a guest looks at what has come of it.
-    private func takeFlushes(_ identity: MappedIdentity) {
-        guard identity.takesFlushes, let device = try? find(identity) else { return }
-        try? BlockDevice(at: "/dev/dm-\(device.number.minor)").takeFlushes()
     }
 
     private func existing(_ identity: MappedIdentity, doing what: String) throws(Failure) -> MappedDevice {

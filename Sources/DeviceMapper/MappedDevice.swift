@@ -62,9 +62,6 @@ public struct MappedIdentity: Hashable, Sendable {
     /// Whether a UUID is that of such a device.
     public static func isOfCover(_ uuid: String) -> Bool { uuid.hasPrefix("\(prefix)\(Role.ofCover.rawValue)-") }
 
-    /// Whether it has to take flushes, whatever lies below: a guest may be on it that was told so at its start.
-    var takesFlushes: Bool { name.hasPrefix(Self.switchPrefix) || Self.isOfCover(uuid) }
-
     private init(name: String, uuid: String) {
         self.name = name
         self.uuid = uuid

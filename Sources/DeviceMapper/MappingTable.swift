@@ -89,6 +89,17 @@ public struct MappingTable: Hashable, Sendable, CustomStringConvertible {
         targets = [MappingTarget(start: 0, length: sectors, kind: .linear(device, offset: 0))]
     }
 
+    /// The whole of one device, or its first `sectors`, with its flushes sent to another one of at least that size. The kernel
+    /// takes flushes for a mapped device where one of those below it does (`dm_table_supports_flush`, drivers/md/dm-table.c).
+    /// That is the target `delay` with a delay of nothing, which passes requests on at once
+    /// (Documentation/admin-guide/device-mapper/delay.rst).
+    /// - Precondition: at least one sector.
+    public init(linearTo device: BlockDeviceNumber, flushing other: BlockDeviceNumber, sectors: UInt64) {
+        precondition(sectors > 0, "a table has at least one sector")
+        let parameters = [device, device, other].map { "\($0) 0 0" }.joined(separator: " ")
+        targets = [MappingTarget(start: 0, length: sectors, type: "delay", parameters: parameters)]
+    }
+
     /// `sectors` that refuse every request (Documentation/admin-guide/device-mapper: the target `error`).
     /// - Precondition: at least one sector.
     public init(closed sectors: UInt64) {

@@ -80,22 +80,8 @@ public struct BlockDevice: Sendable, Equatable {
     /// Whether it may lose what it was given with a power cut, until it was told to flush.
     public func hasVolatileCache() throws(Failure) -> Bool {
         try TextFile.read("\(attributes)/queue/write_cache", doing: "cannot see whether \(path) has a cache")
-            .trimmingNewline == Self.cached
+            .trimmingNewline == "write back"
     }
-
-    /// Lets a device of device-mapper's take flushes also where nothing below it has a cache; those that need none are ended
-    /// by the kernel before they get there (`submit_bio_noacct`, block/blk-core.c). The next change of its table undoes it
-    /// (`dm_table_set_restrictions`, drivers/md/dm-table.c). Linux since 6.5 does not allow it: look at `hasVolatileCache`.
-    public func takeFlushes() throws(Failure) {
-        guard try !hasVolatileCache() else { return }
-        let file = "\(attributes)/queue/write_cache"
-        let descriptor = try FileDescriptor(opening: file, flags: O_WRONLY, doing: "cannot write \(file)")
-        // A kernel that refuses keeps what it has.
-        _ = Self.cached.withCString { write(descriptor.number, $0, Self.cached.utf8.count) }
-    }
-
-    // `queue_wc_show`, block/blk-sysfs.c
-    private static let cached = "write back"
 
     /// Has the device put what it was given to where a power cut does not take it. Opens it read-only.
     public func flush() throws(Failure) {

@@ -22,12 +22,17 @@ public struct LoopDevice: Sendable, Equatable {
 /// The `losetup` commands for a pool's files, as values, and their output (losetup(8), util-linux 2.38).
 public enum LoopDevices {
     /// Attaches `file` to a free loop device and prints its path, or the path of the one that has the file already
-    /// (`--nooverlap`): to run it twice does no harm. Direct I/O keeps the data from being cached twice.
-    /// - Parameter partitions: lets the kernel read the partition table and make a device of each partition.
-    public static func attach(_ file: String, readOnly: Bool = false, partitions: Bool = false) -> Command {
-        let mode = (readOnly ? ["--read-only"] : []) + (partitions ? ["--partscan"] : [])
+    /// (`--nooverlap`): to run it twice does no harm.
+    /// - Parameters:
+    ///   - partitions: lets the kernel read the partition table and make a device of each partition.
+    ///   - isDirect: keeps the data from being cached twice; no file in memory can do that.
+    public static func attach(
+        _ file: String, readOnly: Bool = false, partitions: Bool = false, isDirect: Bool = true
+    ) -> Command {
+        let mode = (isDirect ? ["--direct-io=on"] : []) + (readOnly ? ["--read-only"] : [])
         return Command(
-            .losetup, ["--find", "--show", "--nooverlap", "--direct-io=on"] + mode + [file], .mutation)
+            .losetup, ["--find", "--show", "--nooverlap"] + mode + (partitions ? ["--partscan"] : []) + [file],
+            .mutation)
     }
 
     /// Detaches a loop device. While it is open this succeeds too and takes effect at the last close: look again.

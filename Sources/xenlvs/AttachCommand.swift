@@ -34,6 +34,12 @@ struct AttachCommand: AsyncParsableCommand {
                 guests' interfaces (vif, tap) left out.
                 """, valueName: "interface"))
         var interfaces: [String] = []
+        @Flag(
+            help: """
+                The link leads to a device that takes flushes, which the AoE disk does not: for a guest that comes from a \
+                disk with a cache, or may go to one.
+                """)
+        var takeFlushes = false
         @Option(help: ArgumentHelp("How long all of it may take, 1 to 600.", valueName: "seconds")) var timeout = 30
 
         func run() async throws {
@@ -41,7 +47,7 @@ struct AttachCommand: AsyncParsableCommand {
                 let request = AttachRequest(
                     name: try VolumeName(name), address: try AoEAddress(address),
                     interfaces: try interfaces.map { try InterfaceName($0) },
-                    limit: try TimeArgument.limit(timeout, in: 1...600))
+                    limit: try TimeArgument.limit(timeout, in: 1...600), takesFlushes: takeFlushes)
                 let host = try ThisHost.open()
                 let attached = try await AttachmentManager(host: host).attach(request)
                 if attached.wasThere { Console.say("nothing to do: it is attached like that already") }

@@ -151,7 +151,7 @@ final class FakeInitiator: CommandRunner {
     func claim(_ path: String) { state.withLock { _ = $0.claimed.insert(path) } }
     func isClaimed(_ path: String) -> Bool { state.withLock { $0.claimed.contains(path) } }
     func fail(_ tool: Tool) { state.withLock { _ = $0.failing.insert(tool) } }
-    /// As Linux since 6.5: what has no cache below it never shows one.
+    /// As if what lies over two devices took flushes only where both do.
     func refuseFlushes() { state.withLock { $0.takesFlushes = false } }
     func keepDown() { state.withLock { $0.bringsUp = false } }
 
@@ -167,12 +167,19 @@ final class FakeInitiator: CommandRunner {
             }
             try apply(command)
         }
+        if command.tool == .losetup, command.arguments.first == "--find" {
+            try write("0", to: "\(tree.sysfs)/dev/block/7:3/size")
+            mknod("\(tree.devices)/loop3", S_IFBLK | 0o600, dev_t(7 << 8 | 3))
+            return CommandResult(termination: .exited(0), output: "/dev/loop3\n", errors: "")
+        }
         return CommandResult(termination: .exited(0), output: "", errors: "")
     }
 
     private func apply(_ command: Command) throws {
         let words = command.arguments
-        if words != ["discover", ""] { state.withLock { $0.mutations.append(command.description) } }
+        if words != ["discover", ""], command.tool != .losetup {
+            state.withLock { $0.mutations.append(command.description) }
+        }
         switch (command.tool, words.first) {
         case (.modprobe, "-r"): unload()
         case (.modprobe, "aoe"):

@@ -25,7 +25,7 @@ struct FlushCoverTests {
         try host.serve()
         try await host.attach(takesFlushes: true)
         #expect(host.link() == host.root + cover)
-        #expect(host.mapper.devices.map(\.table?.description) == ["0 131072 linear 152:0 0"])
+        #expect(host.mapper.devices.map(\.table?.description) == ["0 131072 delay 152:0 0 0 152:0 0 0 7:3 0 0"])
         let shown = try #require(try await AttachmentCatalog(host: host.host).all().first)
         #expect(shown.why == nil && shown.link.verdict == .right && shown.uses.isEmpty, "\(shown)")
         for asked in [true, false] { #expect(try await host.attach(takesFlushes: asked).wasThere) }
@@ -40,6 +40,7 @@ struct FlushCoverTests {
 
         _ = try await host.manager.detach(web1, force: false)
         #expect(host.mapper.devices.isEmpty && host.link() == nil)
+        #expect(KernelFile.names(in: host.root + "/run").allSatisfy { !$0.hasSuffix(".flushes") })
         #expect(
             host.kernel.mutations.suffix(2) == ["blockdev --flushbufs \(host.root)\(cover)", "aoe-control flush e1.0"])
     }
@@ -58,7 +59,7 @@ struct FlushCoverTests {
         #expect(host.mapper.devices.count == 1)
     }
 
-    @Test("A kernel that does not let it take them is told, and nothing is left")
+    @Test("One that does not take them after all is told, and nothing is left")
     func refused() async throws {
         let host = try AttachmentHost()
         try host.serve()

@@ -4,11 +4,13 @@ import HostModel
 import Hosts
 import Storage
 
-/// The device that the link of a shared AoE disk leads to: one line over the kernel's own, which takes flushes.
+/// A device over an attached AoE disk, to which its link leads, that takes flushes.
 ///
-/// What Linux's AoE initiator shows has no cache, and a guest that comes from the host with the volume, whose disk has one,
-/// goes on flushing: each flush would be an I/O error to it (`KernelMapper`). What the target has answered is on stable
-/// storage already, so the flushes end here.
+/// What Linux's AoE initiator shows has no cache, and Xen's backend then tells a guest that its disk cannot be flushed. A guest
+/// that comes from a disk with a cache, from an LV on the host with the volume, goes on flushing: Linux learns it at a
+/// disk's first connect alone (`blkif_recover`, drivers/block/xen-blkfront.c), so that each flush fails with an I/O error
+/// (`blkif_request_flush_invalid`). What the target has answered is on stable storage already: the flushes go to a device
+/// that has nothing to write, a loop device over an empty file in memory.
 struct FlushCover: Sendable {
     let host: HostContext
 
@@ -16,9 +18,13 @@ struct FlushCover: Sendable {
     private static let limit = Duration.seconds(10)
 
     /// Makes it, or lets it have the device's size. Returns its path.
-    /// - Throws: `.refused` where a stranger has its name, or the kernel does not let it take flushes; then it is gone again.
+    /// - Throws: `.refused` where a stranger has its name, or it does not take flushes; then it is gone again.
     func bringUp(_ identity: MappedIdentity, over device: BlockDevice) async throws -> String {
-        let table = MappingTable(linearTo: device.number, sectors: UInt64(try device.size().sectors))
+        let size = try device.size()
+        let drain = try await openDrain(identity, size)
+        let table = MappingTable(
+            linearTo: device.number, flushing: try BlockDevice(at: node(drain), sysfs: host.tree.sysfs).number,
+            sectors: UInt64(size.sectors))
         let (mapper, limit) = (host.mapper, Self.limit)
         try await Blocking.run("device-mapper") {
             guard let found = try mapper.find(name: identity.name) ?? mapper.find(uuid: identity.uuid) else {
@@ -29,13 +35,15 @@ struct FlushCover: Sendable {
             if found.isSuspended { try mapper.resume(identity) }
             if found.table != table { _ = try mapper.change(identity, to: table, limit: limit) }
         }
+        // While the table has it, it stays; then it goes by itself.
+        try await host.runner.run(LoopDevices.detach(drain))
         let path = Self.path(identity, in: host.tree)
         guard try BlockDevice(at: path, sysfs: host.tree.sysfs).hasVolatileCache() else {
             try await remove(identity)
             throw Failure(
-                .refused, "\(device.path) cannot take the flushes of a guest that comes from another host",
-                why: "this kernel does not let \(path) take them: Linux since 6.5 does not",
-                remedy: "share the disk over iSCSI, or shut the guest down and start it on the other host")
+                .refused, "\(device.path) cannot take the flushes of a guest that comes from a disk with a cache",
+                why: "\(path) was made for that over it, and does not take them either",
+                remedy: "use iSCSI; or shut the guest down and start it on the disk as it is")
         }
         return path
     }
@@ -44,7 +52,23 @@ struct FlushCover: Sendable {
     func remove(_ identity: MappedIdentity) async throws {
         let mapper = host.mapper
         try await Blocking.run("device-mapper") { try mapper.remove(identity) }
+        try DurableFile.remove(drainFile(identity))
     }
+
+    /// The loop device that flushes go to, found or made. It is as large as the disk, which device-mapper demands of it.
+    private func openDrain(_ identity: MappedIdentity, _ size: ByteCount) async throws -> String {
+        try PrivateDirectory.prepare(host.paths.run)
+        let file = drainFile(identity)
+        try SparseFile.make(file, size: size)
+        let output = try await host.runner.run(LoopDevices.attach(file, isDirect: false)).output
+        let drain = try LoopDevices.parseAttached(output)
+        try await host.runner.run(LoopDevices.refreshSize(drain))
+        return drain
+    }
+
+    private func drainFile(_ identity: MappedIdentity) -> String { "\(host.paths.run)/\(identity.name).flushes" }
+
+    private func node(_ path: String) -> String { host.tree.devices + path.dropFirst("/dev".count) }
 
     static func path(_ identity: MappedIdentity, in tree: DeviceTree) -> String {
         "\(tree.devices)/mapper/\(identity.name)"

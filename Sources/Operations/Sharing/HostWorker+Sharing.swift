@@ -80,7 +80,7 @@ extension HostWorker {
             let attached = try await AttachmentManager(host: host).attach(
                 AttachRequest(
                     name: target.name, address: address, interfaces: interfaces, limit: .seconds(60), sharer: peer,
-                    takesFlushes: target.hasCache == true))
+                    takesFlushes: target.takesFlushes == true))
             (found, wasThere) = (.serial(attached.attachment.identity.serial), attached.wasThere)
         }
         guard found == target.identity else {

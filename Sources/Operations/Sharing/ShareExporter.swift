@@ -134,7 +134,8 @@ struct ShareExporter: Sendable {
                 SharedTarget(
                     name: volume, way: .aoe(address, interfaces: []),
                     identity: .serial(DeviceSerial.text(ofVolume: volume)),
-                    hasCache: try BlockDevice(at: host.links.path(of: volume)).hasVolatileCache()))
+                    takesFlushes: try record.runsHere == true
+                        && BlockDevice(at: host.links.path(of: volume)).hasVolatileCache()))
         }
         return targets
     }

@@ -73,6 +73,8 @@ public struct ShareManager: Sendable {
         var record = ShareRecord(
             domain: request.domain, way: request.way.word, hosts: others, volumes: volumes,
             hasClusterFileSystem: request.hasClusterFileSystem ? true : nil)
+        let isHere = try await worker.sharedDisks(of: request.domain, []).hasDomain
+        if isHere || request.hosts.contains(host.name) { record.runsHere = true }
         try keepFormer(&record)
         try await checkBefore(record, remotes)
         do {
@@ -116,6 +118,7 @@ public struct ShareManager: Sendable {
         record.hosts = Set(record.hosts + former.hosts).sorted()
         record.volumes += former.volumes.filter { !record.volumes.contains($0) }
         record.exportedBefore = former.exportedBefore
+        record.runsHere = record.runsHere ?? former.runsHere
     }
 
     /// The disks of the running domain; else the links that its configuration on this host names.
@@ -187,8 +190,7 @@ public struct ShareManager: Sendable {
 
     /// Every host has to see the same disks, by identity, size and the bytes at both ends.
     private func verify(_ record: ShareRecord, _ remotes: [RemoteHost]) async throws {
-        let here = try await worker.sharedDisks(of: record.domain, record.volumes)
-        let views = [here] + (try await look(record.domain, record.volumes, remotes))
+        let views = [try await ownDisks(record)] + (try await look(record.domain, record.volumes, remotes))
         if record.hasClusterFileSystem != true { try checkRunsOnce(record.domain, views) }
         switch SharedStorage(views) {
         case .shared: break
@@ -202,6 +204,13 @@ public struct ShareManager: Sendable {
         for remote in remotes {
             for volume in record.volumes { try await SharedStorage.compareEdges(of: volume, worker, remote) }
         }
+    }
+
+    /// How the disks are on this host. Whether they take flushes here is no matter where no guest is to come.
+    private func ownDisks(_ record: ShareRecord) async throws -> SharedDisks {
+        var here = try await worker.sharedDisks(of: record.domain, record.volumes)
+        if record.runsHere != true { for index in here.disks.indices { here.disks[index].hasCache = nil } }
+        return here
     }
 
     // MARK: The end
@@ -242,8 +251,7 @@ public struct ShareManager: Sendable {
         do {
             let remotes = record.hosts.map { RemoteHost($0, from: host, version: worker.version) }
             defer { for remote in remotes { remote.close() } }
-            let here = try await worker.sharedDisks(of: record.domain, record.volumes)
-            let views = [here] + (try await look(record.domain, record.volumes, remotes))
+            let views = [try await ownDisks(record)] + (try await look(record.domain, record.volumes, remotes))
             row.runsOn = views.filter(\.hasDomain).map(\.host)
             if row.runsOn.count > 1, !row.hasClusterFileSystem {
                 row.why = "the domain is on \(row.runsOn.count) hosts: two guests on one disk destroy it"

@@ -60,14 +60,14 @@ public struct SharedTarget: Sendable, Codable {
     public var way: Way
     /// What it has to be.
     public var identity: SharedIdentity
-    /// The disk has a cache where it is served, so that its guests flush.
-    public var hasCache: Bool?
+    /// Guests come from the host that serves it, where it takes flushes.
+    public var takesFlushes: Bool?
 
-    public init(name: VolumeName, way: Way, identity: SharedIdentity, hasCache: Bool? = nil) {
+    public init(name: VolumeName, way: Way, identity: SharedIdentity, takesFlushes: Bool? = nil) {
         self.name = name
         self.way = way
         self.identity = identity
-        self.hasCache = hasCache
+        self.takesFlushes = takesFlushes
     }
 }
 

@@ -15,13 +15,15 @@ public struct ShareRecord: Sendable, Equatable, Codable {
     public var exportedBefore: [VolumeName]
     /// Guests on several hosts may write to them at the same time: nil for no.
     public var hasClusterFileSystem: Bool?
+    /// The domain may run on this host too; nil for no.
+    public var runsHere: Bool?
 
     /// What of this host's domains may have the volumes while others see them.
     var users: ToleratedDomains { hasClusterFileSystem == true ? .any : .one(domain) }
 
     public init(
         domain: DomainName, way: Way, hosts: [HostName], volumes: [VolumeName], exportedBefore: [VolumeName] = [],
-        hasClusterFileSystem: Bool? = nil
+        hasClusterFileSystem: Bool? = nil, runsHere: Bool? = nil
     ) {
         self.domain = domain
         self.way = way
@@ -29,6 +31,7 @@ public struct ShareRecord: Sendable, Equatable, Codable {
         self.volumes = volumes
         self.exportedBefore = exportedBefore
         self.hasClusterFileSystem = hasClusterFileSystem
+        self.runsHere = runsHere
     }
 }
 

@@ -12,8 +12,7 @@ extension Preflight {
             + configurationFindings(subject)
     }
 
-    /// A Linux guest learns at its start alone whether its disk has a cache (`blkif_recover`, drivers/block/xen-blkfront.c). A
-    /// switch takes flushes wherever it leads.
+    /// A Linux guest learns at its start alone whether its disk has a cache (`blkif_recover`, drivers/block/xen-blkfront.c).
     private func cacheFindings(_ name: VolumeName, _ place: VolumePlace, _ plan: MigrationPlan?) -> [Finding] {
         guard plan?.method != .cold, let group = place.logicalVolume?.group,
             let here = source.volumes.first(where: { $0.name == name })?.hasCache,
@@ -28,13 +27,11 @@ extension Preflight {
                         + "take what it believes to be written", remedy: "migrate with --method cold")
             ]
         }
-        if plan?.usesSwitches == true { return [] }
         return [
             Finding(
                 .blocking, target.host, "the disks of '\(group)' have no cache",
                 why: "the guest flushes '\(name)', which has one on \(source.host), and each flush would fail there",
-                remedy: "give the volume a switch ('xenlvs domain prepare \(name)') and migrate by --method live or "
-                    + "one-freeze; or migrate with --method cold")
+                remedy: "migrate with --method cold")
         ]
     }
 

@@ -129,15 +129,21 @@ struct MoveTarget {
                 .refused, what,
                 why: "it is written in blocks of \(new) bytes, and what is on '\(volume.name)' counts on \(former)")
         }
-        guard try devices.copy.hasVolatileCache(), let found = try await host.switches.find(volume) else { return }
+        guard let found = try await host.switches.find(volume) else { return }
+        let hasCache = try devices.copy.hasVolatileCache()
         for backend in BlockBackend.all() where backend.device == found.number {
-            guard let query = backend.flushQuery,
-                try await host.runner.run(query).output.filter({ !$0.isWhitespace }) != "1"
-            else { continue }
+            guard let query = backend.flushQuery else { continue }
+            let flushes = try await host.runner.run(query).output.filter { !$0.isWhitespace } == "1"
+            guard flushes != hasCache else { continue }
+            // The backend that is there goes on to take flushes. The one after a save and restore would not.
             throw Failure(
                 .refused, what,
-                why: "it has a cache that must be flushed, and its guest was told at its start that its disk has none",
-                remedy: "start the guest anew on it: shut it down, swap, create it")
+                why: hasCache
+                    ? "it has a cache that must be flushed, and its guest was told at its start that its disk has none"
+                    : "it takes no flushes, and its guest was told at its start to flush: after a save, a checkpoint or a "
+                        + "migration each flush would fail",
+                remedy: "start the guest anew on it: shut it down, swap, create it"
+                    + (hasCache ? "" : "; or attach an AoE disk with --take-flushes"))
         }
     }
 }

@@ -22,7 +22,7 @@ extension Scenarios {
                 try await hosts.b.define(guest)
                 try await hosts.a.create(guest)
                 try await hosts.a.waitForTicks(of: guest, beyond: 5)
-                var journey = Journey(of: guest, from: hosts.a)
+                var journey = Journey(of: guest, from: hosts.a, isStamped: false)
                 try await expectShared(by: storage, on: ["nodea"])
 
                 try await trouble(&journey, hosts, storage, way, service)
@@ -66,7 +66,8 @@ extension Scenarios.ThreeHosts {
 
     /// - Returns: what serves, where that is a process.
     private func prepare(_ hosts: Hosts, _ storage: LabNode, _ way: Way) async throws -> LabProcess? {
-        try await hosts.makeVolume("web1", on: storage)
+        // Stamped blocks would lie elsewhere once it has grown.
+        try await hosts.makeVolume("web1", isStamped: false, on: storage)
         switch way {
         case .iscsi:
             for node in [hosts.a, hosts.b] {
