@@ -61,7 +61,7 @@ public struct AttachmentManager: Sendable {
             try await LinkKeeper(host: host).complete(request.name, within: request.limit)
             let targets = TargetPaths(known.address, among: try await initiator.ask(for: [known]))
             return AttachedDevice(
-                attachment: known, node: KernelDevice.path(known.address, in: host.tree), paths: targets.paths,
+                attachment: known, node: known.linkPath(in: host.tree), paths: targets.paths,
                 warnings: [], wasThere: true)
         }
         return try await attachNew(request)
@@ -86,7 +86,7 @@ public struct AttachmentManager: Sendable {
                         attachment.address, size: attachment.identity.size, deadline: deadline)
                     try await takeIn(attachment, device)
                     return AttachedDevice(
-                        attachment: attachment, node: device.path, paths: targets.paths,
+                        attachment: attachment, node: attachment.linkPath(in: host.tree), paths: targets.paths,
                         warnings: warnings(request, targets))
                 } catch {
                     throw await takenBack(
