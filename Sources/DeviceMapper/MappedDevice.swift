@@ -117,8 +117,10 @@ public struct MappedDevice: Hashable, Sendable {
 
     public var path: String { "/dev/mapper/\(name)" }
 
-    /// Whether it is a map over paths that xenlvs made.
-    public var isMap: Bool { MappedIdentity.wwid(ofMap: uuid) != nil }
+    /// Whether it belongs to a volume, and to neither a map over paths nor an attached disk.
+    public var isOfVolume: Bool {
+        isOurs && MappedIdentity.wwid(ofMap: uuid) == nil && !MappedIdentity.isOfCover(uuid)
+    }
 
     /// Whether xenlvs made it, or took it over from LVM to be a switch.
     public var isOurs: Bool {

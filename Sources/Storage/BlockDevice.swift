@@ -70,8 +70,8 @@ public struct BlockDevice: Sendable, Equatable {
     /// The smallest piece, in bytes, that the device reads and writes (Documentation/ABI/stable/sysfs-block).
     public func logicalBlockSize() throws(Failure) -> Int {
         let what = "cannot read the block size of \(path)"
-        let text = try TextFile.read("\(attributes)/queue/logical_block_size", doing: what)
-        guard let size = Int(text.trimmingNewline) else {
+        let text = try queueAttribute("logical_block_size", doing: what)
+        guard let size = Int(text) else {
             throw Failure(.inconsistent, what, why: "the kernel says '\(text)'")
         }
         return size
@@ -79,8 +79,15 @@ public struct BlockDevice: Sendable, Equatable {
 
     /// Whether it may lose what it was given with a power cut, until it was told to flush.
     public func hasVolatileCache() throws(Failure) -> Bool {
-        try TextFile.read("\(attributes)/queue/write_cache", doing: "cannot see whether \(path) has a cache")
-            .trimmingNewline == "write back"
+        try queueAttribute("write_cache", doing: "cannot see whether \(path) has a cache") == "write back"
+    }
+
+    /// A partition has the queue of its disk, in whose directory its own is (block/partitions/core.c).
+    private func queueAttribute(_ name: String, doing what: String) throws(Failure) -> String {
+        do { return try TextFile.read("\(attributes)/queue/\(name)", doing: what).trimmingNewline } catch {
+            guard error.code == .notFound else { throw error }
+            return try TextFile.read("\(attributes)/../queue/\(name)", doing: what).trimmingNewline
+        }
     }
 
     /// Has the device put what it was given to where a power cut does not take it. Opens it read-only.

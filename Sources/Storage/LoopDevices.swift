@@ -35,6 +35,8 @@ public enum LoopDevices {
             .mutation)
     }
 
+    public static let loadModule = Command.mutation(.modprobe, "loop")
+
     /// Detaches a loop device. While it is open this succeeds too and takes effect at the last close: look again.
     public static func detach(_ device: String) -> Command { .mutation(.losetup, "--detach", device) }
 

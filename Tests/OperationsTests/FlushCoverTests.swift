@@ -26,6 +26,8 @@ struct FlushCoverTests {
         try await host.attach(takesFlushes: true)
         #expect(host.link() == host.root + cover)
         #expect(host.mapper.devices.map(\.table?.description) == ["0 131072 delay 152:0 0 0 152:0 0 0 7:3 0 0"])
+        // The doctor has nothing to say of it.
+        #expect(host.mapper.devices.allSatisfy { $0.isOurs && !$0.isOfVolume })
         let shown = try #require(try await AttachmentCatalog(host: host.host).all().first)
         #expect(shown.why == nil && shown.link.verdict == .right && shown.uses.isEmpty, "\(shown)")
         for asked in [true, false] { #expect(try await host.attach(takesFlushes: asked).wasThere) }

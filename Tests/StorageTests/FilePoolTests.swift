@@ -191,6 +191,22 @@ struct BlockDeviceTests {
         }
     }
 
+    @Test("A partition has its disk's cache and blocks", .enabled(if: canMakeNodes, "needs CAP_MKNOD"))
+    func partition() throws {
+        try withTemporaryDirectory { root in
+            mknod(root + "/sda3", S_IFBLK | 0o600, dev_t(8 << 8 | 3))
+            try shell("mkdir -p \(root)/sys/dev/block \(root)/sys/block/sda/sda3 \(root)/sys/block/sda/queue")
+            try shell("ln -s ../../block/sda/sda3 \(root)/sys/dev/block/8:3")
+            try shell("echo 4096 > \(root)/sys/block/sda/queue/logical_block_size")
+            let device = try BlockDevice(at: root + "/sda3", sysfs: root + "/sys")
+            for (word, hasCache) in [("write back", true), ("write through", false)] {
+                try shell("echo '\(word)' > \(root)/sys/block/sda/queue/write_cache")
+                #expect(try device.hasVolatileCache() == hasCache)
+            }
+            #expect(try device.logicalBlockSize() == 4096)
+        }
+    }
+
     @Test("Minor numbers above 255 are taken apart as glibc does")
     func numbers() {
         #expect(BlockDeviceNumber(0x12345_f_ffff_ffff).description == "1196031:1174405119")

@@ -4,6 +4,10 @@ import HostModel
 import Hosts
 import Storage
 
+#if canImport(Glibc)
+    import Glibc
+#endif
+
 /// A device over an attached AoE disk, to which its link leads, that takes flushes.
 ///
 /// What Linux's AoE initiator shows has no cache, and Xen's backend then tells a guest that its disk cannot be flushed. A guest
@@ -60,6 +64,10 @@ struct FlushCover: Sendable {
         try PrivateDirectory.prepare(host.paths.run)
         let file = drainFile(identity)
         try SparseFile.make(file, size: size)
+        // systemd makes the node, by which the kernel loads the module, before anything else.
+        if access("\(host.tree.devices)/loop-control", F_OK) != 0 {
+            try await host.runner.run(LoopDevices.loadModule)
+        }
         let output = try await host.runner.run(LoopDevices.attach(file, isDirect: false)).output
         let drain = try LoopDevices.parseAttached(output)
         try await host.runner.run(LoopDevices.refreshSize(drain))

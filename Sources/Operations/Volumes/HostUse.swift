@@ -175,7 +175,7 @@ extension HostContext {
         }
         if try recordedVolumes().contains(where: { $0.switchGoal != nil }) {
             let mapper = mapper
-            use.mapped = try await Blocking.run("device-mapper") { try mapper.all().filter { !$0.isMap } }
+            use.mapped = try await Blocking.run("device-mapper") { try mapper.all().filter(\.isOfVolume) }
         }
         if asksLVM, let volumes, let found = try? await activeVolumes(volumes) {
             use.logicalVolumes = found

@@ -39,7 +39,7 @@ struct BenchISCSI: AsyncParsableCommand {
         let gap = try await stage.failover()
         print(
             "plan \(Int(median("plan"))) ms, apply \(Int(median("apply"))) ms, targetctl restore \(Int(median("restore"))) ms, "
-                + "volume list \(Int(median("list"))) ms, lvs \(Int(median("lvs"))) ms (\(Int(median("tuned"))) ms without asynchronous I/O), the guest's longest gap \(gap) ms"
+                + "volume list \(Int(median("list"))) ms, lvs \(Int(median("lvs"))) ms (\(Int(median("tuned"))) ms without asynchronous I/O), xenlvs itself starts in \(Int(median("start"))) ms, the guest's longest gap \(gap) ms"
         )
         print(
             String(
@@ -89,6 +89,7 @@ struct ISCSIStage {
             measure list xenlvs volume list
             measure lvs env LVM_SYSTEM_DIR=/root/lvm-defaults lvs
             measure tuned lvs
+            measure start xenlvs --version
             """, timeout: .seconds(900)
         ).stdout
         var sample: [String: Double] = [:]
