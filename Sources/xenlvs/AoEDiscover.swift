@@ -7,6 +7,7 @@ import Reporting
 extension AoECommand {
     struct Discover: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "discover",
             abstract: "Find the targets that other hosts serve, without the kernel's initiator.",
             discussion: """
                 Asks everybody on the wire and waits a second and a half for answers. A target that serves only certain \

@@ -8,7 +8,7 @@ import Hosts
 extension AoECommand {
     struct Serve: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Serve one file or block device on one interface, in the foreground.",
+            commandName: "serve", abstract: "Serve one file or block device on one interface, in the foreground.",
             discussion: """
                 'serving eSHELF.SLOT …' on standard output says that initiators can use it. SIGTERM and Ctrl-C end it \
                 after what is under way. AoE has neither passwords nor encryption: serve only on a network that you \

@@ -17,7 +17,7 @@ extension DomainCommand {
 
         struct Create: AsyncParsableCommand {
             static let configuration = CommandConfiguration(
-                abstract: "Make a checkpoint of a running domain.",
+                commandName: "create", abstract: "Make a checkpoint of a running domain.",
                 discussion: """
                     The domain is saved and stands still meanwhile; inside that pause LVM takes a snapshot of each of its \
                     disks, so that memory and disks belong together; then it runs on. All its disks must be on LVs. A \
@@ -44,7 +44,8 @@ extension DomainCommand {
 
         struct List: AsyncParsableCommand {
             static let configuration = CommandConfiguration(
-                abstract: "List the checkpoints of this host, or of one domain.", discussion: ExitCodeHelp.reading)
+                commandName: "list", abstract: "List the checkpoints of this host, or of one domain.",
+                discussion: ExitCodeHelp.reading)
             @Argument(help: "The domain.") var domain: String?
             @OptionGroup var output: FormatOption
 
@@ -59,6 +60,7 @@ extension DomainCommand {
 
         struct Restore: AsyncParsableCommand {
             static let configuration = CommandConfiguration(
+                commandName: "restore",
                 abstract: "Put a domain's disks back to a checkpoint, and the domain into its memory of then.",
                 discussion: """
                     What the disks have held since is lost. The domain must not be there: shut it down or destroy it first. \
@@ -81,7 +83,7 @@ extension DomainCommand {
 
         struct Remove: AsyncParsableCommand {
             static let configuration = CommandConfiguration(
-                abstract: "Remove a checkpoint. The domain and its disks stay as they are.",
+                commandName: "remove", abstract: "Remove a checkpoint. The domain and its disks stay as they are.",
                 discussion: ExitCodeHelp.changing)
             @Argument(help: "The checkpoint, as 'list' names it.") var checkpoint: String
 

@@ -12,6 +12,7 @@ struct DomainCommand: AsyncParsableCommand {
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "list",
             abstract: "List the domains of this host, their disks, and whether each can be migrated.",
             discussion: ExitCodeHelp.reading)
         @OptionGroup var output: FormatOption

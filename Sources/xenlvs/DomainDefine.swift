@@ -6,6 +6,7 @@ import Operations
 extension DomainCommand {
     struct Define: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "define",
             abstract: "Write a configuration for 'xl create' whose disks are volumes, named by their links.",
             discussion: """
                 The file appears complete or not at all, and one that is there is replaced only with --force. The volumes \

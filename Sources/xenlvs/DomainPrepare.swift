@@ -6,7 +6,7 @@ import Reporting
 extension DomainCommand {
     struct Prepare: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Put switches between a domain's links and its LVs, for its next start.",
+            commandName: "prepare", abstract: "Put switches between a domain's links and its LVs, for its next start.",
             discussion: """
                 A guest that runs is not touched: it has its LVs open as before, and opens the switches when it is started the \
                 next time ('xl shutdown' and 'xl create', or a reboot inside). From then on 'xenlvs swap' works. \

@@ -11,7 +11,7 @@ struct LinkCommand: AsyncParsableCommand {
 
     struct Set: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Take an existing LV over as a volume and set its link.",
+            commandName: "set", abstract: "Take an existing LV over as a volume and set its link.",
             discussion: """
                 The LV is tagged 'xenlvs' and recorded; its data stay as they are. Refused while a migration or a replica \
                 has the volume, or a domain has what the link leads to now.
@@ -34,7 +34,7 @@ struct LinkCommand: AsyncParsableCommand {
 
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Show where the links lead, and whether that is what is recorded.",
+            commandName: "show", abstract: "Show where the links lead, and whether that is what is recorded.",
             discussion: ExitCodeHelp.reading)
         @Argument(help: "The volume's name; all of them by default.") var name: String?
         @OptionGroup var output: FormatOption
@@ -50,7 +50,7 @@ struct LinkCommand: AsyncParsableCommand {
 
     struct Repair: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Put links back, as at boot, and say of each what was done.",
+            commandName: "repair", abstract: "Put links back, as at boot, and say of each what was done.",
             discussion: """
                 Volumes are activated, and files get their loop devices. A volume whose domain belongs to another host, \
                 one that a migration is filling, and an old copy never get a link. A link that leads to another device \

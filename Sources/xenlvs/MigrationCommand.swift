@@ -14,7 +14,7 @@ struct MigrationCommand: AsyncParsableCommand {
 
     struct Resume: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Continue a migration that has stopped.",
+            commandName: "resume", abstract: "Continue a migration that has stopped.",
             discussion: """
                 Can be asked of either host; the source drives it. What has been done is found, not repeated.
 
@@ -29,6 +29,7 @@ struct MigrationCommand: AsyncParsableCommand {
 
     struct Abort: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "abort",
             abstract: "Bring the domain back to the source; possible until it belongs to the target.",
             discussion: """
                 Can be asked of either host; the source drives it. Here 0 says that the domain is back as it was.
@@ -48,7 +49,7 @@ struct MigrationCommand: AsyncParsableCommand {
 
     struct Resolve: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "End a migration whose other host is lost for good.",
+            commandName: "resolve", abstract: "End a migration whose other host is lost for good.",
             discussion: """
                 Only for who knows that the other host is dead, or fenced so that it cannot come back by itself: this host \
                 then ends the migration alone, on nobody's word but yours. Refused while the other host answers over ssh. \

@@ -50,7 +50,8 @@ struct MigrationRow: Listable {
 extension MigrationCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "List the migrations this host took part in.", discussion: ExitCodeHelp.reading)
+            commandName: "list", abstract: "List the migrations this host took part in.",
+            discussion: ExitCodeHelp.reading)
         @OptionGroup var output: FormatOption
 
         func run() async throws {
@@ -63,7 +64,7 @@ extension MigrationCommand {
 
     struct Status: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Show where a migration stands.", discussion: ExitCodeHelp.reading)
+            commandName: "status", abstract: "Show where a migration stands.", discussion: ExitCodeHelp.reading)
         @Argument(help: "The migration's identifier.") var id: String
         @OptionGroup var output: FormatOption
 
@@ -78,7 +79,8 @@ extension MigrationCommand {
 
     struct Report: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Show what a migration did: times, freezes, checks.", discussion: ExitCodeHelp.reading)
+            commandName: "report", abstract: "Show what a migration did: times, freezes, checks.",
+            discussion: ExitCodeHelp.reading)
         @Argument(help: "The migration's identifier.") var id: String
         @Option(help: "Write the report as one self-contained page to this file.") var html: String?
         @OptionGroup var output: FormatOption

@@ -11,6 +11,7 @@ struct ReplicaCommand: AsyncParsableCommand {
 
     struct Status: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "status",
             abstract: "Show the state of the replicas, from the kernel, and why one is not connected.",
             discussion: ExitCodeHelp.reading)
         @Argument(help: "The volume's name; all replicas by default.") var volume: String?

@@ -14,7 +14,7 @@ struct VolumeCommand: AsyncParsableCommand {
 
     struct Create: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Make a volume and its link below /dev/xenlvs.",
+            commandName: "create", abstract: "Make a volume and its link below /dev/xenlvs.",
             discussion: """
                 An LV takes its extents as they are: beyond its first 4 KiB it may show what lay there before. A file is \
                 zeroed, has all its blocks allocated, and is used through a loop device. Where a part fails, what was \
@@ -62,7 +62,7 @@ struct VolumeCommand: AsyncParsableCommand {
 
     struct Resize: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Make a volume larger, also while a guest uses it.",
+            commandName: "resize", abstract: "Make a volume larger, also while a guest uses it.",
             discussion: """
                 A volume never becomes smaller. It is refused while a replica or a migration is open, which count on the \
                 size, and for an LV that has snapshots. A running guest sees the new size within a second; growing the file system inside it is the guest's affair (resize2fs, xfs_growfs).
@@ -89,7 +89,7 @@ struct VolumeCommand: AsyncParsableCommand {
 
     struct Remove: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Remove a volume with its data and its link, or a snapshot.",
+            commandName: "remove", abstract: "Remove a volume with its data and its link, or a snapshot.",
             discussion: """
                 Nothing is asked, and nothing that is in use is removed: not while a domain has it, a replica or a \
                 migration is open, it is mounted, or it has snapshots. The old copy that a finished migration left \
@@ -117,7 +117,7 @@ struct VolumeCommand: AsyncParsableCommand {
 
     struct Snapshot: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Keep a volume's present content as an LVM snapshot.",
+            commandName: "snapshot", abstract: "Keep a volume's present content as an LVM snapshot.",
             discussion: """
                 A running guest's snapshot shows what a power cut would have left. The snapshot is lost once more has \
                 changed than its size: look at it with 'xenlvs volume list', remove it with 'xenlvs volume remove'. \

@@ -80,7 +80,7 @@ extension VolumeUse {
 extension VolumeCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "List the volumes of this host with their links, users and snapshots.",
+            commandName: "list", abstract: "List the volumes of this host with their links, users and snapshots.",
             discussion: """
                 LVM is asked only where the kernel does not have every volume as it is recorded. A physical volume that is \
                 missing is told by 'xenlvs volume show' and 'xenlvs doctor', which always ask it.
@@ -100,7 +100,8 @@ extension VolumeCommand {
 
     struct Show: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            abstract: "Show everything that is known of a volume.", discussion: ExitCodeHelp.reading)
+            commandName: "show", abstract: "Show everything that is known of a volume.",
+            discussion: ExitCodeHelp.reading)
         @Argument(help: "The volume's name.") var name: String
         @OptionGroup var output: FormatOption
 

@@ -6,6 +6,7 @@ import Reporting
 extension VolumeCommand {
     struct Partitions: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
+            commandName: "partitions",
             abstract: "Make the partitions of a volume or attachment visible on this host, read-only.",
             discussion: """
                 The kernel reads the partition table through a loop device over the volume, so every kind that it knows is \

@@ -2,6 +2,9 @@ import ArgumentParser
 import HostModel
 
 /// The whole command line.
+///
+/// Every command has its name in its configuration: for one that has none, ArgumentParser asks Swift at each start how its type
+/// describes itself, which is a search among all conformances of the program. For 26 of them that was half of a start's work.
 struct XenlvsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "xenlvs",
