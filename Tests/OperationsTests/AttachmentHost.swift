@@ -149,10 +149,15 @@ final class FakeInitiator: CommandRunner {
 
     func silence(_ address: AoEAddress) { state.withLock { _ = $0.served.removeValue(forKey: address) } }
     func claim(_ path: String) { state.withLock { _ = $0.claimed.insert(path) } }
+    func letGo(_ path: String) { state.withLock { _ = $0.claimed.remove(path) } }
     func isClaimed(_ path: String) -> Bool { state.withLock { $0.claimed.contains(path) } }
     func fail(_ tool: Tool) { state.withLock { _ = $0.failing.insert(tool) } }
     /// As if what lies over two devices took flushes only where both do.
     func refuseFlushes() { state.withLock { $0.takesFlushes = false } }
+    /// The kernel gives a device up: it is down for as long as something is built on it.
+    func giveUp(_ address: AoEAddress) throws {
+        try write("down,closewait", to: "\(tree.sysfs)/block/etherd!\(address)/state")
+    }
     func keepDown() { state.withLock { $0.bringsUp = false } }
 
     func reboot() {

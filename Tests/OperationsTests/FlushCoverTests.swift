@@ -61,6 +61,24 @@ struct FlushCoverTests {
         #expect(host.mapper.devices.count == 1)
     }
 
+    @Test("One that the kernel has given up comes back, and can be given back, as long as nobody has what is over it")
+    func givenUp() async throws {
+        let host = try AttachmentHost()
+        try host.serve()
+        try await host.attach(takesFlushes: true)
+        let address = try AoEAddress("e1.0")
+        try host.kernel.giveUp(address)
+        host.kernel.claim(host.root + cover)
+        #expect(await failure { _ = try await host.manager.detach(web1, force: true) }?.code == .busy)
+        host.kernel.letGo(host.root + cover)
+        let rows = try await LinkKeeper(host: host.host).repairAll()
+        #expect(rows.map(\.result) == [.made] && host.link() == host.root + cover, "\(rows)")
+        #expect(host.mapper.changes.filter { $0 == "remove xenlvs-cover-web1" }.count == 1)
+        try host.kernel.giveUp(address)
+        _ = try await host.manager.detach(web1, force: true)
+        #expect(host.mapper.devices.isEmpty && host.link() == nil)
+    }
+
     @Test("One that does not take them after all is told, and nothing is left")
     func refused() async throws {
         let host = try AttachmentHost()

@@ -61,6 +61,7 @@ struct AttachmentRecovery: Sendable {
         var rows: [VolumeName: LinkRepairRow] = [:]
         while true {
             let pending = attachments.filter { rows[$0.name]?.needsOperator ?? true }
+            for attachment in pending { await letGo(attachment) }
             try await host.runner.run(InitiatorCommands.discover)
             let answers = try await initiator.ask(for: pending)
             for attachment in pending {
@@ -70,6 +71,13 @@ struct AttachmentRecovery: Sendable {
             if !rows.values.contains(where: \.needsOperator) || ContinuousClock.now >= deadline { return rows }
             try await Task.sleep(for: .milliseconds(500))
         }
+    }
+
+    /// A device that the kernel has given up comes back only once nobody has it open: a cover that nobody uses is taken away.
+    private func letGo(_ attachment: Attachment) async {
+        guard let cover = attachment.cover, initiator.device(attachment.address)?.state == .closewait else { return }
+        // In use, it stays.
+        try? await FlushCover(host: host).remove(cover)
     }
 
     private func judge(_ attachment: Attachment, _ opinion: TargetOpinion) async -> LinkRepairRow {

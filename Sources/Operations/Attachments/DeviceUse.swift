@@ -73,8 +73,13 @@ struct DeviceUse: Sendable {
     /// Claims that nothing above accounts for: a mount in another namespace, swap, another subsystem of the kernel.
     private func unexplained(_ device: KernelDevice, _ devices: [BlockDevice]) async throws -> [VolumeUse] {
         let open = [VolumeUse(.open, device.address.description)]
+        let covers = devices.compactMap { FlushCover.over($0, in: host.tree) }
         switch device.state {
-        case .closewait: return open
+        // What xenlvs itself has put over it keeps it open.
+        case .closewait where covers.isEmpty: return open
+        case .closewait:
+            for cover in covers { if try await host.initiator.isClaimed(cover) { return open } }
+            return []
         // The kernel lets nobody open it.
         case .down, .absent: return []
         case .up:
