@@ -29,6 +29,9 @@ BINARY ?= $(RELEASE_SCRATCH)/release/xenlvs
 DAEMON = $(dir $(BINARY))xenlvsd
 LAB := $(DEBUG)/xenlvs-lab
 NODE_BINARY := .build/node/xenlvs
+# Libraries that are linked in where they can be: to bind them at every start takes longer than most commands.
+STATIC_LIBRARIES := libsqlite3.a libstdc++.a
+STATIC := .build/static-libraries
 SOURCES := $(shell find Sources Package.swift -type f)
 SCRIPTS = $(shell grep --recursive --files-with-matches --extended-regexp '^\#!/bin/(ba)?sh' .ci packaging Tests/Lab)
 
@@ -37,9 +40,17 @@ SCRIPTS = $(shell grep --recursive --files-with-matches --extended-regexp '^\#!/
 
 build: $(BINARY) $(DAEMON) ## the release binaries, with Swift's runtime linked in
 
-$(RELEASE_SCRATCH)/release/xenlvs $(RELEASE_SCRATCH)/release/xenlvsd: $(SOURCES) | deps-build
-	swift build --configuration release --static-swift-stdlib --product $(@F) --scratch-path $(RELEASE_SCRATCH)
+$(RELEASE_SCRATCH)/release/xenlvs $(RELEASE_SCRATCH)/release/xenlvsd: $(SOURCES) | deps-build $(STATIC)
+	swift build --configuration release --static-swift-stdlib --product $(@F) --scratch-path $(RELEASE_SCRATCH) \
+	    -Xswiftc -L$(abspath $(STATIC))
 	touch $@
+
+# The linker takes what it finds first: here there is nothing but the static form.
+$(STATIC): | deps-build
+	mkdir -p $@
+	for library in $(STATIC_LIBRARIES); do \
+	    file=$$(clang -print-file-name=$$library); [[ $$file == /* ]]; ln -sf "$$file" $@/; \
+	done
 
 debug: deps-build
 	swift build
@@ -54,13 +65,13 @@ debug-tests: deps-build
 define link-for-node
 	swiftc -static-stdlib -use-ld=lld -emit-executable -o $(NODE_BINARY).new \
 	    @$(DEBUG)/$(1).product/Objects.LinkFileList -Xlinker --defsym=main=$(1)_main \
-	    -Xlinker --gc-sections -Xlinker --strip-all \
+	    -Xlinker --gc-sections -Xlinker --strip-all -L$(STATIC) \
 	    -lCoreFoundation -l_FoundationICU -l_FoundationCollections -l_FoundationCShims
 	@cmp --silent $(NODE_BINARY).new $(dir $(NODE_BINARY))$(1) && rm $(NODE_BINARY).new || \
 	    mv $(NODE_BINARY).new $(dir $(NODE_BINARY))$(1)
 endef
 
-node-binary:
+node-binary: $(STATIC)
 	mkdir -p $(dir $(NODE_BINARY))
 	$(call link-for-node,xenlvs)
 	$(call link-for-node,xenlvsd)
@@ -97,7 +108,8 @@ bench-migration: image debug build ## measure xenlvs against the procedure typed
 	XENLVS_BINARY=$(abspath $(BINARY)) .ci/with-lab $(LAB) bench-migration
 
 bench-aoe: deps-bench build ## measure the AoE target against vblade; as root
-	swift build --configuration release --static-swift-stdlib --product bench-aoe --scratch-path $(RELEASE_SCRATCH)
+	swift build --configuration release --static-swift-stdlib --product bench-aoe --scratch-path $(RELEASE_SCRATCH) \
+	    -Xswiftc -L$(abspath $(STATIC))
 	XENLVS_BINARY=$(abspath $(BINARY)) $(RELEASE_SCRATCH)/release/bench-aoe
 
 bench-iscsi: image debug build ## measure iSCSI exports against targetctl, and the loss of a path

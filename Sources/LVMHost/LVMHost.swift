@@ -21,7 +21,7 @@ public enum LVMHost {
         do throws(Failure) {
             let line = try LVMCommandLine.joined(arguments)
             try isolate()
-            return execute(line)
+            return execute(line, by: try LVMLibrary())
         } catch {
             let message = error.description + "\n"
             _ = message.withCString { write(STDERR_FILENO, $0, strlen($0)) }
@@ -59,12 +59,12 @@ public enum LVMHost {
         return descriptors
     }
 
-    private static func execute(_ line: String) -> Int32 {
+    private static func execute(_ line: String, by library: LVMLibrary) -> Int32 {
         let mask = umask(0o077)
         defer { umask(mask) }
-        guard let handle = lvm2_init() else { return Int32(LVM2_INIT_FAILED) }
-        let code = lvm2_run(handle, line)
-        lvm2_exit(handle)
+        guard let handle = library.start() else { return Int32(LVM2_INIT_FAILED) }
+        let code = library.run(handle, line)
+        library.end(handle)
         fflush(nil)
         return code == LVM2_COMMAND_SUCCEEDED ? 0 : code
     }
