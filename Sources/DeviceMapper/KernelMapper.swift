@@ -34,7 +34,9 @@ public struct KernelMapper: MappedDevices {
         try inTurn { () throws(Failure) in
             var devices: [MappedDevice] = []
             for name in try MapperTask.names() {
-                if let device = try MapperTask.find(name: name), device.isOurs { devices.append(device) }
+                guard var device = try MapperTask.find(name: name, readsTable: false), device.isOurs else { continue }
+                device.table = try MapperTask.table(of: name)
+                devices.append(device)
             }
             return devices.sorted { $0.name < $1.name }
         }

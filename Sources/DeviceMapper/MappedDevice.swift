@@ -28,6 +28,12 @@ public struct MappedIdentity: Hashable, Sendable {
         return Self(name: nameByLVM(reference), uuid: lvmPrefix + key)
     }
 
+    /// The same while the LV has not that UUID yet: LVM's name is left for the device that LVM still takes for the LV's, so
+    /// that a command of its own may give it back.
+    public static func ofComingLogicalVolume(_ volume: VolumeName, _ device: MappedIdentity) -> Self {
+        Self(name: "\(prefix)\(Role.ofComing.rawValue)-\(volume)", uuid: device.uuid)
+    }
+
     /// A hyphen within a name is doubled.
     public static func nameByLVM(_ reference: LogicalVolumeReference) -> String {
         [reference.group.text, reference.name.text].map { $0.replacing("-", with: "--") }.joined(separator: "-")
@@ -36,7 +42,7 @@ public struct MappedIdentity: Hashable, Sendable {
     /// What the UUIDs of LVM's devices begin with.
     static let lvmPrefix = "LVM-"
     /// Whether LVM's own rules for udev have to see the device.
-    var isLVMs: Bool { uuid.hasPrefix(Self.lvmPrefix) && !name.hasPrefix(Self.switchPrefix) }
+    var isLVMs: Bool { uuid.hasPrefix(Self.lvmPrefix) && !name.hasPrefix(Self.prefix) }
     static let switchPrefix = "\(prefix)\(Role.ofSwitch.rawValue)-"
 
     /// The device that DRBD is given while the switch exists: DRBD claims what it is given, and so do tables.
@@ -57,12 +63,13 @@ public struct MappedIdentity: Hashable, Sendable {
         case ofLower = "lower"
         case ofMap = "mpath"
         case ofCover = "cover"
+        case ofComing = "coming"
     }
 
     /// Whether a UUID is that of such a device.
     public static func isOfCover(_ uuid: String) -> Bool { uuid.hasPrefix("\(prefix)\(Role.ofCover.rawValue)-") }
 
-    private init(name: String, uuid: String) {
+    fileprivate init(name: String, uuid: String) {
         self.name = name
         self.uuid = uuid
     }
@@ -116,6 +123,8 @@ public struct MappedDevice: Hashable, Sendable {
     }
 
     public var path: String { "/dev/mapper/\(name)" }
+    /// What it is to device-mapper.
+    public var identity: MappedIdentity { MappedIdentity(name: name, uuid: uuid) }
 
     /// Whether it belongs to a volume, and to neither a map over paths nor an attached disk.
     public var isOfVolume: Bool {

@@ -67,12 +67,14 @@ struct MapperTask: ~Copyable {
         return MappedDevice(
             name: String(cString: name), uuid: dm_task_get_uuid(look.task).map { String(cString: $0) } ?? "",
             number: BlockDeviceNumber(major: info.major, minor: info.minor), isSuspended: info.suspended != 0,
-            table: info.live_table == 0 || !readsTable ? nil : try table(of: String(cString: name), doing: what),
+            table: info.live_table == 0 || !readsTable ? nil : try table(of: String(cString: name)),
             hasInactiveTable: info.inactive_table != 0, openCount: Int(info.open_count))
     }
 
-    private static func table(of name: String, doing what: String) throws(Failure) -> MappingTable? {
-        MappingTable(try lines(DM_DEVICE_TABLE, name, doing: what))
+    /// The live table of a device that is there; nil where it has none yet.
+    static func table(of name: String) throws(Failure) -> MappingTable? {
+        let what = "cannot read the table of the device-mapper device \(name)"
+        return MappingTable(try lines(DM_DEVICE_TABLE, name, doing: what))
     }
 
     /// What the first line of a device's live table tells of itself; nil where there is none.

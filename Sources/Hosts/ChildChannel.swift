@@ -158,6 +158,14 @@ public final class ChildChannel: Sendable {
         return line
     }
 
+    /// Reads any number of lines on one thread, where a change of threads for each would take longer than the lines.
+    /// - Parameter body: is given what reads the next line, as `readLine` does, but does not wait for last words.
+    public func withLines<Value: Sendable>(
+        _ body: @escaping @Sendable (LineReader.Next) throws -> Value
+    ) async throws -> Value {
+        try await lines.withNext(body)
+    }
+
     private func keepErrors() {
         var buffer = [UInt8](repeating: 0, count: 4096)
         while let count = try? buffer.withUnsafeMutableBytes({ try errors.read(into: $0, limit: .seconds(86_400)) }),
@@ -176,10 +184,20 @@ public final class LineReader: Sendable {
 
     public init(_ channel: BoundedIO) { self.channel = channel }
 
+    /// Reads the next line; nil at the end of the stream. See `LineBuffer`.
+    public typealias Next = (_ longest: Int, _ limit: Duration) throws -> String?
+
     /// The next line; nil at the end of the stream. See `LineBuffer`.
     public func next(longest: Int, limit: Duration = .seconds(86_400)) async throws -> String? {
+        try await withNext { try $0(longest, limit) }
+    }
+
+    /// Runs `body` on a thread of its own, which may wait for lines.
+    func withNext<Value: Sendable>(_ body: @escaping @Sendable (Next) throws -> Value) async throws -> Value {
         try await Blocking.run(channel.purpose) { [self] in
-            try buffer.withLock { try $0.next(from: channel, longest: longest, limit: limit) }
+            try buffer.withLock { buffer in
+                try body { try buffer.next(from: channel, longest: $0, limit: $1) }
+            }
         }
     }
 }
@@ -187,27 +205,36 @@ public final class LineReader: Sendable {
 /// Cuts a stream into lines, of limited length.
 public struct LineBuffer {
     private var pending: [UInt8] = []
+    /// Where in it the next line begins: to move the rest to the front for each line would take longer than all else.
+    private var start = 0
     private var isAtEnd = false
 
     public init() {}
 
     public mutating func next(from channel: BoundedIO, longest: Int, limit: Duration) throws -> String? {
-        var searched = 0
+        var searched = start
         while true {
             let newline = pending[searched...].firstIndex(of: UInt8(ascii: "\n"))
-            if (newline ?? pending.count) > longest {
+            if (newline ?? pending.count) - start > longest {
                 throw Failure(.failed, "\(channel.purpose) sent a line of more than \(longest) bytes")
             }
             if let newline {
-                let line = String(decoding: pending[..<newline], as: UTF8.self)
-                pending.removeSubrange(...newline)
+                let line = String(decoding: pending[start..<newline], as: UTF8.self)
+                start = newline + 1
                 return line
             }
+            pending.removeSubrange(..<start)
+            start = 0
             searched = pending.count
             // A line without its newline is one that was cut off: it is never taken for a whole one.
             if isAtEnd { return nil }
-            var buffer = [UInt8](repeating: 0, count: 65_536)
-            let count = try buffer.withUnsafeMutableBytes { try channel.read(into: $0, limit: limit) }
+            try fill(from: channel, limit)
+        }
+    }
+
+    private mutating func fill(from channel: BoundedIO, _ limit: Duration) throws {
+        try withUnsafeTemporaryAllocation(byteCount: 65_536, alignment: 1) { buffer in
+            let count = try channel.read(into: buffer, limit: limit)
             if count == 0 { isAtEnd = true } else { pending += buffer[..<count] }
         }
     }

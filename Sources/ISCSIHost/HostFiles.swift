@@ -5,9 +5,12 @@ import ISCSI
 import Storage
 
 /// The addresses of this host's interfaces.
-enum LocalAddresses {
+struct LocalAddresses {
     /// In the spelling of `Portal`.
-    static func all() throws(Failure) -> Set<String> {
+    private let addresses: Set<String>
+
+    /// Asks the kernel.
+    init() throws(Failure) {
         var first: UnsafeMutablePointer<ifaddrs>?
         guard getifaddrs(&first) == 0 else { throw Failure.system("cannot list this host's addresses") }
         defer { freeifaddrs(first) }
@@ -28,12 +31,11 @@ enum LocalAddresses {
             // A link-local address has its interface behind a '%'.
             if let portal = try? Portal(String(text.prefix { $0 != "%" })) { addresses.insert(portal.address) }
         }
-        return addresses
+        self.addresses = addresses
     }
 
     /// Throws `.refused` where a portal's address is not on this host: the kernel would take it without a word.
-    static func check(_ portals: [Portal], doing what: String) throws(Failure) {
-        let addresses = try all()
+    func check(_ portals: [Portal], doing what: String) throws(Failure) {
         guard let portal = portals.first(where: { !addresses.contains($0.address) }) else { return }
         throw Failure(
             .refused, what, why: "\(portal.address) is not an address of this host", remedy: "see 'ip address'")

@@ -37,8 +37,13 @@ extension ISCSIExporter {
         var owned = record.owned
         var resolved: [ResolvedExport] = []
         var ledger = record.ledger
+        let addresses = try LocalAddresses()
+        let served = found.served(state.exports, at: questions.devicePath, owned)
         for export in state.exports {
-            do { resolved.append(try await resolve(export, found, owned, &ledger)) } catch {
+            do {
+                let isServed = served.contains(export.volume)
+                resolved.append(try await resolve(export, addresses, isServed: isServed, &ledger))
+            } catch {
                 guard manner.isTolerant else { throw error }
                 failures.append(Failure(error, doing: "cannot export '\(export.volume)'"))
                 owned.items.remove(LIOOwnership.Item(target: export.target, volume: export.volume))
@@ -49,16 +54,15 @@ extension ISCSIExporter {
     }
 
     private func resolve(
-        _ export: ISCSIExport, _ found: any TargetView, _ owned: LIOOwnership, _ ledger: inout LUNLedger
+        _ export: ISCSIExport, _ addresses: LocalAddresses, isServed: Bool, _ ledger: inout LUNLedger
     ) async throws -> ResolvedExport {
         let what = "cannot export '\(export.volume)' over iSCSI"
-        try LocalAddresses.check(export.portals, doing: what)
+        try addresses.check(export.portals, doing: what)
         var credentials: [ISCSIName: CHAPCredentials] = [:]
         for initiator in export.initiators {
             if let file = export.chapFile(of: initiator) { credentials[initiator.name] = try CHAPFile.read(file) }
         }
         let path = questions.devicePath(export.volume)
-        let isServed = found.serves(export, at: path, owned)
         try await questions.scrutiny(export, isServed)
         let device = try ExportedDevice(at: path, of: export)
         return ResolvedExport(

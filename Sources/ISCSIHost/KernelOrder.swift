@@ -1,34 +1,45 @@
 import HostModel
 import ISCSI
 
-/// A write on its way to the process that does it. It may hold a secret: it goes through a pipe, and nowhere else.
-struct KernelOrder: Codable {
-    private enum Kind: String, Codable { case makeDirectory, write, link, unlink, removeDirectory }
-
-    private var kind: Kind
-    private var path: String
-    private var value: String?
-
-    init(_ write: KernelWrite) {
-        path = write.path
-        switch write {
-        case .makeDirectory: kind = .makeDirectory
-        case .write(let text, _): (kind, value) = (.write, text)
-        case .writeSecret(let secret, _): (kind, value) = (.write, secret.text)
-        case .link(_, let target): (kind, value) = (.link, target)
-        case .unlink: kind = .unlink
-        case .removeDirectory: kind = .removeDirectory
-        }
+/// A write on its way to the process that does it: one line, with tabs between its word, its path and its value. It may hold a
+/// secret: it goes through a pipe, and nowhere else.
+enum KernelOrder {
+    private enum Word: String {
+        case makeDirectory = "mkdir"
+        case write
+        case link
+        case unlink
+        case removeDirectory = "rmdir"
     }
 
-    /// What is to be done; a secret is a value like any other by then.
-    var write: KernelWrite {
-        switch kind {
-        case .makeDirectory: .makeDirectory(path)
-        case .write: .write(value ?? "", to: path)
-        case .link: .link(path, to: value ?? "")
-        case .unlink: .unlink(path)
-        case .removeDirectory: .removeDirectory(path)
+    /// The line, with its newline. Throws `.refused` for what does not fit into one; the kernel takes no such name either.
+    static func line(_ write: KernelWrite) throws(Failure) -> String {
+        let (word, value): (Word, String?) =
+            switch write {
+            case .makeDirectory: (.makeDirectory, nil)
+            case .write(let text, _): (.write, text)
+            case .writeSecret(let secret, _): (.write, secret.text)
+            case .link(_, let target): (.link, target)
+            case .unlink: (.unlink, nil)
+            case .removeDirectory: (.removeDirectory, nil)
+            }
+        let isPlain =
+            !write.path.utf8.contains { $0 < 0x20 } && value?.utf8.contains { $0 == UInt8(ascii: "\n") } != true
+        guard isPlain else { throw Failure(.refused, refusal(write), why: "it holds a line's end or a tab") }
+        return [word.rawValue, write.path, value].compactMap(\.self).joined(separator: "\t") + "\n"
+    }
+
+    /// The write that a line stands for; a secret is a value like any other by then. Throws `.failed` for any other line,
+    /// which is not shown: it may hold one.
+    static func write(line: String) throws(Failure) -> KernelWrite {
+        let fields = line.split(separator: "\t", maxSplits: 2, omittingEmptySubsequences: false).map(String.init)
+        switch (fields.first.flatMap(Word.init), fields.count) {
+        case (.makeDirectory, 2): return .makeDirectory(fields[1])
+        case (.write, 3): return .write(fields[2], to: fields[1])
+        case (.link, 3): return .link(fields[1], to: fields[2])
+        case (.unlink, 2): return .unlink(fields[1])
+        case (.removeDirectory, 2): return .removeDirectory(fields[1])
+        case (_, _): throw Failure(.failed, "an order to the kernel's target cannot be understood")
         }
     }
 

@@ -29,10 +29,9 @@ public struct KernelTarget: TargetFileSystem, Sendable {
     }
 
     private func names(in path: String) throws(Failure) -> [(name: String, kind: UInt8)] {
-        let what = "cannot list \(root)/\(path)"
         guard let stream = opendir("\(root)/\(path)") else {
             if errno == ENOENT { return [] }
-            throw Failure.system(what)
+            throw Failure.system("cannot list \(root)/\(path)")
         }
         defer { closedir(stream) }
         var names: [(String, UInt8)] = []
@@ -44,49 +43,52 @@ public struct KernelTarget: TargetFileSystem, Sendable {
             if name != ".", name != ".." { names.append((name, entry.pointee.d_type)) }
             errno = 0
         }
-        guard errno == 0 else { throw Failure.system(what) }
+        guard errno == 0 else { throw Failure.system("cannot list \(root)/\(path)") }
         return names
     }
 
     public func text(_ path: String) throws(Failure) -> String? {
-        let what = "cannot read \(root)/\(path)"
         let descriptor = open("\(root)/\(path)", O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             if errno == ENOENT { return nil }
-            throw Failure.system(what)
+            throw Failure.system("cannot read \(root)/\(path)")
         }
         defer { close(descriptor) }
         // A file of configfs has at most one page (Documentation/filesystems/configfs.rst).
-        var bytes = [UInt8](repeating: 0, count: 4096)
-        let count = read(descriptor, &bytes, bytes.count)
-        guard count >= 0 else { throw Failure.system(what) }
-        let text = String(decoding: bytes[..<count], as: UTF8.self)
-        return text.hasSuffix("\n") ? String(text.dropLast()) : text
+        let text = withUnsafeTemporaryAllocation(byteCount: 4096, alignment: 1) { bytes -> String? in
+            var count = read(descriptor, bytes.baseAddress, bytes.count)
+            if count > 0, bytes[count - 1] == UInt8(ascii: "\n") { count -= 1 }
+            return count < 0 ? nil : String(decoding: bytes[..<count], as: UTF8.self)
+        }
+        guard let text else { throw Failure.system("cannot read \(root)/\(path)") }
+        return text
     }
 
     public func perform(_ write: KernelWrite) throws(Failure) {
-        let what = KernelOrder.refusal(write)
         let path = "\(root)/\(write.path)"
-        switch write {
-        case .makeDirectory: guard mkdir(path, 0o755) == 0 else { throw Failure.system(what) }
-        case .removeDirectory: guard rmdir(path) == 0 else { throw Failure.system(what) }
-        case .unlink: guard unlink(path) == 0 else { throw Failure.system(what) }
-        case .link(_, let target): guard symlink("\(root)/\(target)", path) == 0 else { throw Failure.system(what) }
-        case .write(let value, _): try put(value, path, what)
-        case .writeSecret(let secret, _): try put(secret.text, path, what)
-        }
+        let isDone =
+            switch write {
+            case .makeDirectory: mkdir(path, 0o755) == 0
+            case .removeDirectory: rmdir(path) == 0
+            case .unlink: unlink(path) == 0
+            case .link(_, let target): symlink("\(root)/\(target)", path) == 0
+            case .write(let value, _): put(value, path)
+            case .writeSecret(let secret, _): put(secret.text, path)
+            }
+        let number = errno
+        guard isDone else { throw Failure.system(KernelOrder.refusal(write), errno: number) }
     }
 
-    /// The kernel takes a value as one write, and a newline as part of it.
-    private func put(_ value: String, _ path: String, _ what: String) throws(Failure) {
+    /// The kernel takes a value as one write, and a newline as part of it. Where it returns false, `errno` says why.
+    private func put(_ value: String, _ path: String) -> Bool {
         let descriptor = open(path, O_WRONLY | O_CLOEXEC)
-        guard descriptor >= 0 else { throw Failure.system(what) }
-        defer { close(descriptor) }
-        let bytes = Array(value.utf8)
-        let count = write(descriptor, bytes, bytes.count)
-        guard count >= 0 else { throw Failure.system(what) }
-        guard count == bytes.count else {
-            throw Failure(.failed, what, why: "it took \(count) of \(bytes.count) bytes")
-        }
+        guard descriptor >= 0 else { return false }
+        let length = value.utf8.count
+        let count = write(descriptor, value, length)
+        // configfs takes all of it or says why not.
+        let number = count == length ? 0 : count < 0 ? errno : EIO
+        close(descriptor)
+        errno = number
+        return number == 0
     }
 }

@@ -1,4 +1,3 @@
-import FoundationEssentials
 import Glibc
 import HostModel
 import Hosts
@@ -14,7 +13,7 @@ public enum KernelTargetWorker {
     /// Longest line that is read; a device's path is the longest value.
     private static let longestLine = 8192
 
-    /// The whole life of the process: `LOCK ROOT`. Takes writes as lines of JSON from standard input, answers each.
+    /// The whole life of the process: `LOCK ROOT`. Takes writes as lines from standard input, answers each.
     public static func run(arguments: [String]) -> Int32 {
         signal(SIGPIPE, SIG_IGN)
         guard arguments.count == 2 else { return ExitStatus.usage.rawValue }
@@ -46,7 +45,7 @@ public enum KernelTargetWorker {
     private static func serve(_ kernel: KernelTarget, _ input: BoundedIO, _ output: BoundedIO) throws {
         var lines = LineBuffer()
         while let line = try lines.next(from: input, longest: longestLine, limit: .seconds(600)) {
-            let write = try JSONDecoder().decode(KernelOrder.self, from: Data(line.utf8)).write
+            let write = try KernelOrder.write(line: line)
             do throws(Failure) { try kernel.perform(write) } catch {
                 // What follows may build on it.
                 return try say(.refused(error.code, error.why ?? "it does not say why"), output)

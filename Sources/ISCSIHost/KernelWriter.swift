@@ -1,4 +1,3 @@
-import FoundationEssentials
 import HostModel
 import Hosts
 import ISCSI
@@ -56,26 +55,28 @@ struct KernelWriter: Sendable {
     }
 
     private func perform(_ writes: [KernelWrite], by channel: ChildChannel) async throws {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.withoutEscapingSlashes]
         var orders: [UInt8] = []
-        for write in writes { orders += Array(try encoder.encode(KernelOrder(write))) + [UInt8(ascii: "\n")] }
+        for write in writes { orders += try KernelOrder.line(write).utf8 }
         try await Blocking.run("xenlvs.kernel") { [orders, limit] in
             do { try channel.input.write(orders, limit: limit) } catch {
                 // Its answer says why it takes no more.
                 guard (error as? Failure)?.code == .unreachable else { throw error }
             }
         }
-        for write in writes { try await hear(of: write, from: channel) }
+        try await channel.withLines { next in
+            for write in writes { try hear(try answer(to: write, next), of: write) }
+        }
     }
 
-    private func hear(of write: KernelWrite, from channel: ChildChannel) async throws {
-        let line: String?
-        do { line = try await channel.readLine(longest: Self.longestAnswer, limit: limit) } catch {
+    private func answer(to write: KernelWrite, _ next: LineReader.Next) throws -> String? {
+        do { return try next(Self.longestAnswer, limit) } catch {
             let failure = Failure(error, doing: "cannot write to the kernel")
             guard failure.code == .outcomeUnknown else { throw failure }
             throw late(write)
         }
+    }
+
+    private func hear(_ line: String?, of write: KernelWrite) throws {
         switch line.map(KernelWord.init(line:)) {
         case .done: return
         case .occupied: throw Self.occupied(lockPath)

@@ -147,7 +147,6 @@ public struct BlockDevice: Sendable, Equatable {
 
     /// Where the device is mounted, in this mount namespace.
     public func mountPoints() throws(Failure) -> [String] {
-        let table = try TextFile.read("/proc/self/mountinfo", doing: "cannot see whether \(path) is mounted")
-        return MountTable.mountPoints(of: number, in: table)
+        try MountTable.current(doing: "cannot see whether \(path) is mounted").mountPoints(of: number)
     }
 }

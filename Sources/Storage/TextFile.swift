@@ -7,7 +7,7 @@ enum TextFile {
     static func read(_ path: String, doing what: String) throws(Failure) -> String {
         let descriptor = try FileDescriptor(opening: path, flags: O_RDONLY, doing: what)
         var bytes: [UInt8] = []
-        var chunk = [UInt8](repeating: 0, count: 16384)
+        var chunk = [UInt8](repeating: 0, count: 4096)
         while true {
             let count = Glibc.read(descriptor.number, &chunk, chunk.count)
             if count < 0, errno == EINTR { continue }

@@ -30,8 +30,7 @@ struct KernelTargetTests {
         let (answers, ended) = try run(
             root,
             [
-                #"{"kind":"makeDirectory","path":"core"}"#, #"{"kind":"write","path":"core/none","value":"x"}"#,
-                #"{"kind":"makeDirectory","path":"later"}"#,
+                "mkdir\tcore", "write\tcore/none\tx", "mkdir\tlater",
             ])
         #expect(answers == ["done", "refused notFound No such file or directory"] && ended, "\(answers)")
         #expect(!FileManager.default.fileExists(atPath: root.path + "/pool/later"))
@@ -49,7 +48,7 @@ struct KernelTargetTests {
         hung.standardInput = input
         hung.standardOutput = Pipe()
         try hung.run()
-        input.fileHandleForWriting.write(Data((#"{"kind":"write","path":"enable","value":"0"}"# + "\n").utf8))
+        input.fileHandleForWriting.write(Data("write\tenable\t0\n".utf8))
         usleep(500_000)
         #expect(hung.isRunning)
         let second = Process()

@@ -116,7 +116,7 @@ struct SwitchVerdictTests {
         volume.switchGoal = .volume
         #expect(volume.deviceKey == "abc")
         var use = HostUse(domains: [], replicas: [], migrations: [], logicalVolumes: [], snapshots: [])
-        use.mapped = [Self.device()]
+        use.mapped = MappedByIdentity([Self.device()])
         #expect(use.devices(of: volume) == [Self.device()])
     }
 
@@ -141,7 +141,9 @@ struct SwitchVerdictTests {
         var volume = try Sample.volume("web1")
         volume.switchGoal = .volume
         var use = HostUse(domains: [], replicas: [], migrations: [], logicalVolumes: [], snapshots: [])
-        use.mapped = [Self.device(), Self.device(name: "xenlvs-switch-web2", uuid: "xenlvs-switch-def")]
+        use.mapped = MappedByIdentity([
+            Self.device(), Self.device(name: "xenlvs-switch-web2", uuid: "xenlvs-switch-def"),
+        ])
         #expect(use.devices(of: volume) == [Self.device()])
         use.domains = [(BlockDeviceNumber(major: 253, minor: 9), "web1")]
         let found = try use.uses(

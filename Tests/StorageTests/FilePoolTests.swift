@@ -225,6 +225,6 @@ struct BlockDeviceTests {
 
             """
         let device = BlockDeviceNumber(major: 254, minor: 0)
-        #expect(MountTable.mountPoints(of: device, in: table) == ["/", "/mnt/two words"])
+        #expect(MountTable(table).mountPoints(of: device) == ["/", "/mnt/two words"])
     }
 }

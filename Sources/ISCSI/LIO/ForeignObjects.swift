@@ -24,8 +24,9 @@ public struct ForeignObjects: Sendable, Equatable {
             try checkDevice(export)
             try checkPortals(export)
         }
+        let users = found.targetsByDevice
         for device in found.devices.keys.sorted() where owned.owns(device: device) {
-            if let target = found.targets(of: device).first(where: { !owned.owns(target: $0) }) {
+            if let target = users[device]?.first(where: { !owned.owns(target: $0) }) {
                 throw Failure(
                     .busy, "cannot change the export of '\(LIO.name(ofDevice: device) ?? "")'",
                     why: "the target \(target), which xenlvs did not make, serves its backstore too",

@@ -12,13 +12,37 @@ public struct LIOOwnership: Sendable, Equatable, Codable {
         }
     }
 
-    public var items: Set<Item>
+    public var items: Set<Item> { didSet { names = Names(items) } }
     /// Whether xenlvs has set the authentication of discovery, of which the host has one for all targets.
     public var hasDiscovery: Bool
+    private var names: Names
 
     public init(items: Set<Item> = [], hasDiscovery: Bool = false) {
         self.items = items
         self.hasDiscovery = hasDiscovery
+        names = Names(items)
+    }
+
+    /// The same as it is looked for.
+    private struct Names: Sendable, Equatable {
+        let targets: Set<String>
+        let volumes: Set<Substring>
+
+        init(_ items: Set<Item>) {
+            targets = Set(items.map(\.target.text))
+            volumes = Set(items.map { $0.volume.text[...] })
+        }
+    }
+
+    private enum CodingKeys: CodingKey {
+        case items, hasDiscovery
+    }
+
+    public init(from decoder: any Decoder) throws {
+        let values = try decoder.container(keyedBy: CodingKeys.self)
+        self.init(
+            items: try values.decode(Set<Item>.self, forKey: .items),
+            hasDiscovery: try values.decode(Bool.self, forKey: .hasDiscovery))
     }
 
     /// All that may be in the kernel while `state` is being brought about.
@@ -28,11 +52,8 @@ public struct LIOOwnership: Sendable, Equatable, Codable {
             hasDiscovery: hasDiscovery || state.discoveryCHAPFile != nil)
     }
 
-    public func owns(target name: String) -> Bool { items.contains { $0.target.text == name } }
-    func owns(device path: String) -> Bool {
-        guard let name = LIO.name(ofDevice: path) else { return false }
-        return items.contains { $0.volume.text == name }
-    }
+    public func owns(target name: String) -> Bool { names.targets.contains(name) }
+    func owns(device path: String) -> Bool { LIO.name(ofDevice: path).map(names.volumes.contains) ?? false }
 }
 
 /// The writes that lead from what the kernel serves to what it is to serve, in order. It touches nothing that xenlvs has
@@ -66,10 +87,11 @@ public struct LIODifference: Sendable, Equatable {
                 places.present(export.export.volume).map { ($0, export) }
             })
 
+        let mapped = Set(found.targetsByDevice.keys)
         let spentDevices = Set(
             found.devices.filter { path, device in
                 owned.owns(device: path)
-                    && byDevice[path].map { device.mustBeRemade(for: $0, isMapped: found.isMapped(path)) } ?? true
+                    && byDevice[path].map { device.mustBeRemade(for: $0, isMapped: mapped.contains(path)) } ?? true
             }.keys)
         let spentTargets = Set(
             found.targets.filter { name, target in
@@ -138,18 +160,19 @@ public struct LIODifference: Sendable, Equatable {
 }
 
 extension LIOSnapshot {
-    /// Whether a target, whoever made it, has the device as a LUN.
-    func isMapped(_ device: String) -> Bool { !targets(of: device).isEmpty }
-
-    /// Whether xenlvs's own target has a volume's device open.
-    public func serves(_ volume: VolumeName, ownedBy owned: LIOOwnership) -> Bool {
-        LIOPlaces(self, owned).present(volume).flatMap { devices[$0] }?.isEnabled == true
+    /// Those of the volumes whose devices xenlvs's own targets have open.
+    public func served(_ volumes: [VolumeName], ownedBy owned: LIOOwnership) -> Set<VolumeName> {
+        let places = LIOPlaces(self, owned)
+        return Set(volumes.filter { places.present($0).flatMap { devices[$0] }?.isEnabled == true })
     }
 
-    /// The targets that have the device as a LUN.
-    func targets(of device: String) -> [String] {
-        targets.filter { _, target in
-            target.groups.values.contains { $0.luns.values.contains { $0.values.contains(device) } }
-        }.keys.sorted()
+    /// The targets that have a device as a LUN, whoever made them, by name.
+    var targetsByDevice: [String: [String]] {
+        var names: [String: [String]] = [:]
+        for (name, target) in targets.sorted(by: { $0.key < $1.key }) {
+            let devices = target.groups.values.flatMap { $0.luns.values.flatMap(\.values) }
+            for device in Set(devices) { names[device, default: []].append(name) }
+        }
+        return names
     }
 }

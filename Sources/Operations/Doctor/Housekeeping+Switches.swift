@@ -25,7 +25,7 @@ extension Housekeeping {
         }
         let use = try await host.currentUse(asksLVM: false)
         let known = volumes.flatMap { use.devices(of: $0) }
-        findings += use.mapped.filter { !known.contains($0) }.map { device in
+        findings += use.mapped.all.filter { !known.contains($0) }.map { device in
             Finding(
                 .warning, host.name, "the device \(device.path) belongs to no volume",
                 why: "it keeps what lies below it from being changed",

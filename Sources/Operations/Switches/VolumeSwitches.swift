@@ -53,18 +53,30 @@ struct VolumeSwitches: Sendable {
 
     /// How the switch stands. Changes nothing.
     func facts(_ volume: Volume) async throws -> SwitchFacts {
+        try await facts(
+            volume, try await find(volume), await ends(volume), try OpenMigration.all(in: host.database))
+    }
+
+    /// The same of what was found already.
+    func facts(
+        _ volume: Volume, _ found: MappedDevice?, _ ends: SwitchEnds, _ migrations: [OpenMigration]
+    ) async throws -> SwitchFacts {
         let (identity, mapper) = (try identity(volume), host.mapper)
-        return SwitchFacts(
-            volume, identity, try await find(volume), await ends(volume),
-            mirror: try await Blocking.run("device-mapper") { try mapper.mirrorStatus(identity) },
-            try OpenMigration.all(in: host.database))
+        let mirror: MirrorStatus? =
+            found?.table?.mirror == nil
+            ? nil : try await Blocking.run("device-mapper") { try mapper.mirrorStatus(identity) }
+        return SwitchFacts(volume, identity, found, ends, mirror: mirror, migrations)
     }
 
     /// What the switch may lead to, as far as it is there now. Nothing is activated.
     func ends(_ volume: Volume) async -> SwitchEnds {
-        let move = volume.switchGoal?.move
-        var ends = SwitchEnds(plain: await presentDevice(volume.name, at: volume.place)?.number)
-        if let move { ends.copy = await presentDevice(volume.name, at: move.place)?.number }
+        await ends(volume, plain: await presentDevice(volume.name, at: volume.place)?.number)
+    }
+
+    /// The same where the volume's own device is known.
+    func ends(_ volume: Volume, plain: BlockDeviceNumber?) async -> SwitchEnds {
+        var ends = SwitchEnds(plain: plain)
+        if let move = volume.switchGoal?.move { ends.copy = await presentDevice(volume.name, at: move.place)?.number }
         return ends
     }
 

@@ -61,6 +61,21 @@ public struct VolumeUse: Sendable, Codable, Hashable {
     }
 }
 
+/// Mapped devices by what they are to device-mapper.
+struct MappedByIdentity: Sendable {
+    private let devices: [MappedIdentity: MappedDevice]
+
+    init(_ devices: [MappedDevice] = []) {
+        self.devices = Dictionary(devices.map { ($0.identity, $0) }) { first, _ in first }
+    }
+
+    /// The device that is this very one, by name and UUID.
+    func device(_ identity: MappedIdentity) -> MappedDevice? { devices[identity] }
+
+    /// All of them, by name.
+    var all: [MappedDevice] { devices.values.sorted { $0.name < $1.name } }
+}
+
 /// One look at everything on this host that can hold a volume.
 struct HostUse: Sendable {
     /// The names of the domains by the device that they have open.
@@ -70,16 +85,16 @@ struct HostUse: Sendable {
     var logicalVolumes: [LogicalVolume]
     var snapshots: [Snapshot]
     /// Switches and what DRBD is attached to.
-    var mapped: [MappedDevice] = []
+    var mapped = MappedByIdentity()
+    var mounts = MountTable()
 
     /// The devices that xenlvs itself has put upon a volume.
     func devices(of volume: Volume) -> [MappedDevice] {
         guard volume.switchGoal != nil, let uuid = volume.deviceKey else { return [] }
-        let own = [
+        return [
             MappedIdentity.ofSwitch(volume.name, logicalVolumeUUID: uuid),
             MappedIdentity.ofLower(volume.name, logicalVolumeUUID: uuid),
-        ]
-        return mapped.filter { device in own.contains { $0.name == device.name && $0.uuid == device.uuid } }
+        ].compactMap(mapped.device)
     }
 
     func migrations(of name: VolumeName) -> [OpenMigration] { migrations.filter { $0.volume(name) != nil } }
@@ -129,12 +144,12 @@ struct HostUse: Sendable {
             let ours = own.map { "dm-\($0.number.minor)" }
             uses += try plain.holders().filter { !$0.hasPrefix("drbd") && !ours.contains($0) }
                 .map { VolumeUse(.holder, $0) }
-            uses += try plain.mountPoints().map { VolumeUse(.mount, $0) }
+            uses += mounts.mountPoints(of: plain.number).map { VolumeUse(.mount, $0) }
         }
         for device in own {
             guard let found = try? BlockDevice(at: device.path), found.number == device.number else { continue }
             uses += try found.holders().filter { !$0.hasPrefix("drbd") }.map { VolumeUse(.holder, $0) }
-            uses += try found.mountPoints().map { VolumeUse(.mount, $0) }
+            uses += mounts.mountPoints(of: found.number).map { VolumeUse(.mount, $0) }
             if device.openCount > 0, !uses.contains(where: { $0.explainsOpenDevice }) {
                 uses.append(VolumeUse(.open, name.text))
             }
@@ -159,11 +174,11 @@ extension HostContext {
     /// Looks at what holds volumes on this host. Changes nothing.
     /// - Parameters:
     ///   - asksLVM: false where no LV is concerned; LVM is slow.
-    ///   - volumes: those that are of interest: where the kernel has all of their LVs as they are recorded, LVM is not asked.
+    ///   - volumes: all that are recorded: where the kernel has all of their LVs as they are recorded, LVM is not asked.
     func currentUse(asksLVM: Bool, unlessActive volumes: [Volume]? = nil) async throws -> HostUse {
         var use = HostUse(
             domains: [], replicas: [], migrations: try OpenMigration.all(in: database), logicalVolumes: [],
-            snapshots: [])
+            snapshots: [], mounts: try MountTable.current(doing: "cannot see what is mounted"))
         let backends = BlockBackend.all()
         if !backends.isEmpty {
             let listing = try DomainListing(parsing: try await runner.run(XLCommands.list()).output)
@@ -173,9 +188,10 @@ extension HostContext {
             let commands = DRBDCommands(dialect: try DRBDDialect(moduleVersion: version))
             use.replicas = try ReplicaStatus.parse(events2: try await runner.run(commands.statusOfAll).output)
         }
-        if try recordedVolumes().contains(where: { $0.switchGoal != nil }) {
+        if try (volumes ?? recordedVolumes()).contains(where: { $0.switchGoal != nil }) {
             let mapper = mapper
-            use.mapped = try await Blocking.run("device-mapper") { try mapper.all().filter(\.isOfVolume) }
+            use.mapped = MappedByIdentity(
+                try await Blocking.run("device-mapper") { try mapper.all().filter(\.isOfVolume) })
         }
         if asksLVM, let volumes, let found = try? await activeVolumes(volumes) {
             use.logicalVolumes = found

@@ -61,7 +61,17 @@ public struct LinkKeeper: Sendable {
     }
 
     func facts(_ name: VolumeName, _ volume: Volume?, _ migrations: [OpenMigration]) async throws -> LinkFacts {
-        let state = try host.links.read(name)
+        var linked: BlockDevice?
+        if let volume { linked = try await linkedDevice(volume) }
+        return facts(name, volume, migrations, try host.links.read(name), linked: linked?.number)
+    }
+
+    /// The same of what was looked at already.
+    /// - Parameter linked: the device that the link has to lead to, where it is there.
+    func facts(
+        _ name: VolumeName, _ volume: Volume?, _ migrations: [OpenMigration], _ state: LinkState,
+        linked: BlockDeviceNumber?
+    ) -> LinkFacts {
         var facts = LinkFacts(
             name: name, path: host.links.path(of: name), recorded: volume.map(\.place.description),
             verdict: .notRecorded)
@@ -76,8 +86,7 @@ public struct LinkKeeper: Sendable {
         }
         if case .replica = volume.switchGoal { facts.isOnSwappedReplica = true }
         let duty = LinkDuty(volume, migrations)
-        let plain = try await linkedDevice(volume)?.number
-        facts.verdict = LinkVerdict(state, duty, plain: plain)
+        facts.verdict = LinkVerdict(state, duty, plain: linked)
         (facts.why, facts.remedy) = explain(facts, state, duty)
         return facts
     }
@@ -93,8 +102,13 @@ public struct LinkKeeper: Sendable {
     /// The device that the volume's link has to lead to, where it is there now: its switch, or the volume's own.
     func linkedDevice(_ volume: Volume) async throws -> BlockDevice? {
         guard volume.switchGoal != nil else { return try await plainDevice(volume) }
-        let (found, identity) = (try await host.switches.find(volume), try host.switches.identity(volume))
-        guard let found, found.name == identity.name, found.uuid == identity.uuid else { return nil }
+        return try linkedDevice(volume, try await host.switches.find(volume))
+    }
+
+    /// The same where the switch was looked for already.
+    func linkedDevice(_ volume: Volume, _ found: MappedDevice?) throws -> BlockDevice? {
+        let identity = try host.switches.identity(volume)
+        guard found?.identity == identity else { return nil }
         return try? BlockDevice(at: identity.path)
     }
 

@@ -1,3 +1,4 @@
+import DeviceMapper
 import HostModel
 import Hosts
 import Migration
@@ -60,19 +61,32 @@ public struct VolumeCatalog: Sendable {
 
     private func summary(_ volume: Volume, _ use: HostUse) async throws -> VolumeSummary {
         let plain = try await keeper.plainDevice(volume)
+        let found = volume.switchGoal == nil ? nil : try await deviceSwitch(volume, use)
+        let link = try host.links.read(volume.name)
         var linked: BlockDeviceNumber?
-        if case .link(_, .device(_, let number)) = try host.links.read(volume.name) { linked = number }
+        if case .link(_, .device(_, let number)) = link { linked = number }
         return VolumeSummary(
             name: volume.name, size: volume.size, kind: volume.place.kind,
             place: volume.place.dataPath(of: volume.name), device: plain?.path,
             logicalVolumeUUID: volume.logicalVolumeUUID, state: volume.state.word, stateDetail: volume.state.detail,
-            link: try await keeper.facts(volume.name, volume, use.migrations),
-            deviceSwitch: volume.switchGoal == nil ? nil : try await host.switches.facts(volume),
+            link: keeper.facts(
+                volume.name, volume, use.migrations, link,
+                linked: volume.switchGoal == nil ? plain?.number : try keeper.linkedDevice(volume, found)?.number),
+            deviceSwitch: volume.switchGoal == nil
+                ? nil
+                : try await host.switches.facts(
+                    volume, found, await host.switches.ends(volume, plain: plain?.number), use.migrations),
             uses: try use.uses(
                 of: volume.name, at: volume.place, plain: plain, linked: linked, own: use.devices(of: volume)
             )
             .filter { $0.kind != .snapshot },
             snapshots: volume.place.logicalVolume.map(use.snapshots) ?? [], problem: problem(volume, use))
+    }
+
+    /// The switch, or what is in its place.
+    private func deviceSwitch(_ volume: Volume, _ use: HostUse) async throws -> MappedDevice? {
+        if let found = use.mapped.device(try host.switches.identity(volume)) { return found }
+        return try await host.switches.find(volume)
     }
 
     private func problem(_ volume: Volume, _ use: HostUse) -> String? {
