@@ -8,8 +8,8 @@ public struct HostCapabilities: Sendable, Equatable, Codable {
     public var xenMinor: Int
     /// Which guests the hypervisor runs: `xen-3.0-x86_64`, `hvm-3.0-x86_64` and so on.
     public var guestKinds: [String]
-    /// `pv`, `hvm`, `hap`, `shadow` and others. Without `shadow` a PV guest cannot be migrated live; without `hvm` there
-    /// are no PVH guests.
+    /// `pv`, `hvm`, `hap`, `shadow` and others. Without `shadow` a PV guest cannot be migrated live; without `hvm`, and one of
+    /// `hap` and `shadow`, there are no PVH guests.
     public var virtualization: [String]
     public var cpus: Int
     public var totalMemory: ByteCount
@@ -64,9 +64,13 @@ public struct HostCapabilities: Sendable, Equatable, Codable {
     public func canRun(_ type: DomainType) -> Bool {
         switch type {
         case .pv: virtualization.contains("pv")
-        case .pvh, .hvm: virtualization.contains("hvm")
+        case .pvh, .hvm: virtualization.contains("hvm") && hasGuestPaging
         }
     }
+
+    /// Whether a guest can have page tables that are its own. `hvm` stands there without it, too, as on a CPU that has no nested
+    /// paging, or with `hap=0`, where Xen is built without shadow paging: then each creation and restore of a PVH guest fails.
+    public var hasGuestPaging: Bool { virtualization.contains("hap") || virtualization.contains("shadow") }
 
     /// Whether `xl` shrinks Domain-0 to make room, unless `autoballoon` in `/etc/xen/xl.conf` says otherwise.
     ///

@@ -9,7 +9,8 @@ import HostModel
 /// What holds:
 /// - Before the decision (`Step.decide` done) every failure leads back to the source, after it only forwards.
 /// - The way back does not wait for a target that cannot be reached: a target never starts a domain without the
-///   decision, so the guest is put back first and the target is tidied up when it answers again.
+///   decision, so the guest is put back first and the target is tidied up when it answers again. For a guest that a live
+///   hand-over may have suspended no target is waited for at all.
 /// - An outcome that is not known is never treated as a failure of a step that could have let the domain run.
 /// - What follows once a host is declared dead is in `MigrationMachine+Fenced.swift`.
 public struct MigrationMachine: Sendable, Codable, Hashable {
@@ -178,9 +179,17 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
     }
 
     private mutating func goBack(from step: Step, _ failure: Failure, isUnknown: Bool) -> Action {
-        let way = plan.rollback(from: step)
         // A target that has not answered will hardly do so now, and the guest may be frozen.
+        let way = wayBack(from: step)
         return enter(.rollingBack(left: isUnknown ? Self.guestFirst(way) : way, because: failure))
+    }
+
+    /// The way back from a forward step. Whom a live hand-over has suspended runs on with what the source has; that the target
+    /// answers, or takes long to, must not keep it waiting.
+    private func wayBack(from step: Step) -> [Step] {
+        let way = plan.rollback(from: step)
+        let mayBeSuspended = step.mayFindGuestSuspended || step.mayLeaveGuestSuspended
+        return plan.method == .live && mayBeSuspended ? Self.guestFirst(way) : way
     }
 
     /// The guest's way back, and after it what needs the target. The two are independent: a target never starts a domain
@@ -201,7 +210,7 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
     private mutating func abort(at step: Step) -> Action {
         if plan.isCommitted(at: step) { return .refuse(Self.pastDecision) }
         let asked = Failure(.interrupted, "the migration was aborted", why: "the operator asked for it")
-        return enter(.rollingBack(left: plan.rollback(from: step), because: asked))
+        return enter(.rollingBack(left: wayBack(from: step), because: asked))
     }
 
     private mutating func rollingBack(_ left: [Step], _ cause: Failure, _ event: Event) -> Action {
@@ -289,6 +298,9 @@ extension Step {
     fileprivate var mayFindGuestSuspended: Bool {
         self == .clearTarget || self == .recallOnSource || self == .checkSharedDisks
     }
+
+    /// In these a live hand-over suspends the guest, or has suspended it.
+    fileprivate var mayLeaveGuestSuspended: Bool { self == .moveLive || self == .quietSource || self == .decide }
 }
 
 extension MigrationPlan {

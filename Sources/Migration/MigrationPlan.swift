@@ -178,7 +178,7 @@ public struct MigrationPlan: Sendable, Codable, Hashable {
     /// The way back to the source from the forward step `step`, which may have been done in part.
     ///
     /// The guest comes first: nothing before `continueOnSource` needs the target but `discardOnTarget`, and that may
-    /// fail for want of a connection, because a target never starts a domain without the decision.
+    /// fail for want of a connection, or be left for later, because a target never starts a domain without the decision.
     public func rollback(from step: Step) -> [Step] {
         let clean: [Step] = [.cleanSourceAfterRollback, .cleanTargetAfterRollback, .closeTargetAfterRollback]
         switch step.phase {

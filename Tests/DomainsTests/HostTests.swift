@@ -23,6 +23,17 @@ struct HostTests {
         #expect(host.canRun(.pv) && !host.canRun(.pvh) && host.balloonsControlDomain)
     }
 
+    @Test("HVM alone is not enough for a guest with page tables of its own")
+    func paging() throws {
+        for (words, canRun) in [
+            ("pv hvm hap", true), ("pv hvm shadow", true), ("pv hvm hap shadow", true), ("pv hvm", false),
+            ("pv hap", false),
+        ] {
+            let host = try HostCapabilities(parsing: Recorded.info.replacing("pv hvm hap", with: words))
+            #expect(host.canRun(.pvh) == canRun && host.canRun(.hvm) == canRun && host.canRun(.pv), "\(words)")
+        }
+    }
+
     @Test("An output that lacks a field is refused and the field is named")
     func incomplete() {
         for key in ["xen_version", "hw_caps", "free_memory", "virt_caps", "xen_commandline"] {

@@ -80,6 +80,13 @@ struct ExhaustiveSimulationTests {
         #expect(!explorer.complaints.isEmpty || explorer.outcomes != ["migrated", "rolled back"])
     }
 
+    @Test("The search notices when a run that is continued leaves the window of an earlier one open")
+    func sabotagedClearing() {
+        var explorer = Explorer(plan: Self.plans[6], sabotaged: .clearTarget)
+        explorer.explore(faults: 2)
+        #expect(explorer.complaints.contains { $0.contains("two Primaries stay allowed") })
+    }
+
     @Test(
         "The search notices when a step of a cold migration is not done",
         arguments: [

@@ -13,6 +13,8 @@ enum Fault: CaseIterable {
     case unknownBefore, unknownAfter
     /// A live hand-over only: the target has the guest, paused, and the source goes on with it.
     case breaksOff
+    /// The same: the hosts lose each other when the guest is suspended, until the next command is typed.
+    case linkCut
 }
 
 /// Visits every state that a migration can reach with up to `faults` faults, and the operator's choice of resuming or
@@ -63,6 +65,7 @@ struct Explorer {
 
     private mutating func take(_ step: Step, _ fault: Fault, from node: Node) {
         if fault == .breaksOff, step != .moveLive { return }
+        if fault == .linkCut, step != .quietSource || plan.method != .live { return }
         trail.append("\(step)\(fault == .none ? "" : " [\(fault)]")")
         defer { trail.removeLast() }
         var next = node
@@ -71,7 +74,8 @@ struct Explorer {
             faultsPlaced += 1
         }
         let failure = Failure(.failed, "simulated")
-        let isDeaf = node.world.isTargetDead && step.side != .source
+        if fault == .linkCut { next.world.cutLink() }
+        let isDeaf = next.world.isDeaf(to: step)
         // Nothing can be known of a step on a host that does not answer, whatever strikes it.
         if isDeaf, fault != .none, fault != .crashBefore { return }
         var event = MigrationMachine.Event.done
@@ -124,6 +128,7 @@ struct Explorer {
             var next = node
             // A stop without a fault left and without progress would repeat for ever: resuming must get on.
             next.world.coordinatorDies()
+            next.world.isLinkCut = false
             if case .refuse = next.handle(event) {
                 if !node.machine.isCommitted { complain("\(event) refused before the decision", node) }
                 continue
@@ -158,6 +163,24 @@ struct Explorer {
             complain("the source still holds the domain after the decision", node)
         }
         if node.world.offersOldMemory { complain("memory is offered for a disk that may be newer", node) }
+        checkWait(node)
+    }
+
+    /// What must not be while the target is waited for, or the operator.
+    private mutating func checkWait(_ node: Node) {
+        switch node.machine.state {
+        case .rollingBack(let left, _):
+            let hasWay = left.contains { $0.side == .source }
+            if hasWay, left.first?.side == .target, node.world.source.domain == .away {
+                complain("a suspended guest waits for the target", node)
+            }
+        case .suspended(let stop):
+            guard case .forward(let step) = stop.resumesAt, step.phase == .synchronise else { return }
+            if node.world.isWindowOpen, node.world.isConnected {
+                complain("two Primaries stay allowed while the migration waits", node)
+            }
+        case .forward, .rescuing, .reclaiming, .finished: return
+        }
     }
 
     /// Without further faults, resuming again and again must lead to an end: nothing is stuck.
@@ -169,7 +192,9 @@ struct Explorer {
         for _ in 0..<120 {
             switch machine.action {
             case .finish: return
-            case .stop: _ = machine.handle(goesOn)
+            case .stop:
+                world.isLinkCut = false
+                _ = machine.handle(goesOn)
             case .refuse: return complain("refused while running", node)
             case .perform(let step):
                 do {
@@ -177,7 +202,7 @@ struct Explorer {
                     _ = machine.handle(.done)
                 } catch {
                     let failure = Failure(.failed, "simulated")
-                    let isDeaf = world.isTargetDead && step.side != .source
+                    let isDeaf = world.isDeaf(to: step)
                     _ = machine.handle(isDeaf ? .unknown(failure) : .failed(failure))
                 }
                 world.tick()

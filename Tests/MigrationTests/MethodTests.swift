@@ -115,6 +115,28 @@ struct MethodTests {
         }
     }
 
+    @Test("Whom a live hand-over may have suspended runs on before its target is asked for anything")
+    func suspendedGuestFirst() throws {
+        let cut = Failure(.failed, "the link was cut in the window")
+        for storage in MigrationPlan.Storage.allCases {
+            let plan = MigrationPlan(method: .live, storage: storage, settlement: .late, comparesCopies: false)
+            for step in [Step.clearTarget, .recallOnSource, .moveLive, .quietSource, .decide] {
+                for event in [MigrationMachine.Event.failed(cut), .abortRequested] {
+                    var machine = MigrationMachine(plan: plan)
+                    while machine.state != .forward(step) { _ = machine.handle(.done) }
+                    _ = machine.handle(event)
+                    guard case .rollingBack(let left, _) = machine.state else {
+                        Issue.record("after \(step): \(machine.state)")
+                        continue
+                    }
+                    let asked = try #require(left.firstIndex { $0.side == .target })
+                    #expect(left[..<asked].contains(.continueOnSource), "after \(step): \(left)")
+                    #expect(Set(left) == Set(plan.rollback(from: step)))
+                }
+            }
+        }
+    }
+
     @Test("A settlement by switches that fails leaves the guest where it runs, and is gone on with")
     func failedSettlement() {
         let plan = MigrationPlan(method: .oneFreeze, settlement: .late, comparesCopies: false)

@@ -74,6 +74,8 @@ struct SimulatedWorld: Hashable {
     var isWindowOpen = false
     /// The target is lost for good, with everything it had.
     var isTargetDead = false
+    /// The hosts do not hear each other for now.
+    var isLinkCut = false
     /// The source has lost what it had in memory; its disk is as it left it.
     var isSourceRestarted = false
     /// The decision stood once: from then on the guest may have run on the target.
@@ -97,6 +99,9 @@ struct SimulatedWorld: Hashable {
         world.target.linkToVolume(plan)
         return world
     }
+
+    /// Whether nothing is heard of a step.
+    func isDeaf(to step: Step) -> Bool { (isTargetDead || isLinkCut) && step.side != .source }
 
     var isConnected: Bool {
         source.connects && target.connects && source.replica != .down && target.replica != .down
@@ -164,6 +169,12 @@ struct SimulatedWorld: Hashable {
         self[keyPath: host].connects = false
     }
 
+    /// DRBD loses its connection. Two Primaries do not connect again by themselves.
+    mutating func cutLink() {
+        isLinkCut = true
+        (source.connects, target.connects) = (false, false)
+    }
+
     mutating func targetDies() {
         target = SimulatedHost()
         if isShared { (target.hasVolume, target.isCurrent, target.link) = (true, true, .volume) }
@@ -173,6 +184,8 @@ struct SimulatedWorld: Hashable {
     /// The source falls silent for good, as far as its target's operator knows: it has lost its power, or only its network.
     mutating func sourceIsLost(restarting: Bool, _ machine: MigrationMachine) {
         coordinatorDies()
+        // What is done from now on is done on one host alone.
+        isLinkCut = false
         source.connects = false
         isSynchronised = false
         // There is no newer copy left.

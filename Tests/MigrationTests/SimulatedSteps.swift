@@ -10,7 +10,7 @@ extension SimulatedWorld {
 
     /// Performs one step completely, or throws without having done anything.
     mutating func perform(_ step: Step, plan: MigrationPlan) throws {
-        if isTargetDead { try require(step.side == .source) }
+        try require(!isDeaf(to: step))
         switch step {
         case .reserveTarget: target.isReserved = true
         case .makeTargetVolumes: target.hasVolume = true
@@ -193,6 +193,7 @@ extension SimulatedWorld {
     private mutating func clearTarget() throws {
         try require(!target.knowsDecision && target.domain != .running)
         (target.domain, target.domainUses) = (.none, .none)
+        isWindowOpen = false
         guard target.replica == .primary else { return }
         target.table = .closed
         target.replica = .secondary

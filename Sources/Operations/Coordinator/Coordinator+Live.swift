@@ -67,7 +67,8 @@ extension Coordinator {
                     isFrozen = true
                     report(.freezeBegan(number: number))
                 }
-                if interruption.isRequested, !isFrozen { live.abandon() }
+                // Also while the guest stands still: that it does so for long may be why.
+                if interruption.isRequested { live.abandon() }
                 try await Task.sleep(for: .milliseconds(250))
             }
         }

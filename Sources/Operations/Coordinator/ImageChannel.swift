@@ -3,11 +3,23 @@ import Hosts
 import ImageStream
 import Migration
 
+/// What a live hand-over needs of its way to the target.
+protocol LiveChannel: Sendable {
+    var host: HostName { get }
+    func write(_ frame: Frame) throws
+    func writeData(_ bytes: UnsafeRawBufferPointer) throws
+    func event(within limit: Duration) async throws -> ReceiverEvent?
+    func outOfTurn() -> Failure
+    func close(within limit: Duration) async
+}
+
 /// The source's end of a channel to the target's `xenlvs agent --receive`.
-struct ImageChannel: Sendable {
+struct ImageChannel: LiveChannel {
     private let child: ChildChannel
-    private let host: HostName
+    let host: HostName
     private static let limit = Duration.seconds(30)
+    /// Of a line, in bytes.
+    private static let longest = 65_536
 
     /// Opens the channel and waits until the target is ready.
     static func open(
@@ -40,10 +52,23 @@ struct ImageChannel: Sendable {
 
     /// Waits for what the target says next. Throws what it reports as a failure.
     func nextEvent(within limit: Duration) async throws -> ReceiverEvent {
-        let line: String?
-        do { line = try await child.readLine(longest: 65_536, limit: limit) } catch {
+        do { return try event(in: try await child.readLine(longest: Self.longest, limit: limit)) } catch {
             throw Failure(error, doing: "cannot hear the target").on(host.text)
         }
+    }
+
+    /// The same; nil where nothing has come for `limit`. What has come of a line is kept for the next time.
+    func event(within limit: Duration) async throws -> ReceiverEvent? {
+        let line: String?
+        do { line = try await child.readLine(longest: Self.longest, limit: limit) } catch {
+            let failure = Failure(error, doing: "cannot hear the target").on(host.text)
+            if failure.code == .outcomeUnknown { return nil }
+            throw failure
+        }
+        return try event(in: line)
+    }
+
+    private func event(in line: String?) throws -> ReceiverEvent {
         guard let line else {
             let words = child.lastWords
             throw Failure(

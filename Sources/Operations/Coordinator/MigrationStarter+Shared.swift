@@ -15,7 +15,7 @@ extension MigrationStarter {
         let here = try await worker.survey(query)
         let target = try await there
         let choice = MethodChoice(
-            shared: request.method, live: Self.objectionsToLive(description.type, source: here, target: target))
+            shared: request.method, live: Self.objectionsToLive(description.type, source: here))
         var findings = meaningless(request) + choice.findings(request.domain, worker.host.name)
         if target.methods?.contains(MigrationPlan.Method.live.rawValue) != true {
             findings.append(
@@ -58,25 +58,16 @@ extension MigrationStarter {
     }
 
     /// What Xen's own hand-over needs: the source has to see which pages the running guest changes, for which a PV guest needs
-    /// shadow paging and any other hardware-assisted paging (`paging_log_dirty_enable`, xen/arch/x86/mm).
-    static func objectionsToLive(
-        _ type: DomainType, source: HostSurvey, target: HostSurvey
-    ) -> [MethodChoice.Objection] {
-        var objections: [MethodChoice.Objection] = []
-        func look(_ survey: HostSurvey, _ needed: [String], _ why: String) {
-            guard let xen = survey.xen, !needed.contains(where: xen.virtualization.contains) else { return }
-            objections.append(
-                MethodChoice.Objection(
-                    host: survey.host,
-                    why: "Xen on \(survey.host) has no \(needed.joined(separator: " or ")) paging, \(why)",
-                    remedy: nil))
-        }
-        switch type {
-        case .pv: look(source, ["shadow"], "without which a PV guest cannot be followed while it runs")
-        case .pvh, .hvm:
-            look(source, ["hap", "shadow"], "without which a guest cannot be followed while it runs")
-            look(target, ["hap", "shadow"], "which \(type.rawValue.uppercased()) guests need")
-        }
-        return objections
+    /// shadow paging and any other hardware-assisted paging (`paging_log_dirty_enable`, xen/arch/x86/mm). What the target needs
+    /// to have the guest at all is no matter of the method, see `Preflight`.
+    static func objectionsToLive(_ type: DomainType, source: HostSurvey) -> [MethodChoice.Objection] {
+        let (needed, guest) = type == .pv ? (["shadow"], "a PV guest") : (["hap", "shadow"], "a guest")
+        guard let xen = source.xen, !needed.contains(where: xen.virtualization.contains) else { return [] }
+        return [
+            MethodChoice.Objection(
+                host: source.host,
+                why: "Xen on \(source.host) has no \(needed.joined(separator: " or ")) paging, without which \(guest) "
+                    + "cannot be followed while it runs", remedy: nil)
+        ]
     }
 }

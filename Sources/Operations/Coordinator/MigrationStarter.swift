@@ -107,7 +107,7 @@ public struct MigrationStarter: Sendable {
         let choice = MethodChoice(
             request.method, settling: request.settlement,
             switches: try await objectionsToSwitches(description, disks.volumes, target, places, for: request),
-            live: Self.objectionsToLive(description.type, source: here, target: target))
+            live: Self.objectionsToLive(description.type, source: here))
         let seeding = try await seedChoice(request, names, here, target)
         let plan = MigrationPlan(
             method: choice.method, settlement: choice.method == .threeFreeze ? request.settlement : .late,

@@ -14,22 +14,31 @@ import Synchronization
 /// `xl migrate` survives this process; its stream does not. What follows is `LiveMigration`'s table: before its permission was
 /// given the guest runs on here, afterwards it stays suspended, and is let run again or destroyed by whoever comes next.
 final class LiveHandOver: Sendable {
-    private let channel: ImageChannel
+    private let domain: DomainName
+    private let channel: any LiveChannel
     private let fromXL: BoundedIO
     private let toXL: BoundedIO
-    private let migration: RunningMigration
+    private let migration: any MigratingXL
+    private let standstill: Duration
     private let progress = Mutex(Progress())
     /// Readable once the stream has come to its end.
     private let wake: Int32
 
     private struct Progress {
         var sent: Int64 = 0
+        var isBroken = false
         var isClosed = false
         var isAbandoned = false
         var arrival: ContinuousClock.Instant?
     }
 
+    /// How long the guest may stand still before the target has all of it. What is left of its memory by then takes seconds;
+    /// after two minutes those who wait for it, clusters and connections and its own kernel, take it for dead. It is no less
+    /// than libxl gives a guest to follow its request (60 s to acknowledge it, and 60 s more).
+    static let longestStandstill = Duration.seconds(120)
     private static let limit = Duration.seconds(60)
+    /// How often a wait for the target looks at everything else.
+    private static let glance = Duration.milliseconds(250)
 
     /// Starts both ends; the guest runs on. Where it throws, `xl migrate` has not begun, or ends for want of its transport.
     static func begin(_ spec: MigrationSpec, _ epoch: Int64, _ id: DomainID, _ host: HostContext) async throws
@@ -50,9 +59,9 @@ final class LiveHandOver: Sendable {
                     try await Task.sleep(for: .milliseconds(10))
                     continue
                 }
-                return try LiveHandOver(channel, ends, migration)
+                return try LiveHandOver(spec.domain, channel, ends, migration)
             }
-            _ = await migration.end(within: .seconds(5))
+            await migration.end(within: .seconds(5))
             throw migration.ownFailure("cannot migrate \(spec.domain)")
                 ?? Failure(.failed, "cannot migrate \(spec.domain)", why: "'xl migrate' has not begun to send")
         } catch {
@@ -61,12 +70,18 @@ final class LiveHandOver: Sendable {
         }
     }
 
-    private init(_ channel: ImageChannel, _ ends: (fromXL: Int32, toXL: Int32), _ migration: RunningMigration) throws {
+    /// - Parameter standstill: how long the guest may stand still before the target has all of it.
+    init(
+        _ domain: DomainName, _ channel: any LiveChannel, _ ends: (fromXL: Int32, toXL: Int32),
+        _ migration: any MigratingXL, standstill: Duration = LiveHandOver.longestStandstill
+    ) throws {
         let wake = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
         guard wake >= 0 else { throw Failure.system("cannot make an event") }
         self.wake = wake
+        self.domain = domain
         self.channel = channel
         self.migration = migration
+        self.standstill = standstill
         fromXL = BoundedIO(descriptor: ends.fromXL, purpose: "the stream of 'xl migrate'")
         toXL = BoundedIO(descriptor: ends.toXL, purpose: "the answers to 'xl migrate'")
     }
@@ -87,12 +102,13 @@ final class LiveHandOver: Sendable {
 
     /// Carries the stream to its end, and both sides' words. Afterwards the guest is suspended here, under its other name, and
     /// paused there.
+    ///
+    /// Whatever it throws, nothing has run on the target, and nothing will: that takes the decision. Up to its permission `xl
+    /// migrate` lets the guest run on here as soon as its stream is closed; from then on the way back does.
     func carry() async throws {
         try toXL.write(LiveMigration.banner, limit: Self.limit)
         async let stream: Void = Blocking.run("live stream") { [self] in try pump() }
-        do {
-            guard case .holding = try await nextEvent() else { throw channel.outOfTurn() }
-        } catch {
+        do { try await waitUntilHeld() } catch {
             _ = eventfd_write(wake, 1)
             // Where the stream has ended first, that is the cause.
             try await stream
@@ -100,33 +116,85 @@ final class LiveHandOver: Sendable {
         }
         _ = eventfd_write(wake, 1)
         try await stream
+        try requireNotAbandoned()
         try toXL.write(LiveMigration.ready, limit: Self.limit)
-        try await Blocking.run("permission") { [self] in
-            var words = [UInt8](repeating: 0, count: LiveMigration.permission.count)
-            let isWhole = try words.withUnsafeMutableBytes { try fromXL.fill($0, limit: Self.limit) }
-            guard isWhole, words == LiveMigration.permission else {
-                throw Failure(.failed, "'xl migrate' does not let the domain go", why: "it said something else")
-            }
-        }
-        guard case .restored = try await nextEvent() else { throw channel.outOfTurn() }
+        try await Blocking.run("permission") { [self] in try takePermission() }
+        try await hearOfArrival()
         // The channel is closed later: the guest stands still.
         progress.withLock { $0.arrival = .now }
     }
 
-    /// Ends `carry` where it can still be ended without a guest that is suspended; it throws `.interrupted` then.
+    /// Ends `carry`, which throws `.interrupted` then, until `xl migrate` has let the guest go. Afterwards it does nothing: what
+    /// becomes of the guest is decided by whoever takes the next step.
     func abandon() {
         progress.withLock { $0.isAbandoned = true }
         _ = eventfd_write(wake, 1)
     }
 
-    /// A memory that is sent while the guest runs takes as long as it takes.
-    private func nextEvent() async throws -> ReceiverEvent { try await channel.nextEvent(within: .seconds(86_400)) }
+    /// Nil where nobody has asked for the end.
+    private var abandonment: Failure? {
+        progress.withLock { $0.isAbandoned } ? Failure(.interrupted, "interrupted by the operator") : nil
+    }
+
+    private func requireNotAbandoned() throws { if let abandonment { throw abandonment } }
+
+    /// Waits until the target has all of the guest: as long as it takes while the guest runs, and not for long once it was asked
+    /// to suspend itself.
+    private func waitUntilHeld() async throws {
+        while true {
+            if let event = try await channel.event(within: Self.glance) {
+                guard case .holding = event else { throw channel.outOfTurn() }
+                return
+            }
+            // A target that hangs would never say that it hears no more.
+            if progress.withLock({ $0.isBroken }) {
+                throw Failure(.failed, "the stream of 'xl migrate' has ended too early")
+            }
+            guard let suspension, suspension.millisecondsAgo > standstill.milliseconds else { continue }
+            throw Failure(
+                .failed, "the domain \(domain) does not arrive in time", host: channel.host.text,
+                why: "it was asked to suspend itself more than \(standstill) ago, and is not there yet",
+                remedy: "it goes on on the source; look at 'xl list', at the processes named xl and at /var/log/xen on "
+                    + "\(channel.host), then migrate it again")
+        }
+    }
+
+    /// Waits for `xl migrate` to let the guest go. It has only to rename it. Blocks.
+    private func takePermission() throws {
+        let what = "'xl migrate' does not let the domain go"
+        let deadline = ContinuousClock.now + Self.limit
+        var request = pollfd(fd: fromXL.descriptor, events: Int16(POLLIN), revents: 0)
+        while true {
+            let abandonment = self.abandonment
+            // Looked for after that: whom it has let go nobody calls back.
+            if poll(&request, 1, 100) > 0 { break }
+            if let abandonment { throw abandonment }
+            guard ContinuousClock.now < deadline else {
+                throw Failure(.failed, what, why: "it has said nothing for \(Self.limit)")
+            }
+        }
+        var words = [UInt8](repeating: 0, count: LiveMigration.permission.count)
+        let isWhole = try words.withUnsafeMutableBytes { try fromXL.fill($0, limit: Self.limit) }
+        guard isWhole, words == LiveMigration.permission else {
+            throw Failure(.failed, what, why: "it said something else")
+        }
+    }
+
+    /// The target's `xl` has its permission since it has all of the guest, and has only to rename it.
+    private func hearOfArrival() async throws {
+        guard let event = try await channel.event(within: Self.limit) else {
+            throw Failure(
+                .outcomeUnknown, "it is not known whether \(domain) has arrived", host: channel.host.text,
+                why: "nothing was heard for \(Self.limit)", remedy: "look at the processes named xl there")
+        }
+        guard case .restored = event else { throw channel.outOfTurn() }
+    }
 
     /// Tells `xl migrate` that the guest belongs to the target: it destroys what is left of it here. Waits for its end.
     func succeed() async throws {
         try toXL.write(LiveMigration.report + [LiveMigration.success], limit: Self.limit)
         await channel.close(within: .seconds(10))
-        _ = await migration.end(within: .seconds(60))
+        await migration.end(within: .seconds(60))
         letGo()
     }
 
@@ -135,7 +203,7 @@ final class LiveHandOver: Sendable {
         letGo()
         try? channel.write(.cancel)
         await channel.close(within: .seconds(5))
-        _ = await migration.end(within: .seconds(120))
+        await migration.end(within: .seconds(120))
     }
 
     /// Why `xl migrate` has failed; nil where it has not.
@@ -154,6 +222,13 @@ final class LiveHandOver: Sendable {
 
     /// Carries bytes until the target has all of them, which it says on another way. Blocks.
     private func pump() throws {
+        do { try carryBytes() } catch {
+            progress.withLock { $0.isBroken = true }
+            throw error
+        }
+    }
+
+    private func carryBytes() throws {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 256 << 10, alignment: 4096)
         defer { buffer.deallocate() }
         while true {
@@ -167,63 +242,11 @@ final class LiveHandOver: Sendable {
                 try channel.write(.keepAlive)
                 continue
             }
-            if requests[1].revents != 0 {
-                guard progress.withLock({ $0.isAbandoned }) else { return }
-                try? channel.write(.cancel)
-                throw Failure(.interrupted, "interrupted by the operator")
-            }
+            if requests[1].revents != 0 { return try requireNotAbandoned() }
             let count = try fromXL.read(into: buffer, limit: Self.limit)
-            guard count > 0 else {
-                try? channel.write(.cancel)
-                throw Failure(.failed, "the stream of 'xl migrate' has ended too early")
-            }
+            guard count > 0 else { throw Failure(.failed, "the stream of 'xl migrate' has ended too early") }
             try channel.writeData(UnsafeRawBufferPointer(rebasing: buffer[..<count]))
             progress.withLock { $0.sent += Int64(count) }
-        }
-    }
-}
-
-/// An `xl migrate` that is at work, and what it has said.
-private final class RunningMigration: Sendable {
-    private let state: State
-
-    private final class State: Sendable {
-        let moment = Mutex<HostMoment?>(nil)
-        let result = Mutex<Result<CommandResult, any Error>?>(nil)
-    }
-
-    init(_ command: Command, on host: HostContext) {
-        let state = State()
-        self.state = state
-        var command = command
-        command.acceptedExitCodes = Set(0...255)
-        Task { [command] in
-            do {
-                let result = try await host.runner.run(command) { line in
-                    guard LiveMigration.tellsOfSuspension(line) else { return }
-                    state.moment.withLock { $0 = $0 ?? .now }
-                }
-                state.result.withLock { $0 = .success(result) }
-            } catch { state.result.withLock { $0 = .failure(error) } }
-        }
-    }
-
-    var suspension: HostMoment? { state.moment.withLock { $0 } }
-    var hasEnded: Bool { state.result.withLock { $0 != nil } }
-
-    /// Waits for its end; false where it has not come within `limit`.
-    func end(within limit: Duration) async -> Bool {
-        let deadline = ContinuousClock.now + limit
-        while !hasEnded, ContinuousClock.now < deadline { try? await Task.sleep(for: .milliseconds(10)) }
-        return hasEnded
-    }
-
-    /// Why it has failed; nil where it has not, or not yet.
-    func ownFailure(_ what: String) -> Failure? {
-        switch state.result.withLock({ $0 }) {
-        case .success(let result) where result.termination != .exited(0): XLFailure.explain(result, doing: what)
-        case .failure(let error): Failure(error, doing: what)
-        case .success, nil: nil
         }
     }
 }

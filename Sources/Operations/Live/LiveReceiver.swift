@@ -1,4 +1,5 @@
 import Domains
+import Glibc
 import HostModel
 import Hosts
 import ImageStream
@@ -10,13 +11,16 @@ import Synchronization
 /// leaves the domain paused under its own name.
 ///
 /// Before that whatever goes wrong, a lost connection and the death of this process included, ends the stream, and `xl` takes
-/// down what it has built. Afterwards the domain waits for the decision, or is discarded.
+/// down what it has built; one that hangs is ended, and what it leaves is cleared away by the next step that looks. Afterwards
+/// the domain waits for the decision, or is discarded.
 struct LiveReceiver: Sendable {
     private let spec: MigrationSpec
     private let worker: HostWorker
     private let input: BoundedIO
     private let say: @Sendable (ReceiverEvent) throws -> Void
     private static let limit = Duration.seconds(120)
+    /// For what `xl` does once it has its permission: it renames the domain. The guest stands still meanwhile.
+    private static let renaming = Duration.seconds(60)
 
     init(
         _ spec: MigrationSpec, _ worker: HostWorker, _ input: BoundedIO,
@@ -35,16 +39,17 @@ struct LiveReceiver: Sendable {
             XLCommands.migrateReceive(deadline: deadline), purpose: "the arrival of \(spec.domain)")
         let feed = LiveFeed(into: xl, from: input, ImageScrutiny(spec, worker))
         do {
-            try await hear(LiveMigration.banner, xl)
+            try await hear(LiveMigration.banner, xl, feed, within: Self.limit)
             try say(.ready)
             try feed.start()
-            let id = try await number(xl)
-            try await hear(LiveMigration.ready, xl)
+            let id = try await number(xl, feed)
+            // How long the guest's memory may take is the source's to say: it knows whether the guest runs meanwhile.
+            try await hear(LiveMigration.ready, xl, feed, within: .seconds(86_400))
             try say(.holding(size: feed.size))
             try feed.permit(LiveMigration.permission)
             // 'xl' has only to rename the domain meanwhile.
             let objection = worker.objectionToBackends(of: id, spec)
-            try await hear(LiveMigration.report + [LiveMigration.success], xl)
+            try await hear(LiveMigration.report + [LiveMigration.success], xl, feed, within: Self.renaming)
             if let objection { throw objection }
             try worker.noteArrival(spec.id, id)
         } catch {
@@ -58,22 +63,41 @@ struct LiveReceiver: Sendable {
     }
 
     /// The number that the domain has here, as soon as it has one: while its memory arrives there is time to ask.
-    private func number(_ xl: ChildChannel) async throws -> DomainID {
+    private func number(_ xl: ChildChannel, _ feed: LiveFeed) async throws -> DomainID {
         while true {
             if let arrival = try await worker.arrivals(spec).first { return arrival.id }
             if await xl.exitCode(limit: .milliseconds(200)) != nil { throw await failure(of: xl) }
+            if let failure = feed.failure { throw failure }
         }
     }
 
-    /// Waits for exactly these words of `xl`.
-    private func hear(_ words: [UInt8], _ xl: ChildChannel) async throws {
+    /// Waits for exactly these words of `xl`, for no longer than `limit` and than its stream lasts: an `xl` that hangs does not
+    /// notice its end.
+    private func hear(
+        _ words: [UInt8], _ xl: ChildChannel, _ feed: LiveFeed, within limit: Duration
+    ) async throws {
         let output = xl.output
         let heard = try await Blocking.run("xl migrate-receive") {
+            try Self.waitForWords(output, feed, within: limit)
             var bytes = [UInt8](repeating: 0, count: words.count)
-            let isWhole = try bytes.withUnsafeMutableBytes { try output.fill($0, limit: .seconds(86_400)) }
+            let isWhole = try bytes.withUnsafeMutableBytes { try output.fill($0, limit: Self.limit) }
             return isWhole && bytes == words
         }
         guard heard else { throw await failure(of: xl) }
+    }
+
+    /// Returns when there is something to be read, or the end of it. Blocks.
+    private static func waitForWords(_ output: BoundedIO, _ feed: LiveFeed, within limit: Duration) throws {
+        let deadline = ContinuousClock.now + limit
+        var request = pollfd(fd: output.descriptor, events: Int16(POLLIN), revents: 0)
+        while poll(&request, 1, 200) <= 0 {
+            if let failure = feed.failure { throw failure }
+            guard ContinuousClock.now < deadline else {
+                throw Failure(
+                    .failed, "'xl migrate-receive' hangs", why: "it has said nothing for \(limit)",
+                    remedy: "look at 'xl list', at the processes named xl and at /var/log/xen")
+            }
+        }
     }
 
     private func failure(of xl: ChildChannel) async -> Failure {
@@ -102,7 +126,10 @@ private final class LiveFeed: Sendable {
     private let xl: ChildChannel
     private let input: BoundedIO
     private let state: Mutex<Progress>
-    private static let limit = Duration.seconds(120)
+    /// Beside the state, which is held while something is written.
+    private let ending = Mutex<Failure?>(nil)
+    /// The source does not wait longer for an `xl` that takes nothing either.
+    private static let limit = Duration.seconds(30)
     /// The source sends a sign of life every few seconds.
     private static let silence = Duration.seconds(30)
 
@@ -115,9 +142,7 @@ private final class LiveFeed: Sendable {
     var size: Int64 { state.withLock { $0.size } }
 
     /// Why the stream has ended before the permission; nil where it has not.
-    var failure: Failure? {
-        state.withLock { if case .ended(let failure) = $0.phase { failure } else { nil } }
-    }
+    var failure: Failure? { ending.withLock { $0 } }
 
     func start() throws {
         try BackgroundThread.start { [self] in
@@ -159,6 +184,7 @@ private final class LiveFeed: Sendable {
         state.withLock { state in
             guard case .feeding = state.phase else { return }
             state.phase = .ended(failure)
+            ending.withLock { $0 = failure }
             // 'xl' notices, and destroys what it has built.
             xl.closeInput()
         }

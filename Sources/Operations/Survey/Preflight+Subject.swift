@@ -61,12 +61,7 @@ extension Preflight {
     private func memoryFindings(_ subject: Subject) -> [Finding] {
         guard let xen = target.xen else { return [] }
         var findings: [Finding] = []
-        if !xen.canRun(subject.description.type) {
-            findings.append(
-                Finding(
-                    .blocking, target.host, "this host cannot run \(subject.description.type.rawValue) guests",
-                    why: "its Xen or its CPU does not offer it", remedy: "choose another target"))
-        }
+        if !xen.canRun(subject.description.type) { findings.append(cannotRun(subject.description.type, xen)) }
         let needed = MemoryRequirement.restore(of: subject.description)
         if xen.freeMemory < needed {
             findings.append(
@@ -78,6 +73,20 @@ extension Preflight {
             findings.append(Finding(.fine, target.host, "\(xen.freeMemory) of memory are free, \(needed) are needed"))
         }
         return findings
+    }
+
+    private func cannotRun(_ type: DomainType, _ xen: HostCapabilities) -> Finding {
+        let what = "this host cannot run \(type.rawValue) guests"
+        guard type != .pv, xen.virtualization.contains("hvm"), !xen.hasGuestPaging else {
+            return Finding(
+                .blocking, target.host, what, why: "its Xen or its CPU does not offer it",
+                remedy: "choose another target")
+        }
+        return Finding(
+            .blocking, target.host, what, why: "its Xen has neither hap nor shadow paging, which they need",
+            remedy:
+                "switch nested paging (Intel EPT, AMD NPT) on in its firmware and boot Xen without hap=0, or choose "
+                + "another target")
     }
 
     private func cpuFindings(_ subject: Subject) -> [Finding] {

@@ -96,7 +96,7 @@ public struct HostWorker: Sendable {
         case .promoteTarget: return try await promoteSynchronised(order)
         case .releaseTargetVolume: return try await releaseVolumes(order)
         case .finishRestore: return try await confirmPaused(spec, role)
-        case .clearTarget: return try await clearArrival(spec)
+        case .clearTarget: return try await clearTarget(spec)
         case .recallOnSource: return try await recall(spec)
         case .openWindow: return try await allowTwoPrimaries(spec, true)
         case .quietSource:
