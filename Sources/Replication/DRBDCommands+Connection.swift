@@ -78,7 +78,7 @@ extension DRBDCommands {
         [device.resource, "\(connection.peer.nodeID)"]
     }
 
-    private func addresses(_ connection: ReplicaConnection) -> [String] {
+    func addresses(_ connection: ReplicaConnection) -> [String] {
         [connection.local.address.argument, connection.peer.address.argument]
     }
 }

@@ -21,9 +21,14 @@ public struct DRBDCommands: Sendable {
 
     /// The data generation of an attached device, for `DataGeneration`. DRBD 9 answers for a peer it knows.
     public func dataGeneration(_ device: ReplicaDevice, _ connection: ReplicaConnection) -> Command {
+        dataGeneration(of: device.volume, minor: device.minor, connection)
+    }
+
+    /// The same, for who does not know where the device's data and metadata are.
+    public func dataGeneration(of volume: VolumeName, minor: Int, _ connection: ReplicaConnection) -> Command {
         switch dialect {
-        case .v84: .query(.drbdsetup, "get-gi", "\(device.minor)")
-        case .v9: Command(.drbdsetup, ["get-gi"] + peerDevice(device, connection), .query)
+        case .v84: .query(.drbdsetup, "get-gi", "\(minor)")
+        case .v9: Command(.drbdsetup, ["get-gi"] + peerDevice(of: volume, connection), .query)
         }
     }
 
@@ -114,7 +119,11 @@ public struct DRBDCommands: Sendable {
     }
 
     func peerDevice(_ device: ReplicaDevice, _ connection: ReplicaConnection) -> [String] {
-        [device.resource, "\(connection.peer.nodeID)", "\(ReplicaDevice.volumeNumber)"]
+        peerDevice(of: device.volume, connection)
+    }
+
+    private func peerDevice(of volume: VolumeName, _ connection: ReplicaConnection) -> [String] {
+        [ReplicaDevice.resource(of: volume), "\(connection.peer.nodeID)", "\(ReplicaDevice.volumeNumber)"]
     }
 
     func setUp(_ words: [String], _ options: [DRBDOption] = []) -> Command {

@@ -55,6 +55,12 @@ public struct ReplicaConnection: Sendable, Codable, Equatable {
         return options + Self.timeouts
     }
 
+    /// The settings that a person has to type for a connection like this one: without the secret, which is kept nowhere, and
+    /// without `disconnect` after a split brain, which is DRBD's own default.
+    var typedOptions: [DRBDOption] {
+        options.filter { !["cram-hmac-alg", "shared-secret"].contains($0.name) && $0.value != "disconnect" }
+    }
+
     /// In DRBD's units: tenths of a second for what ends in "timeout", else seconds.
     ///
     /// A guest's writes wait for a peer that has died until it is noticed: at most `ping-int` + `ping-timeout` = 8 s

@@ -33,7 +33,8 @@ extension StandAloneExplanation {
         case .differentSetting, .secretOnOneSide, .differentSecretDigest, .wrongSecret:
             "disconnect both replicas and connect them again with the same settings: xenlvs migration resume"
         case .splitBrain:
-            "decide which copy is good; abort the migration to keep the source's, nothing of the target's is used"
+            "decide which copy is good and connect the replicas so that it is kept; or abort the migration: the source's is "
+                + "kept then, and nothing of the target's is used"
         case .unrelatedData: "remove the target's copy and its metadata, and begin the migration again"
         case .peerTooSmall: "make the target's volume as large as the source's"
         case .portInUse: "see with 'ss -tlnp' who it is; end it, or change 'ports' in xenlvs.yaml"

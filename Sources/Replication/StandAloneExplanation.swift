@@ -34,12 +34,7 @@ public struct StandAloneExplanation: Sendable, Equatable, CustomStringConvertibl
     ///   - kernelLog: what `dmesg` prints, newest last, with or without time stamps.
     ///   - minor: the replica's; DRBD 8.4 names a device by nothing else.
     public static func explain(kernelLog: String, resource: String, minor: Int) -> StandAloneExplanation {
-        let speaker = KernelLogSpeaker(resource: resource, minor: minor)
-        let lines = kernelLog.split(whereSeparator: \.isNewline).compactMap(speaker.message)
-        let start = lines.lastIndex { line in
-            attemptMarks.contains { line.contains($0) }
-        }
-        let attempt = lines[(start ?? 0)...]
+        let attempt = KernelLogSpeaker(resource: resource, minor: minor).lastAttempt(in: kernelLog)
         for rule in rules {
             for line in attempt.reversed() {
                 if let cause = rule(line) { return StandAloneExplanation(cause: cause) }
@@ -47,9 +42,6 @@ public struct StandAloneExplanation: Sendable, Equatable, CustomStringConvertibl
         }
         return StandAloneExplanation(cause: .unknown)
     }
-
-    /// Where the last attempt to connect began, or a connection stood.
-    private static let attemptMarks = ["conn( StandAlone -> Unconnected )", "-> Connected )"]
 
     /// From the specific to the general: the general lines follow from the specific ones. Texts of DRBD 8.4.11
     /// (Linux 6.1) and 9, `drbd_receiver.c`, `drbd_transport_tcp.c`.
@@ -91,22 +83,4 @@ public struct StandAloneExplanation: Sendable, Equatable, CustomStringConvertibl
     }
 
     public var description: String { "\(sentence) (\(remedy))" }
-}
-
-/// Finds what a replica says in the kernel's log.
-private struct KernelLogSpeaker {
-    private let prefixes: [String]
-
-    init(resource: String, minor: Int) {
-        // 8.4: "drbd RES: ", "block drbdN: "; 9: "drbd RES: ", "drbd RES PEER: ", "drbd RES/0 drbdN PEER: ".
-        prefixes = ["drbd \(resource):", "drbd \(resource) ", "drbd \(resource)/", "block drbd\(minor):"]
-    }
-
-    /// The line from the speaker's name on; nil for a line of another speaker.
-    func message(_ line: Substring) -> Substring? {
-        for prefix in prefixes {
-            if let range = line.firstRange(of: prefix) { return line[range.lowerBound...] }
-        }
-        return nil
-    }
 }

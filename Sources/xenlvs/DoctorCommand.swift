@@ -97,10 +97,12 @@ enum FindingsText {
             + (finding.remedy.map { wrapped("what to do: " + $0, room, indent: "  ") } ?? [])
     }
 
-    /// `text` in lines of at most `room` characters, broken at spaces; a longer word stays whole, to be copied.
+    /// `text` in lines of at most `room` characters, broken at spaces; a longer word stays whole, to be copied, and so does
+    /// what stands on a line of its own: commands.
     static func wrapped(_ text: String, _ room: Int, indent: String) -> [String] {
+        let given = text.split(separator: "\n")
         var lines: [String] = []
-        for word in text.split(whereSeparator: \.isWhitespace) {
+        for word in (given.first ?? "").split(whereSeparator: \.isWhitespace) {
             if let last = lines.last, last.count + 1 + word.count <= room {
                 lines[lines.count - 1] = last + " " + word
             } else {
@@ -108,6 +110,6 @@ enum FindingsText {
                 lines.append((lines.isEmpty ? indent : indent + "  ") + word)
             }
         }
-        return lines
+        return lines + given.dropFirst().map { indent + $0 }
     }
 }

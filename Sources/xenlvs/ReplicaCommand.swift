@@ -13,7 +13,13 @@ struct ReplicaCommand: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "status",
             abstract: "Show the state of the replicas, from the kernel, and why one is not connected.",
-            discussion: ExitCodeHelp.reading)
+            discussion: """
+                Where both copies of a volume were changed without each other (split brain), or may have been, it also says \
+                which host has which data generation, and which two commands keep the one copy or the other. It runs none \
+                of them.
+
+                \(ExitCodeHelp.reading)
+                """)
         @Argument(help: "The volume's name; all replicas by default.") var volume: String?
         @OptionGroup var output: FormatOption
 
@@ -29,6 +35,7 @@ struct ReplicaCommand: AsyncParsableCommand {
                         guard let why = replica.why else { continue }
                         Console.say("\(replica.volume): \(why)")
                         Console.say("  what to do: \(replica.remedy ?? "look at the kernel log")")
+                        for line in replica.splitBrain?.lines ?? [] { Console.say("  \(line)") }
                     }
                 }
                 return .done

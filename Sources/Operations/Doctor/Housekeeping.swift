@@ -1,7 +1,6 @@
 import HostModel
 import Hosts
 import Migration
-import Replication
 import Storage
 
 /// What is to be said of a host's own volumes, links, attachments, replicas, images and migrations.
@@ -102,24 +101,11 @@ struct Housekeeping: Sendable {
     }
 
     private func replicaFindings() async throws -> [Finding] {
-        let replicas = try await ReplicaCatalog(host: host).all()
         let swapped = Set(
             try host.recordedVolumes().compactMap { volume -> VolumeName? in
                 if case .replica = volume.switchGoal { volume.name } else { nil }
             })
-        let left = replicas.filter { $0.migration == nil && !swapped.contains($0.volume) }.map { replica in
-            finding(
-                .warning, "the replica \(replica.resource) belongs to no migration",
-                why: "it keeps the volume \(replica.volume) from being changed, and its DRBD numbers from being used",
-                remedy: "if no guest uses \(replica.device ?? "it"), take it down: drbdsetup down \(replica.resource)")
-        }
-        let apart = replicas.filter { $0.migration != nil && $0.why != nil }.map { replica in
-            finding(
-                .warning, "the replica \(replica.resource) is \(replica.connection?.word ?? "not connected")",
-                why: replica.why, remedy: replica.remedy)
-        }
-        let findings = left + apart
-        return findings.isEmpty ? [finding(.fine, "no replica is left over")] : findings
+        return ReplicaFindings(host: host.name, swapped: swapped).findings(try await ReplicaCatalog(host: host).all())
     }
 
     /// Images hold guests' memory; those of migrations that have ended should be gone.

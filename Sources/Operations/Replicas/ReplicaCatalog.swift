@@ -28,6 +28,8 @@ public struct ReplicaSummary: Sendable, Encodable {
     /// Why there is no connection, and what to do; nil where there is one.
     public var why: String?
     public var remedy: String?
+    /// Where both copies were changed, or may have been: which host has which data, and the commands that keep one of them.
+    public var splitBrain: SplitBrainReport?
 }
 
 /// Reads the state of the replicas on this host. Changes nothing.
@@ -41,15 +43,14 @@ public struct ReplicaCatalog: Sendable {
         guard let version = KernelFile.read(DRBDModule.versionFile) else { return [] }
         let commands = DRBDCommands(dialect: try DRBDDialect(moduleVersion: version))
         let statuses = try ReplicaStatus.parse(events2: try await host.runner.run(commands.statusOfAll).output)
-        let migrations = try OpenMigration.all(in: host.database)
+        let migrations = try openMigrations()
         var summaries: [ReplicaSummary] = []
         for status in statuses {
             guard let volume = ReplicaDevice.volume(ofResource: status.resource) else { continue }
             var summary = ReplicaSummary(volume, status)
-            summary.migration = migrations.first { $0.volume(volume) != nil }?.id.text
-            if let explanation = try await explanation(status) {
-                (summary.why, summary.remedy) = (explanation.sentence, explanation.remedy)
-            }
+            let migration = migrations.first { migration in migration.spec.volumes.contains { $0.name == volume } }
+            summary.migration = migration?.spec.id.text
+            try await explain(status, of: migration, commands, in: &summary)
             summaries.append(summary)
         }
         return summaries
@@ -64,11 +65,32 @@ public struct ReplicaCatalog: Sendable {
         return summary
     }
 
+    private func openMigrations() throws -> [RecordedMigration] {
+        try host.database.migrations(openOnly: true).map { record in
+            let spec = try JSONText.decode(MigrationSpec.self, from: record.spec, what: "migration \(record.id)")
+            return RecordedMigration(record: record, spec: spec, role: record.role == .source ? .source : .target)
+        }
+    }
+
     /// The kernel says only in its log why two replicas are apart.
-    private func explanation(_ status: ReplicaStatus) async throws -> StandAloneExplanation? {
-        guard let minor = status.volume?.minor, status.connection?.state != .connected else { return nil }
+    private func explain(
+        _ status: ReplicaStatus, of migration: RecordedMigration?, _ commands: DRBDCommands,
+        in summary: inout ReplicaSummary
+    ) async throws {
+        guard let minor = status.volume?.minor, status.connection?.state != .connected else { return }
         let log = try await host.runner.run(.query(.dmesg)).output
-        return StandAloneExplanation.explain(kernelLog: log, resource: status.resource, minor: minor)
+        let explanation = StandAloneExplanation.explain(kernelLog: log, resource: status.resource, minor: minor)
+        (summary.why, summary.remedy) = (explanation.sentence, explanation.remedy)
+        // Without a migration there is no peer, as with a volume that a swap has put on a replica.
+        let name = summary.volume
+        guard let migration, let volume = migration.spec.volumes.first(where: { $0.name == name }) else { return }
+        var evidence = SplitBrainEvidence(status, minor: minor, explanation.cause, kernelLog: log)
+        guard evidence.isSuspicious else { return }
+        let connection = try migration.spec.connection(of: volume, seenFrom: migration.role)
+        let question = commands.dataGeneration(of: name, minor: minor, connection)
+        // A replica without a disk has none; the rest is told all the same.
+        evidence.generation = (try? await host.runner.run(question).output).flatMap { DataGeneration($0) }
+        summary.splitBrain = try SplitBrainReport(of: volume, in: migration, commands.dialect, evidence)
     }
 }
 

@@ -238,6 +238,22 @@ extension HostWorker {
         return StepResult()
     }
 
+    /// Live, where one side alone is Primary: from now on no other may be. Replicas that are not connected are left alone, as
+    /// their next connection is made without the permission.
+    func forbidTwoPrimaries(_ spec: MigrationSpec, _ role: Role) async throws {
+        for (volume, replica) in zip(spec.volumes, try await replicas(of: spec))
+        where replica.status?.connection?.state == .connected {
+            let control = try await control(volume, spec, role)
+            let command = control.commands.allowTwoPrimaries(control.device, control.connection, false)
+            do {
+                try await control.run(command, doing: "forbid two Primaries of \(control.device.resource)")
+            } catch {
+                // Lost a moment ago.
+                if try await control.status()?.connection?.state == .connected { throw error }
+            }
+        }
+    }
+
     /// Source, live: the switches are closed and the guest is suspended. What it has ever written is on both hosts, as DRBD
     /// answers no write before: unless the connection has been lost on the way.
     func requireTargetHasEverything(_ spec: MigrationSpec) async throws {
@@ -329,12 +345,8 @@ extension HostWorker {
         try await connectAnew(try await control(name, of: migration, secret: secret))
     }
 
-    /// Why a replica stands alone, from the kernel's log.
+    /// Why a replica stands alone, and what to do.
     func explain(_ name: VolumeName, of spec: MigrationSpec, _ role: Role) async throws -> String {
-        let log = try await host.runner.run(.query(.dmesg)).output
-        let minor = spec.volumes.first { $0.name == name }?.minor(role) ?? 0
-        return StandAloneExplanation.explain(
-            kernelLog: log, resource: ReplicaDevice.resource(of: name), minor: minor
-        ).description
+        try await ReplicaCatalog(host: host).replica(of: name).explanation
     }
 }

@@ -123,7 +123,7 @@ extension MigrationSpec {
         }
     }
 
-    fileprivate func node(_ role: Role, port: Int) throws -> ReplicaNode {
+    func node(_ role: Role, port: Int) throws -> ReplicaNode {
         let end = endpoint(role)
         return ReplicaNode(
             host: end.name, nodeID: role == .source ? 0 : 1, address: try ReplicaAddress(host: end.address, port: port))
