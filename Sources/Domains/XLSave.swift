@@ -34,7 +34,7 @@ extension XLCommands {
     /// In the last case nothing is lost, the memory and the open disks are intact, but an unpause is refused ("Invalid
     /// argument"); the helper survives `xl` and blocks until its reader goes. ``resumeSuspended(_:memory:)`` brings the
     /// domain back, or a second save writes its image after all, 60 seconds later. Killed before the guest has
-    /// answered, `xl` leaves a suspend request in xenstore that the guest still follows.
+    /// answered, `xl` leaves a suspend request in xenstore that the guest still follows: see ``withdrawRequest(of:)``.
     ///
     /// So whoever runs this keeps signals away from `xl` (a session of its own against Ctrl-C, no kill at a deadline,
     /// not in a service's control group that is stopped with it). To call it off it ends the helper or, with
@@ -70,4 +70,25 @@ extension XLCommands {
             .xl, ["save", "-c", id.description, "/dev/null"], .mutation, deadline: deadline(memory: memory),
             acceptedExitCodes: [0, 1], environment: ["LIBXL_SAVE_HELPER": "/bin/false"])
     }
+
+    /// What a domain is asked to do and has not taken note of yet, on stdout; empty for nothing, and exit code 1 where it
+    /// has no such node. Read by ``isSuspendRequest(_:)``.
+    public static func request(of id: DomainID) -> Command {
+        Command(.xenstoreRead, [requestPath(id)], .query, acceptedExitCodes: [0, 1])
+    }
+
+    /// Whether what ``request(of:)`` printed asks the domain to suspend itself.
+    public static func isSuspendRequest(_ output: String) -> Bool {
+        output.split(whereSeparator: \.isNewline).first == "suspend"
+    }
+
+    /// Takes back what a domain is asked to do, as `xl` does after 60 seconds without an answer.
+    ///
+    /// A guest takes note by writing the same, in a transaction: one that has read the request and not taken note of it
+    /// finds it gone. One that has taken note just before suspends itself all the same, so whoever runs this looks at its
+    /// state for a while (``resumeSuspended(_:memory:)``). Never while an `xl` is at work on the domain: it would take
+    /// this for the guest's answer.
+    public static func withdrawRequest(of id: DomainID) -> Command { .mutation(.xenstoreWrite, requestPath(id), "") }
+
+    private static func requestPath(_ id: DomainID) -> String { "/local/domain/\(id)/control/shutdown" }
 }

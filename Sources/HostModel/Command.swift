@@ -11,6 +11,7 @@ public enum Tool: String, Sendable, Codable, CaseIterable {
     case blockdev
     case dmesg
     case xenstoreRead = "xenstore-read"
+    case xenstoreWrite = "xenstore-write"
     case sha256sum
     case fallocate
     /// Writes to the control files of Linux's AoE initiator, in a child process of our own binary: such a write can hang in
@@ -28,8 +29,8 @@ public enum Tool: String, Sendable, Codable, CaseIterable {
     public var candidatePaths: [String] {
         switch self {
         case .lvm, .aoeControl, .iscsiProbe, .kernelTarget: ["/proc/self/exe"]
-        case .drbdsetup, .drbdmeta, .modprobe, .losetup, .blockdev, .xl, .xenstoreRead, .iscsiadm, .multipath,
-            .multipathd:
+        case .drbdsetup, .drbdmeta, .modprobe, .losetup, .blockdev, .xl, .xenstoreRead, .xenstoreWrite, .iscsiadm,
+            .multipath, .multipathd:
             ["/usr/sbin/\(rawValue)", "/sbin/\(rawValue)", "/usr/bin/\(rawValue)", "/bin/\(rawValue)"]
         case .ssh, .udevadm, .dmesg, .fallocate, .sha256sum:
             ["/usr/bin/\(rawValue)", "/bin/\(rawValue)", "/sbin/\(rawValue)"]

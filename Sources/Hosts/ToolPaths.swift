@@ -36,7 +36,7 @@ enum ToolPaths {
         case .iscsiProbe: ["iscsi-probe", "--"]
         case .kernelTarget: ["kernel-target", "--"]
         case .drbdsetup, .drbdmeta, .xl, .modprobe, .losetup, .ssh, .udevadm, .blockdev, .dmesg, .xenstoreRead,
-            .sha256sum, .fallocate, .iscsiadm, .multipath, .multipathd:
+            .xenstoreWrite, .sha256sum, .fallocate, .iscsiadm, .multipath, .multipathd:
             []
         }
     }
@@ -46,7 +46,7 @@ enum ToolPaths {
         case .lvm, .aoeControl, .iscsiProbe, .kernelTarget: "reinstall xenlvs"
         case .drbdsetup, .drbdmeta: "install the package drbd-utils"
         case .xl: "install the package xen-utils and boot the host under Xen"
-        case .xenstoreRead: "install the package xenstore-utils"
+        case .xenstoreRead, .xenstoreWrite: "install the package xenstore-utils"
         case .modprobe: "install the package kmod"
         case .losetup, .blockdev, .dmesg, .fallocate: "install the package util-linux"
         case .ssh: "install the package openssh-client"

@@ -138,6 +138,13 @@ public enum LVMCommands {
         .query(.lvm, "vgcfgbackup", "--nolocking", "--file", file, group.text)
     }
 
+    /// The same question for whoever holds LVM's lock on the group: it would wait for that lock, and so for ever.
+    public static func underLock(_ query: Command) -> Command {
+        var query = query
+        query.arguments.insert("--nolocking", at: 1)
+        return query
+    }
+
     /// Makes what a file holds the group's metadata. LVM asks because LVs are active; they are the same afterwards but for what
     /// was changed in the file. Whoever calls it holds LVM's lock on the group.
     public static func takeMetadata(of group: VolumeGroupName, from file: String) -> Command {

@@ -30,9 +30,15 @@ extension DomainCommand {
             try await reporting {
                 let (name, device) = try GuestDiskArgument.parse(domain)
                 let worker = HostWorker(host: try ThisHost.open(), version: Version.text)
-                let disks = try await SwapManager(worker: worker).disks(of: name, device: device)
-                if now, let time = try await DomainBracket(worker: worker).prepare(name, disks) {
-                    Console.say("the domain \(name) stood still for \(Format.duration(time))")
+                let disks: [(device: String?, volume: VolumeName)]
+                if now {
+                    let bracket = try await DomainBracket(worker: worker).prepare(name, device: device)
+                    if let time = bracket.stoodStill {
+                        Console.say("the domain \(name) stood still for \(Format.duration(time))")
+                    }
+                    disks = bracket.disks
+                } else {
+                    disks = try await SwapManager(worker: worker).disks(of: name, device: device)
                 }
                 var prepared: [PreparedDisk] = []
                 for disk in disks {

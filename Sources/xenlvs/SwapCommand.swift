@@ -52,10 +52,15 @@ struct SwapCommand: AsyncParsableCommand {
             let options = try options(target)
             let worker = HostWorker(host: try ThisHost.open(), version: Version.text)
             let manager = SwapManager(worker: worker)
-            let disks = try await manager.disks(of: name, device: device)
+            let disks: [(device: String?, volume: VolumeName)]
             if bracket {
-                let taken = try await DomainBracket(worker: worker).prepare(name, disks)
-                if let time = taken { Console.say("the domain \(name) stood still for \(Format.duration(time))") }
+                let prepared = try await DomainBracket(worker: worker).prepare(name, device: device)
+                if let time = prepared.stoodStill {
+                    Console.say("the domain \(name) stood still for \(Format.duration(time))")
+                }
+                disks = prepared.disks
+            } else {
+                disks = try await manager.disks(of: name, device: device)
             }
             var rows: [SwapRow] = []
             for disk in disks {

@@ -21,6 +21,8 @@ struct CommandTests {
             (XLCommands.restorePaused(from: .file("/x.img"), deadline: .seconds(9)), "xl restore -p /x.img"),
             (XLCommands.unpause(id), "xl unpause 7"), (XLCommands.pause(id), "xl pause 7"),
             (XLCommands.destroy(id), "xl destroy 7"),
+            (XLCommands.request(of: id), "xenstore-read /local/domain/7/control/shutdown"),
+            (XLCommands.withdrawRequest(of: id), "xenstore-write /local/domain/7/control/shutdown ''"),
             (
                 XLCommands.resumeSuspended(id, memory: .mebibytes(96)),
                 "LIBXL_SAVE_HELPER=/bin/false xl save -c 7 /dev/null"
@@ -33,14 +35,20 @@ struct CommandTests {
     func effects() throws {
         for query in [
             XLCommands.list(), XLCommands.describe(id), XLCommands.info(), XLCommands.name(of: id),
-            XLCommands.identifier(of: try DomainName("web1")),
+            XLCommands.identifier(of: try DomainName("web1")), XLCommands.request(of: id),
         ] { #expect(query.effect == .query) }
         for mutation in [
             XLCommands.save(id, to: .stream, then: .destroy, deadline: .seconds(9)),
             XLCommands.restorePaused(from: .stream, deadline: .seconds(9)), XLCommands.unpause(id),
             XLCommands.pause(id), XLCommands.destroy(id), XLCommands.create(configuration: "/x", paused: true),
-            XLCommands.resumeSuspended(id, memory: .mebibytes(1)),
+            XLCommands.resumeSuspended(id, memory: .mebibytes(1)), XLCommands.withdrawRequest(of: id),
         ] { #expect(mutation.effect == .mutation) }
+    }
+
+    @Test("Of what a domain can be asked to do, only to suspend itself is a suspend request")
+    func requests() {
+        #expect(XLCommands.isSuspendRequest("suspend\n"))
+        for output in ["", "\n", "poweroff\n", "reboot\n"] { #expect(!XLCommands.isSuspendRequest(output)) }
     }
 
     @Test("A deadline grows with the memory and covers the guest's own two minutes")

@@ -2,6 +2,7 @@ import DeviceMapper
 import Foundation
 import HostModel
 import Hosts
+import Replication
 import Storage
 import Testing
 
@@ -108,6 +109,44 @@ struct VolumeSwitchTests {
             #expect(failure?.code == .busy)
         }
         #expect(mapper.devices.count == 1)
+    }
+
+    @Test("No switch is led to a replica that is gone, and what to do is told")
+    func replicaGone() async throws {
+        let web1 = try volume()
+        let mapper = SimulatedMapper([Self.device(Self.identity, openCount: 1)])
+        try await withHost(mapper) { host, _ in
+            let worker = HostWorker(host: host, version: "test")
+            // DRBD's highest minor, which no host has.
+            let failure = await #expect(throws: Failure.self) {
+                try await worker.lead(web1, toReplica: 1_048_575)
+            }
+            #expect(failure?.code == .failed && failure?.host == "nodea" && failure?.remedy?.isEmpty == false)
+            #expect(failure?.what.contains("/dev/drbd1048575") == true)
+        }
+        #expect(mapper.changes.isEmpty)
+    }
+
+    @Test(
+        "No guest is led to a replica that would not take its requests",
+        arguments: [
+            ("Primary suspended:no", "UpToDate", 3, nil),
+            ("Secondary suspended:no", "UpToDate", 3, "Read-only file system"),
+            ("Primary suspended:no", "Diskless", 3, "its disk Diskless"),
+            ("Primary suspended:no", "Failed", 3, "would fail, or wait"),
+            ("Primary suspended:user", "UpToDate", 3, "would fail, or wait"),
+            ("Primary suspended:no", "UpToDate", 4, "would fail, or wait"),
+        ] as [(String, String, Int, String?)])
+    func objections(_ role: String, _ disk: String, _ minor: Int, _ words: String?) throws {
+        let events = """
+            exists resource name:xenlvs-web1 role:\(role)
+            exists device name:xenlvs-web1 volume:0 minor:\(minor) disk:\(disk)
+            exists -
+            """
+        let status = try ReplicaStatus.parse(events2: events, resource: "xenlvs-web1")
+        let why = StandaloneReplica.objection(to: status, minor: 3)
+        if let words { #expect(why?.contains(words) == true) } else { #expect(why == nil) }
+        #expect(StandaloneReplica.objection(to: nil, minor: 3)?.contains("gone") == true)
     }
 
     @Test("Where a stranger has the switch's name no LV is made")

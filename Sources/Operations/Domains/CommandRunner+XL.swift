@@ -9,4 +9,15 @@ extension CommandRunner {
         let result = try await run(command)
         return result.termination == .exited(0) ? nil : XLFailure.explain(result, doing: what)
     }
+
+    /// Takes back that a domain shall suspend itself, where a killed `xl` has left it asked to: nobody would let it run on.
+    /// Returns whether it was asked. It may have taken note just before, and suspend itself within
+    /// `DomainHandle.followTime`.
+    func withdrawSuspendRequest(of id: DomainID) async throws -> Bool {
+        guard XLCommands.isSuspendRequest(try await run(XLCommands.request(of: id)).output),
+            try !ProcessTable.isSavingOrMigrating(id)
+        else { return false }
+        try await run(XLCommands.withdrawRequest(of: id))
+        return true
+    }
 }

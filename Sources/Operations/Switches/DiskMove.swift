@@ -183,27 +183,37 @@ struct DiskMove {
                 .failed, "cannot swap \(volume.name) to \(move.place)", why: "the copy has failed",
                 remedy: "see 'dmesg'; the guest is on its volume as before")
         }
-        if try await host.switches.facts(volume).verdict == .copying {
+        if try await host.switches.facts(volume).verdict.isOnBoth {
             stalls.note(try await leadToCopy(volume, move))
         }
         return try await settle(volume, move)
     }
 
     private func leadToCopy(_ volume: Volume, _ move: VolumeMove) async throws -> TableChange? {
-        let devices = try await host.switches.devices(volume, move)
+        host.effects.pass(.exchange, .before)
         do {
+            let devices = try await host.switches.devices(volume, move)
             try await MirrorWatch(move: self, volume: volume, devices: devices).requireWhole()
-            host.effects.pass(.exchange, .before)
+            // The mirror notices only where something is written that its copy has failed.
+            try await devices.copy.requireReadable(
+                doing: "cannot lead the switch of \(volume.name) to \(devices.copy.path)",
+                remedy: "see 'dmesg'; when the cause is gone, repeat the swap")
             let change = try await host.switches.lead(
                 volume, on: host.switches.finalTable(move, devices.copy), isFlushing: false)
             host.effects.pass(.exchange, .after)
             return change
         } catch {
-            // As long as the mirror is there, both have everything: nothing is lost by deciding later.
-            if try await host.switches.facts(volume).verdict == .copying {
+            // As long as the mirror is there the volume has everything, also where the copy has failed: nothing is lost by
+            // deciding later, or by going back.
+            if let verdict = try? await host.switches.facts(volume).verdict, verdict.isOnBoth {
                 try host.put(volume.moving(move.at(.copying)))
             }
             throw error
         }
     }
+}
+
+extension SwitchVerdict {
+    /// Whether the switch of a move that is decided leads to both places still, so that nothing is on the other one alone.
+    fileprivate var isOnBoth: Bool { self == .copying || self == .copyFailed }
 }

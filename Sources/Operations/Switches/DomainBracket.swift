@@ -6,85 +6,92 @@ import Storage
 
 /// A domain that is saved and restored once, on the same host, so that it opens what its links lead to by now.
 ///
-/// While it is away its image is all that there is of its memory. How far it has come is recorded before anything is done,
-/// so that the next run, or `recover`, brings it back; an image of an earlier boot is never restored, as the guest may have
-/// been started from its disks since.
+/// It stays in Xen, paused, until its image is whole and recorded: up to then it can run on as if nothing had been. From then
+/// on, until it is there again, the image is all that there is of its memory. How far it has come is recorded before anything
+/// is done, so that the next run, or `recover`, brings it back. An image of an earlier boot is never restored, nor one whose
+/// disks were written to since: somebody has started the guest from them meanwhile, or has changed them.
 public struct DomainBracket: Sendable {
-    struct Record: Sendable, Equatable, Codable {
-        enum Stage: String, Sendable, Codable {
-            /// It is being saved, and may run on.
-            case saving
-            /// It is away; its image is whole.
-            case away
-            /// It is there again: the image is spent.
-            case back
-        }
-
-        struct Disk: Sendable, Equatable, Codable {
-            var device: String
-            var volume: VolumeName
-        }
-
-        var domain: DomainName
-        var uuid: String
-        var memory: ByteCount
-        var disks: [Disk]
-        /// The boot of this host in which it was saved.
-        var machine: String
-        var stage: Stage
-    }
-
     let worker: HostWorker
     private let store: RecordDirectory<Record>
-    private var host: HostContext { worker.host }
+    /// Throws where the kernel does not count what is written to a device. Another one for tests.
+    let requireCount: @Sendable (BlockDevice, DeviceTree) throws -> Void
+    var host: HostContext { worker.host }
 
     public init(worker: HostWorker) {
+        self.init(worker: worker) { device, tree in try WriteCount.require(device, in: tree) }
+    }
+
+    init(worker: HostWorker, requireCount: @escaping @Sendable (BlockDevice, DeviceTree) throws -> Void) {
         self.worker = worker
+        self.requireCount = requireCount
         store = RecordDirectory(path: worker.host.paths.state + "/brackets") { $0.domain.text }
     }
 
-    private func image(_ name: DomainName) -> SavedImageFile { SavedImageFile(path: "\(store.path)/\(name).image") }
+    func image(_ name: DomainName) -> SavedImageFile { SavedImageFile(path: "\(store.path)/\(name).image") }
 
-    /// Saves and restores a running domain, or brings one back that an earlier run has left away. Returns how long it stood
-    /// still at most.
+    /// Saves and restores a running domain, after bringing it back where an earlier run has left it away. Returns how long it
+    /// stood still at most.
     /// - Throws: `.refused` for a domain that cannot be saved, or whose disks are not all on links; `.busy` where a migration
-    ///   has it.
+    ///   has it; `.needsRecovery` where it was saved and is not back.
     public func perform(_ name: DomainName) async throws -> Duration {
         try await holding(name) {
-            let began = ContinuousClock.now
-            if let open = try record(name) { _ = try await goOn(open) }
+            try await finish(name)
             let description = try await MigrationStarter(worker: worker).describe(name)
-            let record = try check(description, name)
             guard let id = description.id else { throw Failure(.refused, "Domain-0 cannot be saved") }
+            let record = try check(description, name, id)
             try store.save(record)
             host.effects.pass(.bracket, .before)
-            let handle = handle(record)
-            do { try await handle.save(id, to: try image(name).create(), then: .destroy) } catch {
-                throw try await afterFailedSave(record, Failure(error, doing: "cannot save \(name)"))
+            let began = ContinuousClock.now
+            let away: Record
+            do { away = try await takeMemory(record, id) } catch {
+                throw await letGo(record, because: Failure(error, doing: "cannot save \(name)"))
             }
             host.effects.pass(.bracket, .after)
-            try await bringBack(record)
+            let outcome: Outcome
+            do { outcome = try await bringBack(away) } catch {
+                throw Failure(
+                    .needsRecovery, "the domain \(name) was saved, and is not back",
+                    why: Failure(error, doing: "cannot restore it").description,
+                    remedy: "run 'xenlvs recover'; its memory is in \(image(name).path)")
+            }
+            try requireBack(name, outcome)
             return ContinuousClock.now - began
         }
     }
 
-    /// Puts switches before a domain's disks and, where it has not opened them yet, has it do so. Returns how long it stood
-    /// still; nil where it did not have to, or where a volume was named.
+    /// Puts switches before a domain's disks, of all or of one, and, where it has not opened them yet, has it do so. Returns
+    /// the disks, and how long it stood still: nil where it did not have to, or where a volume was named.
     public func prepare(
-        _ name: String, _ disks: [(device: String?, volume: VolumeName)]
-    ) async throws -> Duration? {
+        _ name: String, device: String?
+    ) async throws -> (disks: [(device: String?, volume: VolumeName)], stoodStill: Duration?) {
         let domain = try DomainName(name)
         // One that a run has left away has no disks to be seen.
-        if let open = try record(domain) { _ = try await holding(domain) { try await goOn(open) } }
+        if try isAway(domain) { try await holding(domain) { try await finish(domain) } }
+        let disks = try await SwapManager(worker: worker).disks(of: name, device: device)
         var isOpen = false
         for disk in disks {
             let prepared = try await DomainPreparer(worker: worker).prepare(disk.volume, device: disk.device)
             isOpen = isOpen || prepared.takesEffectAtNextStart
         }
-        return isOpen ? try await perform(domain) : nil
+        return (disks, isOpen ? try await perform(domain) : nil)
     }
 
-    private func holding<Value>(_ name: DomainName, _ body: () async throws -> Value) async throws -> Value {
+    /// Whether a run that has saved the domain has not ended: it may not be there.
+    func isAway(_ name: DomainName) throws -> Bool { try record(name) != nil }
+
+    /// Goes on with what an earlier run has left of it. Throws where it is lost.
+    private func finish(_ name: DomainName) async throws {
+        if let open = try record(name) { try requireBack(name, try await goOn(open)) }
+    }
+
+    private func requireBack(_ name: DomainName, _ outcome: Outcome) throws {
+        guard outcome.isLost else { return }
+        throw Failure(
+            .failed, "the domain \(name) was saved, and was not restored", why: outcome.words,
+            remedy: "repeat this once it runs")
+    }
+
+    func holding<Value>(_ name: DomainName, _ body: () async throws -> Value) async throws -> Value {
         try PrivateDirectory.prepare(host.paths.run)
         // The same as a checkpoint's: neither saves a domain that the other has stopped.
         let lock = try FileLock(
@@ -97,7 +104,7 @@ public struct DomainBracket: Sendable {
         DomainHandle(worker: worker, name: record.domain, uuid: record.uuid, memory: record.memory)
     }
 
-    private func check(_ description: DomainDescription, _ name: DomainName) throws -> Record {
+    private func check(_ description: DomainDescription, _ name: DomainName, _ id: DomainID) throws -> Record {
         let what = "cannot save and restore '\(name)'"
         if let obstacle = description.obstacles.first { throw Failure(.refused, what, why: obstacle) }
         let assigned = DiskCheck.assign(description)
@@ -110,97 +117,110 @@ public struct DomainBracket: Sendable {
         try store.prepare()
         try image(name).checkRoom(for: description, doing: what)
         return Record(
-            domain: name, uuid: description.uuid ?? "",
+            domain: name, uuid: description.uuid ?? "", id: id,
             memory: max(description.targetMemory, description.maximumMemory),
             disks: assigned.volumes.map { Record.Disk(device: $0.device, volume: $0.volume) },
             machine: try MachineIdentity.read(), stage: .saving)
     }
 
-    /// A failed `xl save` lets the domain run on; anything else is for the next run.
-    private func afterFailedSave(_ record: Record, _ failure: Failure) async throws -> Failure {
-        if failure.code == .outcomeUnknown { return failure }
-        guard try await handle(record).find() != nil else {
-            return Failure(
-                .needsRecovery, failure.what, why: failure.why, remedy: "run 'xenlvs recover'; see 'xl list'")
-        }
-        _ = try await handle(record).letGo()
-        try remove(record.domain)
-        return failure
+    /// Saves it and leaves it paused. Returns what is recorded then: that the image is whole, and how the disks are.
+    private func takeMemory(_ record: Record, _ id: DomainID) async throws -> Record {
+        let image = image(record.domain)
+        try await handle(record).save(id, to: try image.create(), then: .keepPaused)
+        try image.seal()
+        var away = record
+        away.stage = .away
+        away.disks = try await counted(record.disks)
+        try store.save(away)
+        return away
     }
 
-    private func bringBack(_ record: Record) async throws {
-        try image(record.domain).seal()
-        var record = record
-        record.stage = .away
-        try store.save(record)
-        host.effects.pass(.bracketBack, .before)
-        if try await handle(record).find() == nil {
-            try await handle(record).restorePaused(from: image(record.domain).path)
+    /// The domain runs on: what is in Xen is what it was.
+    private func letGo(_ record: Record, because cause: Failure) async -> Failure {
+        if cause.code == .outcomeUnknown { return cause }
+        do {
+            let outcome = try await goOn(record)
+            var failure = cause
+            // Also that it was stopped, and by whomever: it runs on now.
+            failure.why = [cause.why, outcome.words].compactMap(\.self).joined(separator: "; ")
+            return failure
+        } catch {
+            return Failure(
+                .needsRecovery, cause.what, why: "and it may stand still",
+                remedy: "run 'xenlvs recover'; see 'xl list'",
+                causes: [cause, Failure(error, doing: "cannot let it run on")])
         }
+    }
+
+    /// Restores a domain whose record says that it is away, unless an earlier run has, and lets it run.
+    private func bringBack(_ record: Record) async throws -> Outcome {
+        let (handle, image) = (handle(record), image(record.domain))
+        while true {
+            let found = try await handle.clearUnfinished(image.path)
+            if let found, found.state != .paused {
+                return try giveUp(record, "somebody has let the domain run; its image is removed", isLost: false)
+            }
+            // By an earlier run.
+            if let found, found.id != record.id { break }
+            if try isWritten(record) { return try giveUp(record, Self.written) }
+            guard let found else {
+                host.effects.pass(.bracketBack, .before)
+                try await handle.restorePaused(from: image.path)
+                break
+            }
+            // The one that was saved, whose memory is that of the image.
+            try await handle.destroy(found.id)
+        }
+        let restored = try await handle.checkDisks(record.places)
+        var record = record
         record.stage = .back
         try store.save(record)
-        try await handle(record).start(record.disks.map { ($0.device, $0.volume) })
+        try await handle.unpause(restored)
         host.effects.pass(.bracketBack, .after)
         try remove(record.domain)
+        return Outcome(words: "the domain is restored")
     }
 
-    /// Goes on with what a run has left. Returns what is to be said.
-    private func goOn(_ record: Record) async throws -> String {
-        let isThere = try await handle(record).find() != nil
-        switch (record.stage, isThere) {
-        case (.saving, true):
-            let wasStopped = try await handle(record).letGo()
-            // The save may have come to its end while it was waited for.
-            if try await handle(record).find() != nil {
-                try remove(record.domain)
-                return wasStopped ? "the domain was stopped, and runs on" : "the domain runs on"
-            }
-            fallthrough
-        case (.saving, false), (.away, _):
-            guard try record.machine == MachineIdentity.read() else {
-                try remove(record.domain)
-                return "the domain was lost when this host was restarted; start it with 'xl create'"
-            }
-            try await bringBack(record)
-            return "the domain is restored"
-        case (.back, true):
-            try await handle(record).start(record.disks.map { ($0.device, $0.volume) })
-            try remove(record.domain)
-            return "the domain runs"
-        case (.back, false):
-            try remove(record.domain)
-            return "the domain has run and ended since"
+    private static let written =
+        "its disks were written to since it was saved, so its image was of no use and is removed; see 'xl list'"
+
+    /// Goes on with what a run has left.
+    func goOn(_ record: Record) async throws -> Outcome {
+        guard try record.machine == MachineIdentity.read() else {
+            return try giveUp(record, "the domain was lost when this host was restarted; start it with 'xl create'")
         }
+        if record.stage == .away {
+            guard image(record.domain).size != nil else {
+                return try giveUp(record, "its image was removed; see 'xl list', 'xl create'")
+            }
+            // Before anything is asked of whoever has the domain's name by now.
+            if try isWritten(record) { return try giveUp(record, Self.written) }
+            return try await bringBack(record)
+        }
+        let handle = handle(record)
+        guard let found = try await handle.look(), found.isOurs else {
+            return try giveUp(record, "the domain has ended since", isLost: record.stage == .saving)
+        }
+        if record.stage == .back {
+            // Its disks were looked at before that was recorded.
+            try await handle.unpause((found.id, found.state))
+            try remove(record.domain)
+            return Outcome(words: "the domain runs")
+        }
+        let wasStopped = try await handle.letGo()
+        guard try await handle.find() != nil else { return try giveUp(record, "the domain has ended since") }
+        try remove(record.domain)
+        return Outcome(words: wasStopped ? "the domain was stopped, and runs on" : "the domain runs on")
     }
 
-    // MARK: - What a killed run has left
-
-    /// Brings back what killed runs have left away. One line for each.
-    func recover() async throws -> [DomainRepair] {
-        var repairs: [DomainRepair] = []
-        for record in try records() {
-            do {
-                let words = try await holding(record.domain) { try await goOn(record) }
-                repairs.append(DomainRepair(domain: record.domain, words: words, needsOperator: false))
-            } catch let failure as Failure where failure.code == .busy {
-                repairs.append(
-                    DomainRepair(domain: record.domain, words: "another command is at work on it", needsOperator: false)
-                )
-            } catch {
-                let failure = Failure(error, doing: "cannot bring it back")
-                repairs.append(
-                    DomainRepair(
-                        domain: record.domain,
-                        words: failure.description + "; its memory is in \(image(record.domain).path)",
-                        needsOperator: true))
-            }
-        }
-        return repairs
+    private func giveUp(_ record: Record, _ words: String, isLost: Bool = true) throws -> Outcome {
+        try remove(record.domain)
+        return Outcome(words: words, isLost: isLost)
     }
 
     func records() throws -> [Record] { try store.all() }
 
-    private func record(_ name: DomainName) throws -> Record? { try records().first { $0.domain == name } }
+    func record(_ name: DomainName) throws -> Record? { try records().first { $0.domain == name } }
 
     private func remove(_ name: DomainName) throws { try image(name).remove(with: store.file(of: name.text)) }
 }

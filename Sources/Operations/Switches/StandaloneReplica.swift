@@ -36,6 +36,53 @@ struct StandaloneReplica {
         host.effects.pass(.promote, .after)
     }
 
+    /// Its device, where a guest may be led there now: what is below DRBD may have gone since the replica was made.
+    /// - Throws: `.failed` where a guest would get errors there.
+    func checkedDevice() async throws -> BlockDevice {
+        let device = try Self.device(minor)
+        let doing = "cannot lead the switch of \(volume.name) to \(device.path)"
+        try check(try await control(try host.switches.lowerIdentity(volume).path).status(), doing: doing)
+        try await device.requireReadable(doing: doing, remedy: Self.remedy)
+        return device
+    }
+
+    /// The device of a DRBD minor, which udev or DRBD may have taken away.
+    /// - Throws: `.failed`: nobody has asked for it by its name.
+    static func device(_ minor: Int, host: String? = nil) throws(Failure) -> BlockDevice {
+        let path = "/dev/drbd\(minor)"
+        let what = "cannot lead a switch to \(path)"
+        let device: BlockDevice
+        do { device = try BlockDevice(at: path) } catch {
+            throw Failure(.failed, what, host: host, why: error.why, remedy: Self.remedy)
+        }
+        guard device.number == SwitchVerdict.replica(minor) else {
+            throw Failure(
+                .failed, what, host: host, why: "it is not a DRBD device: its number is \(device.number)",
+                remedy: "see 'ls -l \(path)' and remove what is there, then begin again")
+        }
+        return device
+    }
+
+    private static let remedy = "see 'dmesg | grep drbd'; when the cause is gone, begin again"
+
+    /// Why a guest that is led to it would get errors, or wait; nil where it would not.
+    static func objection(to status: ReplicaStatus?, minor: Int) -> String? {
+        if let status, let volume = status.volume, status.role == .primary, status.suspended == "no",
+            volume.disk == .upToDate, volume.minor == minor
+        {
+            return nil
+        }
+        let found = "DRBD is \(status?.role.word ?? "gone") and its disk \(status?.volume?.disk.word ?? "not there")"
+        return status?.role == .primary
+            ? "\(found): what a guest reads and writes there would fail, or wait"
+            : "\(found): it would refuse a guest's writes (Read-only file system)"
+    }
+
+    private func check(_ status: ReplicaStatus?, doing what: String) throws(Failure) {
+        guard let why = Self.objection(to: status, minor: minor) else { return }
+        throw Failure(.failed, what, why: why, remedy: Self.remedy)
+    }
+
     /// Gone, with its metadata. Nothing happens where there is none.
     /// - Throws: `.busy` where something still has its device open.
     static func takeDown(_ volume: Volume, _ worker: HostWorker) async throws {
@@ -127,12 +174,6 @@ struct StandaloneReplica {
                 control.commands.primaryForcedOnce(proof), doing: "make \(control.device.resource) Primary")
             status = try await control.status()
         }
-        guard status?.role == .primary, status?.volume?.disk == .upToDate, status?.volume?.minor == minor else {
-            throw Failure(
-                .failed, "cannot \(what)",
-                why: "DRBD is \(status?.role.word ?? "gone") and its disk \(status?.volume?.disk.word ?? "not there"): "
-                    + "it would refuse a guest's writes (Read-only file system)",
-                remedy: "see 'xenlvs replica status \(volume.name)' and 'dmesg | grep drbd'")
-        }
+        try check(status, doing: "cannot \(what)")
     }
 }

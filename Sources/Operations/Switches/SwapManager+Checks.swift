@@ -84,3 +84,20 @@ extension SwapManager {
         }
     }
 }
+
+extension BlockDevice {
+    /// Throws `.failed` where its first block cannot be read past the host's memory: a guest that was led there would get
+    /// errors.
+    func requireReadable(doing what: String, remedy: String) async throws {
+        let path = node
+        do {
+            try await Blocking.run("first block") {
+                let device = try ComparedDevice(path, isDirect: true)
+                try device.read(0, ComparedDevice.block)
+            }
+        } catch {
+            let cause = Failure(error, doing: "cannot read \(path)")
+            throw Failure(.failed, what, why: cause.description, remedy: remedy)
+        }
+    }
+}

@@ -62,6 +62,13 @@ extension SwapManager {
 
     private func record(_ volume: Volume, _ place: VolumePlace, _ options: MoveOptions) async throws -> Volume {
         let wanted = volume.moving(try await MoveTarget(host: host).plan(volume, to: place, options))
+        // A move is recorded only where the switch can be led back, or it could be neither continued nor taken back.
+        try await host.switches.bringUp(volume)
+        let facts = try await host.switches.facts(volume)
+        guard facts.verdict == .right else {
+            throw Failure(
+                .refused, "cannot swap '\(volume.name)' to \(place)", why: facts.why, remedy: facts.remedy)
+        }
         host.effects.pass(.record, .before)
         try host.database.put([try host.record(of: wanted)]) { migrations in
             // In the same transaction: a migration that begins now finds the goal, or is found here.

@@ -40,6 +40,13 @@ public struct SwapManager: Sendable {
         let domain = try DomainName(name)
         let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
         guard listing.domain(named: domain) != nil else {
+            // Its volume may have the same name, and is not all that is meant.
+            if try DomainBracket(worker: worker).isAway(domain) {
+                throw Failure(
+                    .busy, "the domain '\(name)' is not there to be asked for its disks",
+                    why: "a command that saves and restores it is at work, or was cut off",
+                    remedy: "wait for it, or run 'xenlvs recover'")
+            }
             if device == nil, let volume = try? VolumeName(name), try host.recordedVolume(volume) != nil {
                 return [(nil, volume)]
             }
@@ -96,13 +103,10 @@ public struct SwapManager: Sendable {
         let path = "/dev/drbd\(minor)"
         do {
             say("\(volume.name): making the replica \(path) below the running guest")
-            try await StandaloneReplica(worker: worker, volume: wanted, minor: minor).bringUp()
+            let replica = StandaloneReplica(worker: worker, volume: wanted, minor: minor)
+            try await replica.bringUp()
             host.effects.pass(.exchange, .before)
-            let number = try BlockDevice(at: path).number
-            guard number == SwitchVerdict.replica(minor) else {
-                throw Failure(.inconsistent, "\(path) is not a DRBD device", why: "its number is \(number)")
-            }
-            let change = try await host.switches.lead(wanted, to: number)
+            let change = try await host.switches.lead(wanted, to: try await replica.checkedDevice().number)
             host.effects.pass(.exchange, .after)
             return row(wanted, device, path, change)
         } catch {

@@ -30,11 +30,15 @@ struct SwitchAdopter: Sendable {
         var adopted: MappedIdentity
         /// The LV's own from then on.
         var next: MappedIdentity
+        /// The same, until LVM has the new UUID. Were it to have the LV's name before, a command that looks after the LV would
+        /// find the name taken, and leave the former device, and the guest, suspended (seen with `lvchange --refresh`).
+        var coming: MappedIdentity
 
         init(_ volume: VolumeName, _ reference: LogicalVolumeReference, _ adoption: SwitchAdoption) {
             former = .ofLogicalVolume(reference, groupUUID: adoption.group, uuid: adoption.former)
             adopted = .ofSwitch(volume, logicalVolumeUUID: former.uuid)
             next = .ofLogicalVolume(reference, groupUUID: adoption.group, uuid: adoption.next)
+            coming = .ofComingLogicalVolume(volume, next)
         }
     }
 
@@ -43,14 +47,6 @@ struct SwitchAdopter: Sendable {
             throw Failure(.refused, "the volume '\(volume.name)' cannot have a switch", why: "it is no LV")
         }
         return reference
-    }
-
-    private func look(_ reference: LogicalVolumeReference) async throws -> LogicalVolume {
-        let output = try await host.runner.run(LVMCommands.findVolume(reference)).output
-        guard let found = try LVMReport.volumes(output).first else {
-            throw Failure(.notFound, "there is no LV \(reference)", remedy: "see 'lvs' and 'pvs'")
-        }
-        return found
     }
 
     private func lock(_ group: VolumeGroupName) async throws -> FileLock {
@@ -63,27 +59,13 @@ struct SwitchAdopter: Sendable {
     /// recorded then.
     func adopt(_ volume: Volume) async throws -> Volume {
         let reference = try reference(volume)
-        let found = try await look(reference)
-        try volume.check(found)
-        let group = try await VolumeStore(runner: host.runner).group(reference.group)
-        let adoption = SwitchAdoption(group: group.uuid, former: found.uuid, next: LVMIdentifier.random())
-        let identities = Identities(volume.name, reference, adoption)
-        let mapper = host.mapper
-        let device = try await Blocking.run("device-mapper") { try mapper.find(uuid: identities.former.uuid) }
-        let made = try await Blocking.run("device-mapper") { try mapper.madeByLVM() }
-        try AdoptionCheck(volume: volume.name, found: found, group: group, device: device).pass(others: made)
-        try await host.switches.requireFreeName(volume.name)
-        try checkHolders(volume, found)
-
-        var pending = volume
-        pending.adoption = adoption
-        host.effects.pass(.adopt, .before)
-        try host.put(pending)
-        host.effects.pass(.adopt, .after)
-        do { try await change(pending, reference, adoption, identities) } catch {
-            let failure = Failure(error, doing: "cannot make \(identities.former.path) the switch of '\(volume.name)'")
+        let what = "cannot make the device of '\(volume.name)' its switch"
+        do { try await change(volume, reference) } catch {
+            let failure = Failure(error, doing: what)
+            // Nothing was begun.
+            guard let pending = try host.recordedVolume(volume.name), pending.adoption != nil else { throw failure }
             do {
-                let now = try await settle(pending, adoption)
+                let now = try await settled(pending)
                 // What failed came after LVM had the new UUID.
                 if now.switchGoal != nil { return now }
             } catch {
@@ -94,15 +76,18 @@ struct SwitchAdopter: Sendable {
             }
             throw failure
         }
-        return try await settle(pending, adoption)
+        guard let pending = try host.recordedVolume(volume.name) else {
+            throw Failure(.inconsistent, what, why: "the volume is not recorded any more")
+        }
+        return try await settled(pending)
     }
 
-    /// Everything between the lock and its end.
-    private func change(
-        _ volume: Volume, _ reference: LogicalVolumeReference, _ adoption: SwitchAdoption, _ identities: Identities
-    ) async throws {
+    /// Everything between the lock and its end. What is looked at before the lock may be another thing after it: a snapshot
+    /// that is taken meanwhile puts devices below the LV's own.
+    private func change(_ volume: Volume, _ reference: LogicalVolumeReference) async throws {
         let lock = try await lock(reference.group)
         defer { withExtendedLifetime(lock) {} }
+        let (adoption, identities) = try await check(volume, reference)
         let file = "\(host.paths.run)/adopt-\(volume.name).vg"
         try PrivateDirectory.prepare(host.paths.run)
         defer { unlink(file) }
@@ -111,6 +96,20 @@ struct SwitchAdopter: Sendable {
         try metadata.renew(reference, from: adoption.former, to: adoption.next)
         try DurableFile.replace(file, with: Array(metadata.text.utf8))
 
+        var pending = volume
+        pending.adoption = adoption
+        host.effects.pass(.adopt, .before)
+        try host.put(pending)
+        host.effects.pass(.adopt, .after)
+        try await exchange(volume, identities)
+        try await pass(.adoptCommit) {
+            _ = try await host.runner.run(LVMCommands.takeMetadata(of: reference.group, from: file))
+        }
+        try await giveName(identities)
+    }
+
+    /// The device that the guest has open becomes the switch, and leads to one that the LV gets.
+    private func exchange(_ volume: Volume, _ identities: Identities) async throws {
         let mapper = host.mapper
         guard let device = try await Blocking.run("device-mapper", { try mapper.find(uuid: identities.former.uuid) }),
             let table = device.table
@@ -124,10 +123,10 @@ struct SwitchAdopter: Sendable {
         }
         try host.setLink(volume.name, to: identities.adopted.path)
         try await pass(.adoptDevice) {
-            try await Blocking.run("device-mapper") { try mapper.create(identities.next, table) }
+            try await Blocking.run("device-mapper") { try mapper.create(identities.coming, table) }
         }
         guard let next = try await Blocking.run("device-mapper", { try mapper.find(uuid: identities.next.uuid) }) else {
-            throw Failure(.failed, "\(identities.next.path) was made, but is not there")
+            throw Failure(.failed, "\(identities.coming.path) was made, but is not there")
         }
         let above = MappingTable(linearTo: next.number, sectors: table.sectors)
         try await pass(.adoptExchange) {
@@ -135,8 +134,14 @@ struct SwitchAdopter: Sendable {
                 try mapper.change(identities.adopted, to: above, limit: VolumeSwitches.limit)
             }
         }
-        try await pass(.adoptCommit) {
-            _ = try await host.runner.run(LVMCommands.takeMetadata(of: reference.group, from: file))
+    }
+
+    /// LVM has the new UUID: the LV's device gets its name. Under LVM's lock.
+    private func giveName(_ identities: Identities) async throws {
+        let mapper = host.mapper
+        try await Blocking.run("device-mapper") {
+            guard try mapper.find(uuid: identities.next.uuid)?.name == identities.coming.name else { return }
+            try mapper.rename(identities.coming, to: identities.next)
         }
     }
 
@@ -144,18 +149,6 @@ struct SwitchAdopter: Sendable {
         host.effects.pass(step, .before)
         try await body()
         host.effects.pass(step, .after)
-    }
-
-    private func checkHolders(_ volume: Volume, _ found: LogicalVolume) throws {
-        let device = try BlockDevice(at: found.reference.devicePath)
-        let what = "cannot make the device of '\(volume.name)' its switch"
-        if let holder = try device.holders().first {
-            throw Failure(
-                .busy, what, why: "the device \(holder) is built on it", remedy: "see 'lsblk' and 'dmsetup ls --tree'")
-        }
-        if let mount = try device.mountPoints().first {
-            throw Failure(.busy, what, why: "it is mounted on \(mount)", remedy: "umount \(mount)")
-        }
     }
 
     // MARK: - What a killed run has left
@@ -193,6 +186,9 @@ struct SwitchAdopter: Sendable {
         var settled = volume
         (settled.logicalVolumeUUID, settled.switchGoal, settled.adoption) = (adoption.next, .volume, nil)
         let mapper = host.mapper
+        let lock = try await lock(found.reference.group)
+        try await giveName(identities)
+        _ = consume lock
         let adopted = try await Blocking.run("device-mapper") { try mapper.find(uuid: identities.adopted.uuid) }
         // After a restart there is none, and a switch like any other is made.
         settled.switchKey = adopted == nil ? nil : identities.adopted.uuid
@@ -235,7 +231,7 @@ struct SwitchAdopter: Sendable {
                     _ = try mapper.change(current, to: table, limit: VolumeSwitches.limit)
                 }
             }
-            try mapper.remove(identities.next)
+            try mapper.remove(next?.name == identities.coming.name ? identities.coming : identities.next)
             if adopted?.name == identities.adopted.name { try mapper.rename(identities.adopted, to: identities.former) }
         }
         _ = consume lock

@@ -25,8 +25,9 @@ extension VolumeSwitches {
         let copy = try await checkedDevice(volume.name, at: move.place, move.logicalVolumeUUID)
         guard try copy.size() >= move.size else {
             throw Failure(
-                .inconsistent, "\(copy.path) is smaller than what is recorded of it",
-                why: "it has \(try copy.size().bytes) bytes instead of \(move.size.bytes)")
+                .failed, "\(copy.path) is smaller than what is recorded of it",
+                why: "it has \(try copy.size().bytes) bytes instead of \(move.size.bytes)",
+                remedy: "find out what has made it smaller, and stop that; then repeat the swap")
         }
         let plain = try await checkedDevice(volume)
         guard !move.hasSameData else { return MoveDevices(plain: plain, copy: copy) }
@@ -101,6 +102,13 @@ extension VolumeSwitches {
     func leadBack(_ volume: Volume, _ move: VolumeMove) async throws -> TableChange? {
         try host.put(volume.moving(move.at(.preparing)))
         let plain = try await checkedDevice(volume)
+        // One that is longer than what is recorded stays so: a guest's disk never becomes smaller.
+        if let found = try await find(volume), let now = found.table, now.soleDevice == plain.number,
+            now.sectors >= UInt64(volume.size.sectors), !found.isSuspended
+        {
+            try found.require(try identity(volume))
+            return nil
+        }
         // Writes that are held back because one device has failed are begun anew on the other.
         return try await lead(volume, on: table(volume, to: plain.number), isFlushing: false)
     }

@@ -97,11 +97,16 @@ extension HostWorker {
         _ spec: MigrationSpec, _ purpose: SavedImages.Purpose, _ failure: Failure
     ) async throws -> Failure {
         if failure.code == .outcomeUnknown { return failure }
-        switch try await settled(spec) {
-        case .present(_, .active):
+        switch try await settledUnasked(spec) {
+        case .present(_, let state) where state == .active || state == .paused:
             // Where the disk is full, the way back needs the room for an image of its own.
             _ = try host.images.create(spec.id, purpose)
-            return failure.on(host.name.text)
+            guard state == .paused else { return failure.on(host.name.text) }
+            return Failure(
+                .failed, "cannot save \(spec.domain)", host: host.name.text,
+                why: "somebody has paused it, so that it does not answer",
+                remedy: "let it run with 'xl unpause \(spec.domain)' unless the way back has done so", causes: [failure]
+            )
         case .absent, .present:
             return Failure(
                 .needsRecovery, "cannot save \(spec.domain), and it does not run on either", host: host.name.text,
@@ -148,6 +153,23 @@ extension HostWorker {
             }
             try await Task.sleep(for: .milliseconds(200))
         }
+    }
+
+    /// The same, where a killed `xl` may have left the domain asked to suspend itself: it is not asked any more, and was let
+    /// run on where it had taken note just before.
+    func settledUnasked(_ spec: MigrationSpec) async throws -> DomainObservation {
+        var observation = try await settled(spec)
+        switch observation {
+        case .present(let id, .active), .present(let id, .paused):
+            guard try await host.runner.withdrawSuspendRequest(of: id) else { return observation }
+        case .absent, .present: return observation
+        }
+        let deadline = ContinuousClock.now + DomainHandle.followTime
+        while ContinuousClock.now < deadline {
+            try await Task.sleep(for: .milliseconds(200))
+            observation = try await settled(spec)
+        }
+        return observation
     }
 
     private func isRestoring(_ spec: MigrationSpec) throws -> Bool {
@@ -206,7 +228,10 @@ extension HostWorker {
             result.freezeEnded = try await letRun(spec, purpose, id)
         } else {
             switch try await observe(spec) {
-            case .present(_, .active): try host.markSpent(spec.id, purpose)
+            case .present(_, .active):
+                try host.markSpent(spec.id, purpose)
+                // Its save may have been killed together with the run that waited for it.
+                if purpose == .rollback { _ = try await settledUnasked(spec) }
             case .present(let id, .paused):
                 try await checkDisks(spec, id)
                 result.freezeEnded = try await letRun(spec, purpose, id)

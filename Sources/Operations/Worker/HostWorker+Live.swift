@@ -62,10 +62,17 @@ extension HostWorker {
             }
         }
         result.foundSaved = try await takeNameBack(spec)
-        guard case .present(_, .active) = try await settled(spec) else {
+        let observation = try await settledUnasked(spec)
+        guard case .present(_, .active) = observation else {
+            if observation.isPaused {
+                throw Failure(
+                    .failed, "the domain \(spec.domain) does not run on \(host.name)", host: host.name.text,
+                    why: "somebody has paused it, so that it does not answer",
+                    remedy: "let it run with 'xl unpause \(spec.domain)', then resume or abort the migration")
+            }
             throw Failure(
                 .failed, "the domain \(spec.domain) does not run on \(host.name)", host: host.name.text,
-                why: "it is not there any more, as after a restart, or does not answer",
+                why: "it is not there any more, as after a restart, or has ended",
                 remedy: "abort the migration; then see 'xl list'")
         }
         if result.foundSaved { result.freezeEnded = .now }
@@ -114,6 +121,13 @@ extension HostWorker {
 
     /// The domain while it arrives, under its other name.
     func arrivals(_ spec: MigrationSpec) async throws -> [NamedDomain] { try await domains(of: spec, as: .incoming) }
+
+    /// Nothing is left here of a hand-over that was broken off, nor of its window.
+    func clearTarget(_ spec: MigrationSpec) async throws -> StepResult {
+        let result = try await clearArrival(spec)
+        if spec.plan.usesSwitches { try await forbidTwoPrimaries(spec, .target) }
+        return result
+    }
 
     /// What is left here of a hand-over that was broken off, be it half built or complete and paused.
     func clearArrival(_ spec: MigrationSpec) async throws -> StepResult {

@@ -54,12 +54,7 @@ extension HostWorker {
 
     /// The kernel refuses a table over a replica that is not Primary.
     func lead(_ known: Volume, toReplica minor: Int) async throws -> TableChange? {
-        let path = "/dev/drbd\(minor)"
-        let number = try BlockDevice(at: path).number
-        guard number == SwitchVerdict.replica(minor) else {
-            throw Failure(
-                .inconsistent, "\(path) is not a DRBD device", host: host.name.text, why: "its number is \(number)")
-        }
+        let number = try StandaloneReplica.device(minor, host: host.name.text).number
         return try await effect { try await host.switches.lead(known, to: number) }
     }
 
