@@ -13,7 +13,8 @@ struct XenlvsDaemon: ParsableCommand {
 
             Where xenlvs has made multipath maps (multipathd does not run), every path is asked once a second whether it is \
             the recorded disk and ready; one that is not is not used any more, and taken back when it was good twice in a \
-            row. A map that is made later is looked after from the next second on. 'xenlvs multipath watch' does the same \
+            row. A map that is made later is looked after from the next second on. A path of an iSCSI attachment that has no \
+            session, as after a boot with one network down, is tried again every minute. 'xenlvs multipath watch' does the same \
             without the daemon, which waits for its turn then.
 
             Exit codes: 0 ended as asked; 1 failed; 3 ended with requests under way; 4 the list of exports cannot be \

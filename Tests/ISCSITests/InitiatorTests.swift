@@ -57,8 +57,10 @@ struct InitiatorTests {
             ("node.session.timeo.replacement_timeout", "120"), ("node.session.err_timeo.abort_timeout", "10"),
             ("node.session.err_timeo.lu_reset_timeout", "30"), ("node.session.iscsi.InitialR2T", "No"),
             ("node.session.iscsi.ImmediateData", "Yes"), ("node.session.iscsi.FirstBurstLength", "262144"),
-            ("node.session.iscsi.MaxBurstLength", "16776192"), ("node.conn[0].iscsi.HeaderDigest", "None"),
+            ("node.session.iscsi.MaxBurstLength", "16776192"),
             ("node.conn[0].iscsi.MaxRecvDataSegmentLength", "65536"),
+            // It had "None" for both: by that a target that requires one could not be used.
+            ("node.conn[0].iscsi.HeaderDigest", "None,CRC32C"), ("node.conn[0].iscsi.DataDigest", "None,CRC32C"),
         ] {
             #expect(values[key] == value, "\(key)")
         }
@@ -72,6 +74,9 @@ struct InitiatorTests {
         #expect(
             MultipathConfiguration(maps: [map], keptAway: [other]).text == """
                 # Written by xenlvs; changes are lost.
+                defaults {
+                    recheck_wwid yes
+                }
                 blacklist {
                     wwid "^\(other)$"
                 }
@@ -91,5 +96,7 @@ struct InitiatorTests {
 
                 """)
         #expect(MultipathConfiguration(maps: []).text == "# Written by xenlvs; changes are lost.\n")
+        // Disks that are only kept away from it are none of its affair.
+        #expect(!MultipathConfiguration(maps: [], keptAway: [other]).text.contains("recheck_wwid"))
     }
 }

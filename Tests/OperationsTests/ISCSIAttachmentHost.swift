@@ -60,6 +60,25 @@ final class ISCSIAttachmentHost {
         try await LinkKeeper(host: host).repair(try VolumeName(name), waitingForTarget: .zero)
     }
 
+    /// As if the host had been started again.
+    func reboot() throws {
+        try network.reboot()
+        for map in try MapStore(host.paths).all() { try mapper.remove(map.identity) }
+    }
+
+    /// What the journal has of the only attachment.
+    var recorded: DiskIdentity? { get throws { try host.iscsiAttachments().first?.identity } }
+
+    /// The disks that the only attachment's map is made of.
+    var mapped: [String] {
+        get throws {
+            guard let attachment = try host.iscsiAttachments().first,
+                let device = ISCSIDevice.read(attachment, in: host.tree)
+            else { return [] }
+            return MultipathMaps.disks(below: device, in: host.tree)
+        }
+    }
+
     var link: String? { try? FileManager.default.destinationOfSymbolicLink(atPath: root + "/dev/xenlvs/web1") }
     var records: [String] {
         ((try? FileManager.default.subpathsOfDirectory(atPath: root + "/etc/iscsi/nodes")) ?? []).sorted()
@@ -77,6 +96,8 @@ final class FakeISCSI: CommandRunner {
     struct Disk: Equatable {
         var serial: UInt8
         var megabytes: Int64
+        /// The 16 bytes of its designator, where they do not follow from the serial number.
+        var designator: [UInt8]?
     }
 
     private struct State {
@@ -89,6 +110,10 @@ final class FakeISCSI: CommandRunner {
         var claimed: Set<String> = []
         var loginCode: Int32 = 0
         var runsMultipathd = false
+        /// Disks that multipathd was told to leave out.
+        var leftOut: Set<String> = []
+        var ignoresRescans = false
+        var volumeGroups = ""
         var filter = "global_filter=[\"a|.*|\"]"
     }
 
@@ -110,6 +135,10 @@ final class FakeISCSI: CommandRunner {
         }
     }
     func startMultipathd() { state.withLock { $0.runsMultipathd = true } }
+    /// As for a process that may not write below `/sys`.
+    func ignoreRescans() { state.withLock { $0.ignoresRescans = true } }
+    /// What `vgs` prints.
+    func setVolumeGroups(_ json: String) { state.withLock { $0.volumeGroups = json } }
 
     /// - Parameter kernel: what the kernel finds instead, as after a change between the probe and the login.
     func serve(_ disk: Disk?, at portal: String = "10.0.0.1", kernel: Disk? = nil) {
@@ -120,7 +149,8 @@ final class FakeISCSI: CommandRunner {
     }
 
     static func page(_ disk: Disk) -> [UInt8] {
-        [0, 0x83, 0, 20, 1, 3, 0, 16, 0x60, 1, 0x40, 0x50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, disk.serial]
+        let plain: [UInt8] = [0x60, 1, 0x40, 0x50, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, disk.serial]
+        return [0, 0x83, 0, 20, 1, 3, 0, 16] + (disk.designator ?? plain)
     }
 
     func run(_ command: Command) async throws -> CommandResult {
@@ -130,12 +160,18 @@ final class FakeISCSI: CommandRunner {
         case (.iscsiadm, "--login"): return try login(command)
         case (.iscsiadm, "--logout"): try logout(Int(command.arguments[3]) ?? 0)
         case (.iscsiadm, "--rescan"): try rescan(Int(command.arguments[3]) ?? 0)
+        case (.lvm, _) where command.arguments.first == "vgs": return result(state.withLock { $0.volumeGroups })
         case (.lvm, "devices/devicesfile"): return result("use_devicesfile=0\ndevicesfile=\"system.devices\"\n")
         case (.lvm, _): return result(state.withLock { $0.filter } + "\n")
         case (.multipathd, "daemon"):
             guard state.withLock({ $0.runsMultipathd }) else { throw Failure(.failed, "no daemon") }
             return result("pid 17 running\n")
-        case (.multipathd, _) where command.arguments.starts(with: ["add", "path"]): try makeMap()
+        case (.multipathd, let disk?) where command.arguments.starts(with: ["add", "path"]):
+            state.withLock { _ = $0.leftOut.remove(disk) }
+            try makeMap()
+        case (.multipathd, let disk?) where command.arguments.starts(with: ["del", "path"]):
+            state.withLock { _ = $0.leftOut.insert(disk) }
+            try makeMap()
         case (.multipathd, _) where command.arguments.first == "resize": try makeMap()
         case (.multipath, let name?) where command.arguments.contains("-f"): unlink("\(tree.devices)/mapper/\(name)")
         default: break
@@ -210,7 +246,8 @@ final class FakeISCSI: CommandRunner {
     /// As multipathd does: of the disks that it knows by now, under the name that its configuration has for them.
     private func makeMap() throws {
         let text = KernelFile.read(tree.root + MultipathConfiguration.path) ?? ""
-        let disks = ISCSISession.all(in: tree).flatMap(\.disks)
+        let leftOut = state.withLock { $0.leftOut }
+        let disks = ISCSISession.all(in: tree).flatMap(\.disks).filter { !leftOut.contains($0.name) }
         guard let first = disks.first, let wwid = first.wwid, text.contains("wwid \(wwid)\n        alias web1") else {
             return
         }
@@ -218,6 +255,7 @@ final class FakeISCSI: CommandRunner {
         let place = "\(tree.sysfs)/dev/block/253:7"
         try write("web1", to: "\(place)/dm/name")
         try write("mpath-\(wwid)", to: "\(place)/dm/uuid")
+        try? FileManager.default.removeItem(atPath: "\(place)/slaves")
         for disk in disks where disk.wwid == wwid { try write("", to: "\(place)/slaves/\(disk.name)/dev") }
     }
 
@@ -236,9 +274,10 @@ final class FakeISCSI: CommandRunner {
     }
 
     private func rescan(_ number: Int) throws {
-        guard let disk = state.withLock({ state in state.sessions[number].flatMap { state.served[$0] } }) else {
-            return
+        let disk = state.withLock { state in
+            state.ignoresRescans ? nil : state.sessions[number].flatMap { state.served[$0] }
         }
+        guard let disk else { return }
         try showDisk(disk, number)
     }
 
@@ -252,9 +291,9 @@ final class FakeISCSI: CommandRunner {
         unlink("\(tree.devices)/sd\(number)")
     }
 
-    /// A session is lost, or there again.
-    func setSessions(_ word: String) throws {
-        for session in ISCSISession.all(in: tree) {
+    /// Sessions are lost, or there again: all of them, or those with one portal.
+    func setSessions(_ word: String, at portal: String? = nil) throws {
+        for session in ISCSISession.all(in: tree) where portal == nil || session.portal?.address == portal {
             try write(word, to: "\(tree.sysfs)/class/iscsi_session/session\(session.number)/state")
         }
     }

@@ -3,6 +3,7 @@ import Foundation
 import Glibc
 import HostModel
 import Hosts
+import ISCSI
 import Storage
 import Synchronization
 import Testing
@@ -30,13 +31,32 @@ struct PathCheckerTests {
         deinit { try? FileManager.default.removeItem(atPath: root) }
 
         func checker() -> PathChecker {
-            let keeper = MapKeeper(
+            let (keeper, say) = (keeper, say)
+            return PathChecker(pause: .milliseconds(10), say: say) { try PathWatch(keeper, say: say) }
+        }
+
+        var keeper: MapKeeper {
+            MapKeeper(
                 mapper: mapper, runner: ProcessRunner(),
                 tree: DeviceTree(
                     devices: root + "/dev", sysfs: root + "/sys", processes: root + "/proc", root: root,
                     owner: geteuid()), paths: paths)
-            let say: @Sendable (String) -> Void = { line in self.lines.withLock { $0.append(line) } }
-            return PathChecker(pause: .milliseconds(10), say: say) { try PathWatch(keeper, say: say) }
+        }
+
+        var say: @Sendable (String) -> Void {
+            return { line in self.lines.withLock { $0.append(line) } }
+        }
+
+        /// As the kernel shows a disk that has no node yet.
+        func showDisk(_ name: String, number: String, _ page: [UInt8]) throws {
+            let place = "\(root)/sys/block/\(name)"
+            try FileManager.default.createDirectory(atPath: place + "/device", withIntermediateDirectories: true)
+            for (file, bytes) in [
+                ("dev", Array(number.utf8)), ("size", Array("2048".utf8)), ("device/state", Array("running".utf8)),
+                ("device/vpd_pg83", page),
+            ] {
+                try Data(bytes).write(to: URL(fileURLWithPath: "\(place)/\(file)"))
+            }
         }
 
         func makeMap(queues: Bool) throws {
@@ -79,6 +99,24 @@ struct PathCheckerTests {
         #expect(!stage.mapper.changes.contains("tell xenlvs-mpath-data \(MultipathMessage.failIfNoPath)"))
         #expect(try await stage.end(checker))
         #expect(stage.mapper.changes.last == "tell xenlvs-mpath-data \(MultipathMessage.failIfNoPath)")
+    }
+
+    @Test("What keeps a disk out of a map keeps no path that it has from being looked at")
+    func incomplete() async throws {
+        let stage = try Stage()
+        let page = FakeISCSI.page(.init(serial: 7, megabytes: 1))
+        try stage.showDisk("sdz", number: "65:144", page)
+        let record = MapRecord(
+            name: VolumeName(unchecked: "data"), wwid: try SCSIPage.wwid(identification: page), policy: MapPolicy(),
+            isOfAttachment: false)
+        let lost = BlockDeviceNumber(major: 8, minor: 16)
+        try stage.mapper.create(record.identity, MappingTable(over: record.policy.target(over: [lost]), sectors: 2048))
+        try MapStore(stage.paths).save(record)
+        let watch = try PathWatch(stage.keeper, say: stage.say)
+        await watch.tick()
+        let lines = stage.lines.withLock { $0 }
+        #expect(lines.contains { $0.contains("there is no node of sdz") }, "\(lines)")
+        #expect(stage.mapper.changes.contains("tell xenlvs-mpath-data \(MultipathMessage.failPath(lost))"))
     }
 
     @Test("Where somebody else checks paths it waits for its turn, and says so once")

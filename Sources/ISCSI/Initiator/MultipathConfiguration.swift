@@ -33,6 +33,11 @@ public struct MultipathConfiguration: Sendable, Equatable {
     /// What the file holds. The parser needs a new line after each opening and before each closing brace.
     public var text: String {
         var lines = ["# Written by xenlvs; changes are lost."]
+        if !maps.isEmpty {
+            // A LUN that leads to another disk when a path comes back. It has no place in 'multipaths'; what the operator has set
+            // in 'devices' or 'overrides' goes before it.
+            lines += ["defaults {", "    recheck_wwid yes", "}"]
+        }
         if !keptAway.isEmpty {
             lines += ["blacklist {"] + keptAway.map { "    wwid \"^\($0)$\"" } + ["}"]
         }

@@ -13,6 +13,7 @@ public struct SessionProfile: Sendable, Equatable {
     public var maxBurstLength: Int
     public var firstBurstLength: Int
     public var maxReceiveLength: Int
+    /// `either` in both profiles: none is asked for, and what the target requires is possible.
     public var headerDigest: Digest
     public var dataDigest: Digest
 
@@ -25,10 +26,10 @@ public struct SessionProfile: Sendable, Equatable {
     /// For one path alone, as a guide to clusters of 2008 has it: whoever waits two minutes need not fail.
     public static let singlePath = SessionProfile(
         replacementSeconds: 120, pingIntervalSeconds: 5, pingSeconds: 5, abortSeconds: 10, resetSeconds: 30,
-        maxBurstLength: 16_776_192, firstBurstLength: 262_144, maxReceiveLength: 65_536, headerDigest: .none,
-        dataDigest: .none)
+        maxBurstLength: 16_776_192, firstBurstLength: 262_144, maxReceiveLength: 65_536, headerDigest: .either,
+        dataDigest: .either)
 
-    /// The digest, as open-iscsi prefers it.
+    /// The digest, as open-iscsi prefers it: of a list the target takes the first value that it can (RFC 7143, 6.2.1).
     static func words(_ digest: Digest) -> String {
         switch digest {
         case .either: "None,CRC32C"

@@ -46,7 +46,9 @@ public struct AttachmentPath: Sendable, Encodable, Equatable {
                 isUp: isUp, why: why)
         }
         if map.paths.isEmpty { return [row("-", nil, false, map.why)] }
-        return map.paths.map { row("group \($0.group)", $0.disk, $0.isUp, $0.isUp ? "active" : $0.why) }
+        return map.paths.map {
+            row($0.group == 0 ? "-" : "group \($0.group)", $0.disk, $0.isUp, $0.isUp ? "active" : $0.why)
+        }
     }
 
     /// By interfaces: the kernel sends by each on which it has heard the target.

@@ -46,12 +46,9 @@ public struct ISCSIAttachment: Sendable, Equatable, Codable {
 
     /// Below multipathd a path is given up soon; one that is alone waits for its target to come back.
     func nodeRecord(_ path: ISCSIPath, _ credentials: CHAPCredentials?) -> NodeRecord {
-        var profile = isMultipath ? SessionProfile.multipath : .singlePath
-        // What the target requires has to be possible.
-        (profile.headerDigest, profile.dataDigest) = (.either, .either)
-        return NodeRecord(
+        NodeRecord(
             target: target, portal: path.portal, groupTag: path.groupTag, interface: path.interface?.text,
-            credentials: credentials, profile: profile)
+            credentials: credentials, profile: isMultipath ? .multipath : .singlePath)
     }
 }
 

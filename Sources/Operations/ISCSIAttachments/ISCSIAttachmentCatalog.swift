@@ -39,6 +39,8 @@ public struct ISCSIPathSummary: Sendable, Encodable {
     public var disk: String?
     /// How its map has it: `active ready` of multipathd, `active` of xenlvs; nil where there is none.
     public var map: String?
+    /// There is a map, and the disk is none of its paths.
+    public var isLeftOut: Bool
     /// Whether requests get through.
     public var isUp: Bool
     /// Why they do not.
@@ -86,7 +88,8 @@ public struct ISCSIAttachmentCatalog: Sendable {
         _ maps: [String: MultipathMaps.PathOpinion]
     ) async throws -> ISCSIAttachmentSummary {
         let device = ISCSIDevice.read(attachment, in: host.tree)
-        let paths = attachment.paths.map { self.summary($0, of: attachment, opinion, maps) }
+        let map = attachment.isMultipath ? device.map { MultipathMaps.disks(below: $0, in: host.tree) } : nil
+        let paths = attachment.paths.map { self.summary($0, of: attachment, opinion, maps, within: map) }
         let up = paths.count(where: \.isUp)
         let state: ISCSIAttachmentState =
             device == nil ? .absent : up == paths.count ? .up : up == 0 ? .down : .degraded
@@ -99,13 +102,16 @@ public struct ISCSIAttachmentCatalog: Sendable {
         return row
     }
 
+    /// - Parameter members: the disks that its map is made of; nil where there is none.
     private func summary(
         _ path: ISCSIPath, of attachment: ISCSIAttachment, _ opinion: ISCSIOpinion,
-        _ maps: [String: MultipathMaps.PathOpinion]
+        _ maps: [String: MultipathMaps.PathOpinion], within members: [String]?
     ) -> ISCSIPathSummary {
         let session = initiator.session(path, of: attachment)
         let disk = session?.disks.first { $0.lun == attachment.lun }
         let map = attachment.isMultipath ? disk.flatMap { maps[$0.name] } : nil
+        let isLeftOut =
+            disk.map { $0.wwid == attachment.identity.wwid && members?.contains($0.name) == false } ?? false
         let trouble = opinion.troubles[path].map { $0.why ?? $0.what }
         let why: String? =
             switch (session, disk) {
@@ -115,12 +121,15 @@ public struct ISCSIAttachmentCatalog: Sendable {
             case (_, nil): "its session has no disk with LUN \(attachment.lun)"
             case (_, let disk?) where disk.wwid != attachment.identity.wwid:
                 "its disk \(disk.name) has WWID \(disk.wwid ?? "none"), recorded is \(attachment.identity.wwid)"
-            case (_, let disk?) where disk.state != "running": "its disk \(disk.name) is \(disk.state)"
+            case (_, let disk?) where !disk.isRunning: "its disk \(disk.name) is \(disk.state)"
+            case (_, let disk?) where isLeftOut && disk.size != attachment.identity.size:
+                "its disk \(disk.name) has \(disk.size.bytes) bytes, recorded are \(attachment.identity.size.bytes)"
+            case (_, let disk?) where isLeftOut: "its disk \(disk.name) is not in the map"
             default: map?.why
             }
         return ISCSIPathSummary(
             portal: path.portal, interface: path.interface, session: session?.number, disk: disk?.name, map: map?.words,
-            isUp: why == nil, why: why)
+            isLeftOut: isLeftOut, isUp: why == nil, why: why)
     }
 
     /// The first thing that is wrong: another disk, the device, the paths, the link.
@@ -128,13 +137,15 @@ public struct ISCSIAttachmentCatalog: Sendable {
         _ summary: ISCSIAttachmentSummary, _ opinion: ISCSIOpinion
     ) -> (why: String?, remedy: String?) {
         let repair = "bring it back with 'xenlvs link repair \(summary.name)'"
+        // What is not there takes its new size over when it is brought back.
+        if opinion.verdict == .grown, summary.state == .absent { return (opinion.why, repair) }
         if ![.asRecorded, .silent].contains(opinion.verdict) { return (opinion.why, opinion.remedy) }
         let broken = summary.paths.first { !$0.isUp }
         let words = broken.map { "\($0.portal): \($0.why ?? "down")" }
         switch summary.state {
         case .absent: return (words ?? "its device is not there", opinion.remedy ?? repair)
         case .down, .degraded:
-            let begin = summary.paths.contains { $0.session == nil } ? repair : nil
+            let begin = summary.paths.contains { $0.session == nil || $0.isLeftOut } ? repair : nil
             return (
                 words, opinion.remedy ?? begin ?? "open-iscsi tries by itself; see the network and the target's host"
             )

@@ -4,9 +4,10 @@ import ISCSI
 import Storage
 
 extension ISCSIAttachmentManager {
-    /// Takes over the size of a disk that has grown, also while it is in use.
+    /// Takes over the size of a disk that has grown, also while it is in use. A path that is down at that time is left out of
+    /// the map, and taken in again when it is back.
     /// - Throws: `.refused` for one that has become smaller or is another; `.failed` where the kernel does not see the new
-    ///   size in time.
+    ///   size in time, or the disk has no device here.
     public func revalidate(_ name: VolumeName, limit: Duration) async throws -> RevalidatedDisk {
         let deadline = ContinuousClock.now + limit
         return try await VolumeLock.holding(name, of: host) {
@@ -17,9 +18,9 @@ extension ISCSIAttachmentManager {
                     throw Failure(
                         .refused, "cannot revalidate '\(name)'", why: opinion.why, remedy: opinion.remedy)
                 }
-                try await takeOver(found.size, attachment, deadline)
                 var larger = attachment
                 larger.identity.size = found.size
+                try await takeOver(larger, deadline)
                 if larger != attachment { try host.database.update(try larger.record()) }
                 let numbers = ISCSIDevice.all(larger, in: host.tree).map(\.number)
                 return RevalidatedDisk(
@@ -29,30 +30,39 @@ extension ISCSIAttachmentManager {
         }
     }
 
-    private func takeOver(_ size: ByteCount, _ attachment: ISCSIAttachment, _ deadline: ContinuousClock.Instant)
-        async throws
-    {
-        guard let device = ISCSIDevice.read(attachment, in: host.tree) else {
+    private func takeOver(_ larger: ISCSIAttachment, _ deadline: ContinuousClock.Instant) async throws {
+        guard let device = ISCSIDevice.read(larger, in: host.tree) else {
             throw Failure(
-                .failed, "cannot revalidate '\(attachment.name)'", why: "its device is not there",
-                remedy: "bring it back with 'xenlvs link repair \(attachment.name)'")
+                .failed, "cannot revalidate '\(larger.name)'", why: "its device is not there",
+                remedy: "bring it back with 'xenlvs link repair \(larger.name)', which takes the new size over, too")
         }
-        func isDone() throws -> Bool {
-            try ISCSIDevice.disks(attachment, in: host.tree).allSatisfy { $0.size == size } && device.size() == size
+        let size = larger.identity.size
+        func disksHaveIt() -> Bool {
+            let disks = ISCSIDevice.disksInReach(larger, in: host.tree)
+            return !disks.isEmpty && disks.allSatisfy { $0.size == size }
         }
-        if try isDone() { return }
-        for path in attachment.paths {
-            if let session = initiator.session(path, of: attachment), session.isUp {
-                try await initiator.rescan(session)
-            }
+        if try disksHaveIt() && device.size() == size { return }
+        for path in larger.paths {
+            if let session = initiator.session(path, of: larger), session.isUp { try await initiator.rescan(session) }
         }
-        if attachment.isMultipath { try await maps.resize(attachment) }
+        try await wait(for: larger, device, until: deadline) { disksHaveIt() }
+        if larger.isMultipath { try await maps.resize(larger) }
+        try await wait(for: larger, device, until: deadline) { try device.size() == size }
+    }
+
+    private func wait(
+        for larger: ISCSIAttachment, _ device: BlockDevice, until deadline: ContinuousClock.Instant,
+        _ isDone: () throws -> Bool
+    ) async throws {
         while try !isDone() {
             guard ContinuousClock.now < deadline else {
+                let disks = ISCSIDevice.disksInReach(larger, in: host.tree).map { "\($0.name) has \($0.size.bytes)" }
+                let sizes = (disks + ["its device has \(try device.size().bytes)"]).joined(separator: ", ")
                 throw Failure(
-                    .failed, "the kernel has not taken the new size of '\(attachment.name)' over",
-                    why: "it has \(try device.size().bytes) bytes, not \(size.bytes)",
-                    remedy: "see 'dmesg', then run it again")
+                    .failed, "the kernel has not taken the new size of '\(larger.name)' over",
+                    why: disks.isEmpty
+                        ? "none of its paths is up" : "\(sizes) bytes, not \(larger.identity.size.bytes)",
+                    remedy: "see 'xenlvs attachments' and 'dmesg', then run it again")
             }
             try await Task.sleep(for: .milliseconds(100))
         }

@@ -86,6 +86,7 @@ public struct ISCSIAttachmentManager: Sendable {
                 var attachment = try await examine(request)
                 (attachment.mapOwner, attachment.sharer) = (owner, request.sharer)
                 try checkDiskIsNotHere(attachment, doing: what)
+                try await checkIsOfAnotherHost(attachment, doing: what)
                 try initiator.checkHasNoOther(attachment)
                 try host.database.insert(try attachment.record())
                 do {
@@ -145,6 +146,15 @@ public struct ISCSIAttachmentManager: Sendable {
         throw Failure(
             .refused, what, why: "\(disk.name), a disk of a session that xenlvs has not begun, has its WWID \(wwid)",
             remedy: "see 'iscsiadm -m session -P 3'")
+    }
+
+    /// Throws `.refused` where the target serves a logical volume of this very host: whoever writes to one of the two does not
+    /// see the other, and what is to be written to the attached one may need memory that only that write would free.
+    private func checkIsOfAnotherHost(_ attachment: ISCSIAttachment, doing what: String) async throws {
+        guard let own = try await OwnDisks(host: host).disk(attachment.identity) else { return }
+        throw Failure(
+            .refused, what, why: "its disk, with the WWID \(attachment.identity.wwid), is \(own) of this host itself",
+            remedy: "use that where it is, by its own link")
     }
 
     private func leftOpen(_ attachment: ISCSIAttachment, because cause: Failure) -> Failure {

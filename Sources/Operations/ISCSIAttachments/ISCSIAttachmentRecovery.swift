@@ -6,9 +6,10 @@ import Storage
 
 /// Brings iSCSI attachments back, as at boot: targets are asked, sessions begun, links made.
 ///
-/// A link is made only to a disk that is, in size, WWID and serial number, the recorded one; where it is not, nothing is
-/// logged in to. One usable path of several is enough. A link that is there is taken away where a portal leads to another
-/// disk now: the kernel goes on using what the LUN is without a word.
+/// A link is made only to a disk that is, in WWID and serial number, the recorded one, and no smaller; where it is not,
+/// nothing is logged in to. One that has grown is recorded with its new size. One usable path of several is enough. A link
+/// that is there is taken away where a portal leads to another disk now: the kernel goes on using what the LUN is without a
+/// word.
 struct ISCSIAttachmentRecovery: Sendable {
     let host: HostContext
     private let initiator: OpenISCSI
@@ -60,9 +61,23 @@ struct ISCSIAttachmentRecovery: Sendable {
         }
     }
 
+    /// Every path has its session, and its disk in the map.
     private func isComplete(_ attachment: ISCSIAttachment) throws -> Bool {
         try keeper.facts(.iscsi(attachment)).verdict == .right
-            && attachment.paths.allSatisfy { initiator.session($0, of: attachment)?.isUp == true }
+            && attachment.paths.allSatisfy { path in
+                guard let session = initiator.session(path, of: attachment), session.isUp else { return false }
+                return !session.disks(of: attachment).contains { ISCSIDevice.leavesOut($0, attachment, in: host.tree) }
+            }
+    }
+
+    /// Whether what the targets say lets the device be made, or completed.
+    private func mayBegin(_ attachment: ISCSIAttachment, _ opinion: ISCSIOpinion) throws -> Bool {
+        switch opinion.verdict {
+        case .asRecorded: true
+        // A device that a guest may have open gets another size only when the operator says so, by 'attachments --revalidate'.
+        case .grown: try keeper.facts(.iscsi(attachment)).verdict != .right
+        case .shrunk, .another, .unusable, .silent: false
+        }
     }
 
     private func repair(
@@ -73,7 +88,7 @@ struct ISCSIAttachmentRecovery: Sendable {
             if [.asRecorded, .silent].contains(opinion.verdict), try isComplete(attachment) {
                 return keeper.row(attachment.name, .wasRight)
             }
-            guard opinion.verdict == .asRecorded || opinion.leadsElsewhere else {
+            guard try mayBegin(attachment, opinion) || opinion.leadsElsewhere else {
                 return keeper.row(attachment.name, .failed, opinion.why, opinion.remedy)
             }
             return try await VolumeLock.holding(attachment.name, of: host, patience: Self.patience) {
@@ -104,17 +119,36 @@ struct ISCSIAttachmentRecovery: Sendable {
         }
         let credentials = try attachment.chapFile.map { try CHAPFile.read($0) }
         let before = attachment.paths.filter { initiator.session($0, of: attachment) != nil }
+        var found = attachment
+        if opinion.verdict == .grown, let size = opinion.identity?.size { found.identity.size = size }
         do {
             let node = try await ISCSIBringUp(host: host).run(
-                attachment, by: attachment.paths.filter { opinion.isUsable($0) }, credentials,
+                found, by: found.paths.filter { opinion.isUsable($0) }, credentials,
                 deadline: .now + Self.deviceLimit)
-            if facts.verdict == .right { return keeper.row(attachment.name, .wasRight) }
-            try host.links.set(attachment.name, to: node)
-            return keeper.row(attachment.name, .made)
+            if found != attachment { try host.database.update(try found.record()) }
+            if facts.verdict != .right { try host.links.set(attachment.name, to: node) }
         } catch {
             try await endSessions(of: attachment, but: before)
             throw error
         }
+        return row(facts.verdict == .right ? .wasRight : .made, found, formerly: attachment, opinion)
+    }
+
+    /// Of what can be used, with what is to be said of it all the same: that it has grown, and the paths that are missing.
+    private func row(
+        _ result: LinkRepairRow.Result, _ now: ISCSIAttachment, formerly: ISCSIAttachment, _ opinion: ISCSIOpinion
+    ) -> LinkRepairRow {
+        var remarks: [String] = []
+        if now != formerly { remarks.append("it has grown from \(formerly.identity.size) to \(now.identity.size)") }
+        let missing = now.paths.filter { initiator.session($0, of: now) == nil }
+        remarks += missing.map { path in
+            let trouble = opinion.troubles[path].map { ": \($0.why ?? $0.what)" } ?? ""
+            return "it is without the path \(path.words)\(trouble)"
+        }
+        return keeper.row(
+            now.name, result, remarks.isEmpty ? nil : remarks.joined(separator: "; "),
+            missing.isEmpty
+                ? nil : "where xenlvsd runs it begins the session once it can; else 'xenlvs link repair \(now.name)'")
     }
 
     /// What was begun for a disk that turned out to be another one, or did not come, is ended again.

@@ -37,13 +37,29 @@ struct ISCSIBringUp: Sendable {
         return ISCSIDevice.path(attachment, in: host.tree)
     }
 
+    /// Takes one path into a map that stands, by the records that are there.
+    /// - Throws: as `run`.
+    func rejoin(_ path: ISCSIPath, of attachment: ISCSIAttachment, deadline: ContinuousClock.Instant) async throws {
+        try await initiator.login(path, of: attachment)
+        try await waitForDisk(path, of: attachment, deadline)
+        try await maps.assemble(attachment, deadline)
+    }
+
     private func waitForDisk(
         _ path: ISCSIPath, of attachment: ISCSIAttachment, _ deadline: ContinuousClock.Instant
     ) async throws {
+        var wasAskedAgain = false
         while true {
-            let disk = initiator.session(path, of: attachment)?.disks.first { $0.lun == attachment.lun }
-            if let disk, disk.wwid != nil, disk.blockDevice(in: host.tree) != nil {
-                return try check(disk, path, of: attachment)
+            let session = initiator.session(path, of: attachment)
+            let disk = session?.disks.first { $0.lun == attachment.lun }
+            if let session, let disk, disk.wwid != nil, disk.blockDevice(in: host.tree) != nil {
+                let hasOtherSize = disk.wwid == attachment.identity.wwid && disk.size != attachment.identity.size
+                // By a path that is down the kernel cannot learn of a new size: the map does without it until it is back.
+                if hasOtherSize, attachment.isMultipath, !session.isUp { return }
+                guard hasOtherSize, session.isUp, !wasAskedAgain else { return try check(disk, path, of: attachment) }
+                wasAskedAgain = true
+                try await initiator.rescan(session)
+                continue
             }
             guard ContinuousClock.now < deadline else {
                 throw Failure(
@@ -60,11 +76,13 @@ struct ISCSIBringUp: Sendable {
     private func check(_ disk: SCSIDisk, _ path: ISCSIPath, of attachment: ISCSIAttachment) throws {
         let recorded = attachment.identity
         guard disk.wwid != recorded.wwid || disk.size != recorded.size else { return }
+        let hasGrown = disk.wwid == recorded.wwid && disk.size > recorded.size
         throw Failure(
             .refused, "\(disk.name), by \(path.words), is not the disk that was asked for",
             why: "the kernel has WWID \(disk.wwid ?? "none") and \(disk.size.bytes) bytes, recorded are "
                 + "\(recorded.wwid) and \(recorded.size.bytes)",
-            remedy: "see on the target's host what it exports as LUN \(attachment.lun) of \(attachment.target)")
+            remedy: "see on the target's host what it exports as LUN \(attachment.lun) of \(attachment.target)"
+                + (hasGrown ? "; if that has grown, 'xenlvs attachments --revalidate \(attachment.name)'" : ""))
     }
 
     /// udev makes the name that stays with target and LUN, whatever letter the kernel gives the disk.
@@ -100,11 +118,26 @@ enum ISCSIDevice {
         return disks.contains { $0.number == device.number.description } ? device : nil
     }
 
-    /// The kernel's disks of the attachment's sessions whose identity is the recorded one.
-    static func disks(_ attachment: ISCSIAttachment, in tree: DeviceTree) -> [SCSIDisk] {
+    private static func sessions(_ attachment: ISCSIAttachment, in tree: DeviceTree) -> [ISCSISession] {
         ISCSISession.all(in: tree).filter { session in
             attachment.paths.contains { session.takes($0, to: attachment.target) }
-        }.flatMap(\.disks).filter { $0.lun == attachment.lun && $0.wwid == attachment.identity.wwid }
+        }
+    }
+
+    /// The kernel's disks of the attachment's sessions whose identity is the recorded one.
+    static func disks(_ attachment: ISCSIAttachment, in tree: DeviceTree) -> [SCSIDisk] {
+        sessions(attachment, in: tree).flatMap { $0.disks(of: attachment) }
+    }
+
+    /// Those of paths that are up: of the others the kernel has the size that they had when they were lost.
+    static func disksInReach(_ attachment: ISCSIAttachment, in tree: DeviceTree) -> [SCSIDisk] {
+        sessions(attachment, in: tree).filter(\.isUp).flatMap { $0.disks(of: attachment) }.filter(\.isRunning)
+    }
+
+    /// Whether the attachment's map is there, and this disk is none of its paths.
+    static func leavesOut(_ disk: SCSIDisk, _ attachment: ISCSIAttachment, in tree: DeviceTree) -> Bool {
+        guard attachment.isMultipath, let map = read(attachment, in: tree) else { return false }
+        return !MultipathMaps.disks(below: map, in: tree).contains(disk.name)
     }
 
     /// The device and all partitions of it and of its disks.

@@ -56,8 +56,8 @@ struct ISCSIOpinion: Sendable {
     /// Of each path, why it cannot be used; nil where it can.
     var troubles: [ISCSIPath: Failure]
 
-    /// Whether the recorded disk answers by this path.
-    func isUsable(_ path: ISCSIPath) -> Bool { verdict == .asRecorded && troubles[path] == nil }
+    /// Whether the recorded disk answers by this path, no smaller than it was.
+    func isUsable(_ path: ISCSIPath) -> Bool { [.asRecorded, .grown].contains(verdict) && troubles[path] == nil }
 
     init(_ attachment: ISCSIAttachment, _ results: [Result<ProbedDisk, Failure>]) {
         var troubles: [ISCSIPath: Failure] = [:]

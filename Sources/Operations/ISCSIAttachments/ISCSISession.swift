@@ -17,6 +17,11 @@ struct ISCSISession: Sendable, Equatable {
 
     var isUp: Bool { state == "LOGGED_IN" }
 
+    /// Those that are the recorded disk of an attachment, whatever their size.
+    func disks(of attachment: ISCSIAttachment) -> [SCSIDisk] {
+        disks.filter { $0.lun == attachment.lun && $0.wwid == attachment.identity.wwid }
+    }
+
     /// Whether it is the session of this path.
     func takes(_ path: ISCSIPath, to target: ISCSIName) -> Bool {
         self.target == target.text && portal == path.portal
@@ -53,6 +58,9 @@ struct SCSIDisk: Sendable, Equatable {
     var size: ByteCount
     /// What the kernel has read of page 0x83 when it found the disk, or last looked again.
     var wwid: String?
+
+    /// Whether the kernel lets requests to it through.
+    var isRunning: Bool { state == "running" }
 
     /// Those of a session's directory: `target2:0:0/2:0:0:1/block/sdb`.
     static func below(_ directory: String, in tree: DeviceTree) -> [SCSIDisk] {

@@ -30,8 +30,13 @@ struct MultipathMaps: Sendable {
         _ disks: [SCSIDisk], _ device: BlockDevice, _ attachment: ISCSIAttachment, in tree: DeviceTree
     ) -> Bool {
         guard (try? device.mapping())?.uuid == uuid(attachment) else { return false }
-        let paths = KernelFile.names(in: "\(tree.sysfs)/dev/block/\(device.number)/slaves")
+        let paths = Self.disks(below: device, in: tree)
         return !paths.isEmpty && Set(paths).isSubset(of: disks.map(\.name))
+    }
+
+    /// The kernel's names of a map's paths.
+    static func disks(below map: BlockDevice, in tree: DeviceTree) -> [String] {
+        KernelFile.names(in: "\(tree.sysfs)/dev/block/\(map.number)/slaves")
     }
 
     private var runsDaemon: Bool {
@@ -81,13 +86,27 @@ struct MultipathMaps: Sendable {
         if isNew, await runsDaemon { try await tell(.multipathd, "reconfigure") }
     }
 
-    /// Makes the map, or lets multipathd make it, and waits until it is there over the attachment's own disks.
+    /// Makes the map, or lets multipathd make it, and waits until it is there over the attachment's own disks. One that is
+    /// there takes in those that it does not have, and gets the recorded size.
     func assemble(_ attachment: ISCSIAttachment, _ deadline: ContinuousClock.Instant) async throws {
         if let map = attachment.ownMap {
             try MapStore(host.paths).save(map)
-            return try await keeper.assemble(map, of: ISCSIDevice.disks(attachment, in: host.tree))
+            let disks = ISCSIDevice.disks(attachment, in: host.tree)
+            try await keeper.assemble(map, of: disks, size: attachment.identity.size)
+            return
         }
-        let disks = ISCSIDevice.disks(attachment, in: host.tree)
+        if ISCSIDevice.read(attachment, in: host.tree) == nil { try await waitForDaemon(attachment, deadline) }
+        guard let map = ISCSIDevice.read(attachment, in: host.tree) else { return }
+        if try map.size() != attachment.identity.size { try await resize(attachment) }
+        let known = Self.disks(below: map, in: host.tree)
+        for disk in ISCSIDevice.disksInReach(attachment, in: host.tree) where !known.contains(disk.name) {
+            // What it refuses it comes to by itself, once udev has told it; the map stands without it.
+            try? await tell(.multipathd, "add", "path", disk.name)
+        }
+    }
+
+    private func waitForDaemon(_ attachment: ISCSIAttachment, _ deadline: ContinuousClock.Instant) async throws {
+        let disks = ISCSIDevice.disks(attachment, in: host.tree).filter { $0.size == attachment.identity.size }
         if let first = disks.first {
             // Where only known WWIDs get a map (find_multipaths), it has to be known.
             try await tell(.multipath, "-a", "\(host.tree.devices)/\(first.name)")
@@ -177,10 +196,18 @@ struct MultipathMaps: Sendable {
         try? await tell(.multipath, "-w", wwid)
     }
 
-    /// Takes over a new size of its disks.
+    /// Gives the map the attachment's size. A path on which the kernel has another one, because it was down when the disk grew,
+    /// is no path of the map until it is back: no map is larger than any of its disks.
     func resize(_ attachment: ISCSIAttachment) async throws {
+        let disks = ISCSIDevice.disks(attachment, in: host.tree)
+        let size = attachment.identity.size
         if let map = attachment.ownMap {
-            return try await keeper.assemble(map, of: ISCSIDevice.disks(attachment, in: host.tree))
+            try await keeper.assemble(map, of: disks, size: size)
+            return
+        }
+        // It takes the size of the first path that it has.
+        if disks.contains(where: { $0.size == size }) {
+            for disk in disks where disk.size != size { try? await tell(.multipathd, "del", "path", disk.name) }
         }
         try await tell(.multipathd, "resize", "map", attachment.name.text)
     }

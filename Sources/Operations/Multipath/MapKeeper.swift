@@ -58,48 +58,72 @@ struct MapKeeper: Sendable {
         try await Blocking.run("device-mapper") { [mapper] in try mapper.tell(record.identity, message) }
     }
 
-    /// Makes the map over these disks, or takes those in that it has not yet. Those that have gone are left out.
+    /// Makes the map over these disks, or takes those in that it has not yet. Those that have gone are left out, and so are
+    /// those that are smaller than it (`PathChoice`).
     ///
-    /// - Parameter disks: at least one, all of the record's WWID.
-    /// - Throws: `.refused` where one is another disk or has another size; `.busy` where something else uses one.
-    func assemble(_ record: MapRecord, of disks: [SCSIDisk]) async throws {
-        let numbers = try numbers(disks, record)
+    /// - Parameters:
+    ///   - disks: at least one, all of the record's WWID.
+    ///   - size: what the disk has, where that is recorded.
+    /// - Returns: the disks that are too small.
+    /// - Throws: `.refused` where one is another disk, or it cannot be told how large it is; `.busy` where something else uses
+    ///   one.
+    @discardableResult
+    func assemble(_ record: MapRecord, of disks: [SCSIDisk], size: ByteCount? = nil) async throws -> [SCSIDisk] {
         let known = try await find(record)
-        try checkAreFree(disks, record, known)
+        let choice = try choose(among: disks, record, size, known)
+        let numbers = try numbers(choice.disks, record)
+        try checkAreFree(choice.disks, record, known)
         var target = record.policy.target(over: numbers)
         target.queuesWithoutPath = known?.table?.multipath?.queuesWithoutPath ?? false
-        let table = MappingTable(over: target, sectors: UInt64(disks[0].size.sectors))
+        let table = MappingTable(over: target, sectors: UInt64(choice.size.sectors))
         let (mapper, identity) = (mapper, record.identity)
         guard let known, let former = known.table else {
             // The kernel loads what the table needs by itself: the daemon that checks paths may load no module.
-            return try await Blocking.run("device-mapper") { try mapper.create(identity, table) }
+            try await Blocking.run("device-mapper") { try mapper.create(identity, table) }
+            return choice.leftOut
         }
-        guard former.multipath.map({ Set($0.paths) }) != Set(numbers) || former.sectors < table.sectors else { return }
+        guard former.multipath.map({ Set($0.paths) }) != Set(numbers) || former.sectors < table.sectors else {
+            return choice.leftOut
+        }
         // What waits for a path would never come to its end before the change.
         let isFlushing = former.sectors != table.sectors
         _ = try await Blocking.run("device-mapper") {
             try mapper.change(identity, to: table, limit: Self.limit, isFlushing: isFlushing)
         }
+        return choice.leftOut
     }
 
+    private static func what(_ record: MapRecord) -> String { "cannot make the map \(record.identity.path)" }
+
+    private func choose(
+        among disks: [SCSIDisk], _ record: MapRecord, _ size: ByteCount?, _ known: MappedDevice?
+    ) throws -> PathChoice {
+        guard disks.contains(where: { $0.size.sectors > 0 }) else {
+            throw Failure(
+                .notFound, Self.what(record), why: "this host has no disk with the WWID \(record.wwid)",
+                remedy: "see 'lsblk' and 'dmesg'")
+        }
+        let map = known?.table.map { ByteCount.sectors(Int64(clamping: $0.sectors)) }
+        guard disks.allSatisfy({ $0.wwid == record.wwid }),
+            let choice = PathChoice(of: disks, known: size, map: map)
+        else {
+            let found = disks.map { "\($0.name) has WWID \($0.wwid ?? "none") and \($0.size.bytes) bytes" }
+            let wanted = (size ?? map).map { ", not \($0.bytes)" } ?? ""
+            throw Failure(
+                .refused, Self.what(record), why: found.joined(separator: "; ") + wanted,
+                remedy: "two disks are never mixed up: see what each of them is. \(Self.askAgain)")
+        }
+        return choice
+    }
+
+    static let askAgain =
+        "Of one that has grown the kernel learns the size by 'echo 1 >/sys/block/NAME/device/rescan'"
+
     private func numbers(_ disks: [SCSIDisk], _ record: MapRecord) throws -> [BlockDeviceNumber] {
-        let what = "cannot make the map \(record.identity.path)"
-        guard let first = disks.first, first.size.sectors > 0 else {
-            throw Failure(
-                .notFound, what, why: "this host has no disk with the WWID \(record.wwid)",
-                remedy: "see 'lsblk' and 'dmesg'"
-            )
-        }
-        if let other = disks.first(where: { $0.wwid != record.wwid || $0.size != first.size }) {
-            throw Failure(
-                .refused, what,
-                why: "\(other.name) has WWID \(other.wwid ?? "none") and \(other.size.bytes) bytes, \(first.name) "
-                    + "\(first.wwid ?? "none") and \(first.size.bytes)",
-                remedy: "two disks are never mixed up: see what each of them is")
-        }
-        return try disks.map { disk in
+        try disks.map { disk in
             guard let device = disk.blockDevice(in: tree) else {
-                throw Failure(.notFound, what, why: "there is no node of \(disk.name)", remedy: "see 'lsblk'")
+                throw Failure(
+                    .notFound, Self.what(record), why: "there is no node of \(disk.name)", remedy: "see 'lsblk'")
             }
             return device.number
         }

@@ -10,7 +10,7 @@ public struct MapSummary: Sendable, Encodable {
         /// `sdb`; the device's number where the kernel has no such disk any more.
         public var disk: String
         public var number: String
-        /// From 1.
+        /// From 1; 0 for a disk with the WWID that the map does not have.
         public var group: Int
         public var isUp: Bool
         /// How often the kernel has failed it.
@@ -164,12 +164,13 @@ public struct MapManager: Sendable {
                     failures: path.failures, why: path.isActive ? nil : why ?? "the kernel had an error on it")
             }
         }
+        let size = device?.table.map { ByteCount.sectors(Int64(clamping: $0.sectors)) }
+        let leftOut = size.map { self.leftOut(of: record, $0, paths) } ?? []
         var summary = MapSummary(
             name: record.name, device: record.identity.path, wwid: record.wwid, policy: record.policy,
-            isOfAttachment: record.isOfAttachment,
-            size: device?.table.map { .sectors(Int64(clamping: $0.sectors)) },
+            isOfAttachment: record.isOfAttachment, size: size,
             queuesWithoutPath: device?.table?.multipath?.queuesWithoutPath ?? false, table: device?.table?.description,
-            paths: paths)
+            paths: paths + leftOut)
         if !isWatched {
             summary.why =
                 "nobody checks its paths: one that is lost is not taken back, and requests do not wait for one"
@@ -181,8 +182,22 @@ public struct MapManager: Sendable {
         } else if !paths.contains(where: \.isUp) {
             summary.why = "no path is left"
             summary.remedy = "see the reasons of the paths"
+        } else if let path = leftOut.first {
+            summary.why = "it is without \(path.disk): " + (report?.why ?? path.why ?? "it is not in the map")
+            summary.remedy =
+                record.isOfAttachment ? "xenlvs link repair \(record.name)" : "see 'lsblk'. \(MapKeeper.askAgain)"
         }
         return summary
+    }
+
+    /// Disks with the map's WWID that are none of its paths.
+    private func leftOut(of record: MapRecord, _ size: ByteCount, _ paths: [MapSummary.Path]) -> [MapSummary.Path] {
+        SCSIDisk.all(with: record.wwid, in: host.tree).filter { disk in !paths.contains { $0.disk == disk.name } }.map {
+            MapSummary.Path(
+                disk: $0.name, number: $0.number ?? "-", group: 0, isUp: false, failures: 0,
+                why: $0.size < size
+                    ? "it has \($0.size.bytes) bytes, and the map \(size.bytes)" : "it is not in the map yet")
+        }
     }
 }
 

@@ -27,17 +27,53 @@ enum PathCheck {
         defer { close(descriptor) }
         // VPD page 0x83, up to 255 bytes (SPC-4, 6.4); then TEST UNIT READY (6.37).
         let identification = SCSIRequest([0x12, 1, 0x83, 0, 255, 0], answers: 255)
-        if let why = identification.run(on: descriptor, Self.limitMilliseconds) { return .bad(why) }
-        let found: String
-        do { found = try SCSIPage.wwid(identification: identification.answer) } catch {
-            return .bad(error.why ?? error.what)
-        }
-        // A LUN that leads elsewhere now: the kernel would go on using it.
-        guard found == wwid else { return .bad("it is another disk now, with WWID \(found)") }
-        let ready = SCSIRequest([0, 0, 0, 0, 0, 0], answers: 0)
+        if let why = identification.run(on: descriptor, Self.limitMilliseconds).why { return .bad(why) }
+        if let why = objection(to: identification.answer, wwid: wwid) { return .bad(why) }
+        return readiness(SCSIRequest([0, 0, 0, 0, 0, 0], answers: 0).run(on: descriptor, Self.limitMilliseconds))
+    }
+
+    /// Why a disk with this identification is not the one that it has to be; nil where it is.
+    static func objection(to page: [UInt8], wwid: String) -> String? {
+        do throws(Failure) {
+            let found = try SCSIPage.wwid(identification: page)
+            // A LUN that leads elsewhere now: the kernel would go on using it.
+            return found == wwid ? nil : "it is another disk now, with WWID \(found)"
+        } catch { return error.why ?? error.what }
+    }
+
+    /// What the outcome of TEST UNIT READY says of a disk.
+    static func readiness(_ outcome: SCSIOutcome) -> PathHealth {
         // Of a unit attention the first command is told, and the next one is served.
-        guard let why = ready.run(on: descriptor, Self.limitMilliseconds), !ready.isUnitAttention else { return .good }
+        guard let why = outcome.why, !outcome.isUnitAttention else { return .good }
         return .bad(why)
+    }
+}
+
+/// How a SCSI command ended, by what the kernel hands back (`sg_io_hdr`, include/scsi/sg.h).
+struct SCSIOutcome: Sendable, Equatable {
+    /// `errno`, where the kernel has not even sent it.
+    var error: Int32 = 0
+    /// The driver's (`DID_TIME_OUT` is 3, include/scsi/scsi_status.h).
+    var hostStatus: UInt16 = 0
+    /// The disk's (SAM-5, 5.3.1).
+    var status: UInt8 = 0
+    var sense: [UInt8] = []
+    /// What it had.
+    var milliseconds: UInt32 = 0
+
+    private var hasFixedSense: Bool { sense.count > 13 && sense[0] & 0x7f == 0x70 }
+
+    /// Sense key 6 (SPC-4, 4.5.2.1), in fixed format.
+    var isUnitAttention: Bool { hasFixedSense && sense[2] & 0x0f == 6 }
+
+    /// Why it failed; nil where it did not.
+    var why: String? {
+        if error != 0 { return "it cannot be asked: \(String(cString: strerror(error)))" }
+        if hostStatus == 3 { return "it gave no answer within \(milliseconds / 1000) s" }
+        if hostStatus != 0 { return "it cannot be reached (host status \(hostStatus))" }
+        guard status != 0 else { return nil }
+        let key = hasFixedSense ? ", sense \(sense[2] & 0x0f)/\(sense[12])/\(sense[13])" : ""
+        return "it is not ready (status \(status)\(key))"
     }
 }
 
@@ -59,16 +95,12 @@ private final class SCSIRequest {
         return Array(buffer.prefix(min(received, 4 + Int(buffer[2]) << 8 + Int(buffer[3]))))
     }
 
-    /// Sense key 6 (SPC-4, 4.5.2.1), in fixed format.
-    var isUnitAttention: Bool { sense[0] & 0x7f == 0x70 && sense[2] & 0x0f == 6 }
-
-    /// Why it failed; nil where it did not.
-    func run(on descriptor: Int32, _ milliseconds: UInt32) -> String? {
+    func run(on descriptor: Int32, _ milliseconds: UInt32) -> SCSIOutcome {
         var header = sg_io_hdr_t()
         header.interface_id = Int32(UInt8(ascii: "S"))
         header.dxfer_direction = buffer.isEmpty ? SG_DXFER_NONE : SG_DXFER_FROM_DEV
         header.timeout = milliseconds
-        let status = command.withUnsafeMutableBufferPointer { command in
+        let error = command.withUnsafeMutableBufferPointer { command in
             sense.withUnsafeMutableBufferPointer { sense in
                 buffer.withUnsafeMutableBytes { buffer in
                     header.cmdp = command.baseAddress
@@ -81,12 +113,9 @@ private final class SCSIRequest {
                 }
             }
         }
-        guard status == 0 else { return "it cannot be asked: \(String(cString: strerror(status)))" }
-        received = buffer.count - min(buffer.count, max(0, Int(header.resid)))
-        if header.host_status == 3 { return "it gave no answer within \(milliseconds / 1000) s" }
-        if header.host_status != 0 { return "it cannot be reached (host status \(header.host_status))" }
-        guard header.status != 0 else { return nil }
-        let key = sense[0] & 0x7f == 0x70 ? ", sense \(sense[2] & 0x0f)/\(sense[12])/\(sense[13])" : ""
-        return "it is not ready (status \(header.status)\(key))"
+        if error == 0 { received = buffer.count - min(buffer.count, max(0, Int(header.resid))) }
+        return SCSIOutcome(
+            error: error, hostStatus: header.host_status, status: header.status, sense: sense,
+            milliseconds: milliseconds)
     }
 }

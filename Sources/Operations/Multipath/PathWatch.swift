@@ -1,18 +1,22 @@
 import DeviceMapper
+import Glibc
 import HostModel
 import Hosts
 import Storage
 
 /// Keeps the maps that xenlvs makes itself: looks at every path once a second, fails what must not be used, takes back what
-/// can be used again, and lets requests wait for a path no longer than they may. It reads no journal, and touches no map of
-/// anybody else's.
+/// can be used again, and lets requests wait for a path no longer than they may. For that it reads no journal, and it touches
+/// no map of anybody else's. Beside it, paths of attachments that have no session are brought back (`MissingPaths`).
 public actor PathWatch {
     private let keeper: MapKeeper
     private let store: MapStore
     private let say: @Sendable (String) -> Void
     private let lock: FileLock
     private let started = ContinuousClock.now
+    private let missing: MissingPaths?
     private var maps: [VolumeName: WatchedMap] = [:]
+    /// Why a map that an operator has made could not take in every disk, by the last try.
+    private var incomplete: [VolumeName: String] = [:]
     private var ticks = 0
     private var published: [MapReport]?
     private var complaint: String?
@@ -28,12 +32,18 @@ public actor PathWatch {
     /// - Parameter say: told of what an operator should know.
     /// - Throws: `.busy` where another process of the host does it.
     public init(paths: Paths, say: @escaping @Sendable (String) -> Void) throws {
+        let missing = MissingPaths(say: say) {
+            // Where there is no journal there is no attachment, and none is to be made.
+            access(paths.database, F_OK) == 0 ? try HostContext(paths: paths) : nil
+        }
         try self.init(
-            MapKeeper(mapper: KernelMapper(), runner: ProcessRunner(), tree: DeviceTree(), paths: paths), say: say)
+            MapKeeper(mapper: KernelMapper(), runner: ProcessRunner(), tree: DeviceTree(), paths: paths), missing,
+            say: say)
     }
 
-    init(_ keeper: MapKeeper, say: @escaping @Sendable (String) -> Void) throws {
+    init(_ keeper: MapKeeper, _ missing: MissingPaths? = nil, say: @escaping @Sendable (String) -> Void) throws {
         self.keeper = keeper
+        self.missing = missing
         self.say = say
         store = MapStore(keeper.paths)
         try PrivateDirectory.prepare(keeper.paths.run)
@@ -42,11 +52,13 @@ public actor PathWatch {
 
     /// Looks once at everything, and acts on it. Once a second.
     public func tick() async {
+        missing?.beginWhereDue()
         do {
             var reports: [MapReport] = []
             let records = try store.all()
             for record in records { reports.append(await keep(record)) }
             maps = maps.filter { name, _ in records.contains { $0.name == name } }
+            incomplete = incomplete.filter { name, _ in records.contains { $0.name == name } }
             ticks += 1
             if reports != published {
                 try DurableFile.replace(MapReport.path(keeper.paths), with: Array(try JSONText.encode(reports).utf8))
@@ -75,9 +87,10 @@ public actor PathWatch {
     }
 
     private func check(_ record: MapRecord) async throws -> MapReport {
-        if !record.isOfAttachment, ticks % Self.assemblyTicks == 0 { try await completeByItself(record) }
+        if !record.isOfAttachment, ticks % Self.assemblyTicks == 0 { await completeByItself(record) }
         guard let device = try await keeper.find(record), let status = try await keeper.status(record) else {
-            return MapReport(name: record.name, paths: [], why: "there is no \(record.identity.path)")
+            return MapReport(
+                name: record.name, paths: [], why: incomplete[record.name] ?? "there is no \(record.identity.path)")
         }
         var map = maps[record.name] ?? WatchedMap()
         // After the status: a disk that was taken in a moment ago is among them.
@@ -106,13 +119,19 @@ public actor PathWatch {
             paths: status.paths.map {
                 .init(disk: names[$0.device.description] ?? $0.device.description, why: map.judge.reasons[$0.device])
             },
-            why: map.judge.withoutPathSince == nil ? nil : "it has no path")
+            why: map.judge.withoutPathSince == nil ? incomplete[record.name] : "it has no path")
     }
 
-    /// A map that an operator has made comes back after a restart, and takes disks in that come later.
-    private func completeByItself(_ record: MapRecord) async throws {
+    /// A map that an operator has made comes back after a restart, and takes disks in that come later. Whatever keeps one out
+    /// must not keep the paths that the map has from being looked at.
+    private func completeByItself(_ record: MapRecord) async {
         let disks = SCSIDisk.all(with: record.wwid, in: keeper.tree)
-        if !disks.isEmpty { try await keeper.assemble(record, of: disks) }
+        var trouble: String?
+        do {
+            if !disks.isEmpty { try await keeper.assemble(record, of: disks) }
+        } catch { trouble = Failure(error, doing: "it cannot be completed").description }
+        if let trouble, trouble != incomplete[record.name] { say("\(record.name): \(trouble)") }
+        incomplete[record.name] = trouble
     }
 
     private func tell(
