@@ -83,6 +83,13 @@ public struct ISCSIExport: Sendable, Equatable, Codable {
     /// The CHAP file that an initiator of the export is known by; nil where it need not prove anything.
     public func chapFile(of initiator: AllowedInitiator) -> String? { initiator.chapFile ?? chapFile }
 
+    /// The same in the place of another export of its volume: whoever of this host may use that, may still.
+    public func keepingUsers(of former: ISCSIExport) -> ISCSIExport {
+        var export = self
+        (export.domain, export.hasClusterFileSystem) = (former.domain, former.hasClusterFileSystem)
+        return export
+    }
+
     /// LUN 0 is left to the target: unmapped under a session, LIO answers reads of it with zeros and GOOD status. Above
     /// 255 another way of addressing would begin (SAM-5, 4.7.5).
     public static let luns = 1...255
@@ -91,12 +98,22 @@ public struct ISCSIExport: Sendable, Equatable, Codable {
 
     /// The name of a volume's target where none is given: `iqn.2026-11.invalid.xenlvs.nodea:web1`. `invalid` belongs to
     /// nobody (RFC 2606).
-    /// - Throws: `.usage` where volume or host have characters that an iSCSI name cannot have.
+    ///
+    /// What a volume's name can have and an iSCSI name cannot is written with a `:`, which no volume's name has: `Web_1+` is
+    /// `:web:-1:.`. Two volumes so never have one name.
+    /// - Throws: `.usage` where the host has characters that an iSCSI name cannot have, or the name would be too long.
     public static func standardTarget(of volume: VolumeName, on host: HostName) throws(Failure) -> ISCSIName {
-        do { return try ISCSIName("iqn.2026-11.invalid.xenlvs.\(host.text.lowercased()):\(volume)") } catch {
+        let name = volume.text.map { character -> String in
+            switch character {
+            case "_": ":-"
+            case "+": ":."
+            default: character.isUppercase ? ":" + character.lowercased() : String(character)
+            }
+        }
+        do { return try ISCSIName("iqn.2026-11.invalid.xenlvs.\(host.text.lowercased()):\(name.joined())") } catch {
             throw Failure(
                 .usage, "no name for the target of '\(volume)' can be made on the host \(host)", why: error.why,
-                remedy: "give one")
+                remedy: "give one: --target-name of 'xenlvs export iscsi', or 'target' in the file")
         }
     }
 }

@@ -13,11 +13,16 @@ public struct ISCSIExportStatus: Sendable {
         case foreign
     }
 
-    public var target: String
+    /// Nil for a backstore that no target of somebody else's has.
+    public var target: String?
     public var state: State
     public var volume: VolumeName?
     public var lun: Int?
     public var wwid: String?
+    /// Of somebody else's, without a target: its place in the kernel's directory, `core/iblock_0/vol1`.
+    public var backstore: String?
+    /// The path that it opens its device under.
+    public var devicePath: String?
     public var portals: [String]
     public var initiators: [String]
     public var sessions: [TargetSession]
@@ -28,7 +33,7 @@ public struct ISCSIExportStatus: Sendable {
 }
 
 extension ISCSIExporter {
-    /// Every export, and every target that somebody else has made. Changes nothing.
+    /// Every export, and every target and backstore that somebody else has made. Changes nothing.
     public func list() async throws -> [ISCSIExportStatus] {
         try await checkCanBeRead()
         let record = try loadRecord()
@@ -37,7 +42,8 @@ extension ISCSIExporter {
         for export in record.state.exports {
             rows.append(await status(of: export, record, found))
         }
-        return rows + found.foreign(record.owned).map(ISCSIExportStatus.init)
+        rows += found.foreign(record.owned).map { ISCSIExportStatus($0) }
+        return rows + found.foreignBackstores(record.owned).map { ISCSIExportStatus($0) }
     }
 
     private func status(
@@ -73,8 +79,13 @@ extension ISCSIExporter {
 extension ISCSIExportStatus {
     fileprivate init(_ foreign: ForeignTarget) {
         self.init(
-            target: foreign.name, state: .foreign, volume: nil, lun: nil, wwid: nil, portals: foreign.portals,
-            initiators: foreign.initiators, sessions: foreign.sessions, isReadOnly: false, isThin: false,
-            hasCHAP: foreign.hasCHAP)
+            target: foreign.name, state: .foreign, portals: foreign.portals, initiators: foreign.initiators,
+            sessions: foreign.sessions, isReadOnly: false, isThin: false, hasCHAP: foreign.hasCHAP)
+    }
+
+    fileprivate init(_ foreign: ForeignBackstore) {
+        self.init(
+            target: nil, state: .foreign, backstore: foreign.path, devicePath: foreign.devicePath, portals: [],
+            initiators: [], sessions: [], isReadOnly: false, isThin: false, hasCHAP: false)
     }
 }

@@ -17,8 +17,11 @@ protocol TargetBackend: Sendable {
 
 /// What something serves at a moment.
 protocol TargetView: Sendable {
-    /// Whether xenlvs's own target has the export's device open.
-    func serves(_ export: ISCSIExport, at path: String, _ owned: LIOOwnership) -> Bool
+    /// The volumes of those exports whose devices xenlvs's own targets have open.
+    /// - Parameter path: that of a volume's device.
+    func served(
+        _ exports: [ISCSIExport], at path: (VolumeName) -> String, _ owned: LIOOwnership
+    ) -> Set<VolumeName>
     func difference(to wanted: ResolvedState, _ owned: LIOOwnership) throws -> TargetDifference
     /// Who is logged in to the target; nil where there is none.
     func sessions(of target: ISCSIName) -> [TargetSession]?
@@ -26,6 +29,8 @@ protocol TargetView: Sendable {
     func alone(with target: ISCSIName, _ owned: LIOOwnership) -> any TargetView
     /// What xenlvs has not made.
     func foreign(_ owned: LIOOwnership) -> [ForeignTarget]
+    /// What xenlvs has not made, and none of those targets has.
+    func foreignBackstores(_ owned: LIOOwnership) -> [ForeignBackstore]
 }
 
 /// A target that xenlvs has not made.
@@ -35,6 +40,14 @@ struct ForeignTarget: Sendable, Equatable {
     var initiators: [String]
     var sessions: [TargetSession]
     var hasCHAP: Bool
+}
+
+/// A backstore that xenlvs has not made.
+struct ForeignBackstore: Sendable, Equatable {
+    /// In the kernel's directory of targets: `core/iblock_0/vol1`.
+    var path: String
+    /// Nil where it has none.
+    var devicePath: String?
 }
 
 // MARK: The kernel's target
@@ -62,8 +75,10 @@ struct KernelBackend: TargetBackend {
 }
 
 extension LIOSnapshot: TargetView {
-    func serves(_ export: ISCSIExport, at path: String, _ owned: LIOOwnership) -> Bool {
-        serves(export.volume, ownedBy: owned)
+    func served(
+        _ exports: [ISCSIExport], at path: (VolumeName) -> String, _ owned: LIOOwnership
+    ) -> Set<VolumeName> {
+        served(exports.map(\.volume), ownedBy: owned)
     }
 
     func difference(to wanted: ResolvedState, _ owned: LIOOwnership) throws(Failure) -> TargetDifference {
@@ -81,6 +96,15 @@ extension LIOSnapshot: TargetView {
                 name: name, portals: groups.flatMap(\.portals).sorted(),
                 initiators: groups.flatMap(\.initiators.keys).sorted(), sessions: target.sessions,
                 hasCHAP: groups.contains { $0.settings["attrib/authentication"] == "1" })
+        }
+    }
+
+    func foreignBackstores(_ owned: LIOOwnership) -> [ForeignBackstore] {
+        let foreign = ForeignObjects(self, owned)
+        let groups = foreign.targets.values.flatMap(\.groups.values)
+        let served = Set(groups.flatMap { group in group.luns.values.flatMap(\.values) })
+        return foreign.devices.filter { !served.contains($0.key) }.sorted { $0.key < $1.key }.map { path, device in
+            ForeignBackstore(path: path, devicePath: device.devicePath.isEmpty ? nil : device.devicePath)
         }
     }
 }
@@ -113,9 +137,13 @@ extension TGTDaemon: TargetBackend {
 }
 
 extension TGTSnapshot: TargetView {
-    func serves(_ export: ISCSIExport, at path: String, _ owned: LIOOwnership) -> Bool {
-        owned.owns(target: export.target.text)
-            && targets.first { $0.name == export.target.text }.map { serves(path, in: $0) } == true
+    func served(
+        _ exports: [ISCSIExport], at path: (VolumeName) -> String, _ owned: LIOOwnership
+    ) -> Set<VolumeName> {
+        let own = Dictionary(targets.filter { owned.owns(target: $0.name) }.map { ($0.name, $0) }) { first, _ in first }
+        return Set(
+            exports.filter { export in own[export.target.text].map { serves(path(export.volume), in: $0) } == true }
+                .map(\.volume))
     }
 
     func difference(to wanted: ResolvedState, _ owned: LIOOwnership) throws(Failure) -> TargetDifference {
@@ -140,4 +168,7 @@ extension TGTSnapshot: TargetView {
                 sessions: target.sessions.map(\.summary), hasCHAP: !target.users.isEmpty)
         }.sorted { $0.name < $1.name }
     }
+
+    /// It has disks only as parts of targets.
+    func foreignBackstores(_ owned: LIOOwnership) -> [ForeignBackstore] { [] }
 }

@@ -78,10 +78,11 @@ public struct LVMDeviceFilter: Sendable, Equatable {
         }
     }
 
-    /// What keeps LVM off the disks of iSCSI sessions, by the names that udev gives them, and off multipathd's maps.
+    /// What keeps LVM off the disks of iSCSI sessions, by the names that udev gives them, and off the maps over them,
+    /// multipathd's and xenlvs's.
     public static let remedyForISCSI =
         #"run 'xenlvs doctor --set-lvm-filter', or put "r|^/dev/disk/by-path/ip-.*-iscsi-|", "#
-        + #""r|^/dev/disk/by-id/dm-uuid-mpath-|" into devices/global_filter by hand, "#
+        + #""r|^/dev/disk/by-id/dm-uuid-mpath-|", "r|^/dev/mapper/xenlvs-|" into devices/global_filter by hand, "#
         + "and nothing behind it that accepts them under another name, such as a|^/dev/sd|"
 
     /// The strings of a list, or one string alone. LVM's text has no commas between quotes other than the patterns'.

@@ -70,7 +70,8 @@ struct ISCSICommand: AsyncParsableCommand {
             discussion: """
                 Of saveconfig.json, or of a directory with ietd.conf, initiators.allow and targets.allow. CHAP secrets are \
                 put into files of their own, which the result names; nothing else is changed. What cannot be taken over is \
-                told, and left out. Disks get xenlvs's identity and never LUN 0: detach them on every initiator before.
+                told, and left out: a portal on every address, for one, unless --portal says what it is to be. Disks get \
+                xenlvs's identity and never LUN 0: detach them on every initiator before.
 
                 Exit codes: 0 done; 1 refused or failed, or something was left out; 6 no such file; 64 usage.
                 """)
@@ -78,12 +79,19 @@ struct ISCSICommand: AsyncParsableCommand {
         @Option(name: .customLong("as"), help: "saveconfig or ietd.") var form: Form
         @Option(help: ArgumentHelp("Where the CHAP files are put.", valueName: "directory"))
         var chapDirectory = "/etc/xenlvs"
+        @Option(
+            name: .customLong("portal"),
+            help: ArgumentHelp(
+                "An address of this host that stands for a portal on every address; may be given several times.",
+                valueName: "address"))
+        var portals: [String] = []
 
         func run() async throws {
             try await reporting {
                 let host = try ThisHost.open()
                 let directory = try ExportSubject.absolute(chapDirectory)
-                let (state, files, leftOut) = try imported().document(chapFilesIn: directory) { path in
+                let addresses = try portals.map { try address($0) }
+                let (state, files, leftOut) = try imported().document(chapFilesIn: directory, for: addresses) { path in
                     try ServedVolume.name(of: path, on: host)
                 }
                 try state.validate()
@@ -95,6 +103,16 @@ struct ISCSICommand: AsyncParsableCommand {
                 Console.result(ExportDocument.text(of: state).dropLast(1).description)
                 return leftOut.isEmpty ? .done : .failed
             }
+        }
+
+        private func address(_ text: String) throws -> Portal {
+            let portal = try Portal(text)
+            guard portal.port == Portal.standardPort, !portal.isWildcard else {
+                throw Failure(
+                    .usage, "'\(text)' cannot stand for a portal", why: "it has a port, or is every address itself",
+                    remedy: "give an address of this host alone; the port is that of the portal that it stands for")
+            }
+            return portal
         }
 
         private func imported() throws -> ImportedState {

@@ -66,9 +66,7 @@ extension ExportCommand {
                 (manner.drains, manner.undoes, manner.limit) = (drain, true, try patience.limit)
                 let outcome = try await host.iSCSIExporter.apply(manner) { state in
                     if let index = state.exports.firstIndex(where: { $0.volume == export.volume }) {
-                        let domain = state.exports[index].domain
-                        state.exports[index] = export
-                        state.exports[index].domain = domain
+                        state.exports[index] = export.keepingUsers(of: state.exports[index])
                     } else {
                         state.exports.append(export)
                     }

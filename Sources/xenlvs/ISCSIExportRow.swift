@@ -37,26 +37,34 @@ struct ISCSIExportRow: Listable {
     var cells: [String] {
         let mode = [status.isReadOnly ? "read-only" : "read-write"] + (status.isThin ? ["thin"] : [])
         return [
-            status.target, status.lun?.description ?? "-", status.state.rawValue,
+            status.target ?? "-", status.lun?.description ?? "-", status.state.rawValue,
             status.state == .foreign ? "-" : (mode + (status.hasCHAP ? ["chap"] : [])).joined(separator: ","),
-            status.portals.joined(separator: ","), status.volume?.text ?? "-",
+            status.portals.joined(separator: ","), what,
             status.sessions.map(\.initiator).joined(separator: ","), status.why ?? "",
         ]
     }
 
+    private var what: String {
+        if let volume = status.volume { return volume.text }
+        guard let backstore = status.backstore else { return "-" }
+        return "backstore \(backstore)" + (status.devicePath.map { " of \($0)" } ?? "")
+    }
+
     private enum CodingKeys: String, CodingKey {
         case kind = "protocol"
-        case target, state, volume, lun, wwid, portals, initiators, sessions, readOnly, thin, chap, why
+        case target, state, volume, lun, wwid, backstore, path, portals, initiators, sessions, readOnly, thin, chap, why
     }
 
     func encode(to encoder: any Encoder) throws {
         var values = encoder.container(keyedBy: CodingKeys.self)
         try values.encode(ExportProtocol.iscsi, forKey: .kind)
-        try values.encode(status.target, forKey: .target)
+        try values.encodeIfPresent(status.target, forKey: .target)
         try values.encode(status.state, forKey: .state)
         try values.encodeIfPresent(status.volume, forKey: .volume)
         try values.encodeIfPresent(status.lun, forKey: .lun)
         try values.encodeIfPresent(status.wwid, forKey: .wwid)
+        try values.encodeIfPresent(status.backstore, forKey: .backstore)
+        try values.encodeIfPresent(status.devicePath, forKey: .path)
         try values.encode(status.portals, forKey: .portals)
         try values.encode(status.initiators, forKey: .initiators)
         try values.encode(status.sessions, forKey: .sessions)

@@ -110,7 +110,8 @@ struct UnshareCommand: AsyncParsableCommand {
         commandName: "unshare", abstract: "Take back what 'xenlvs share' has done.",
         discussion: """
             Run on the host that has the volumes, once the domain runs there or nowhere: the disks are detached on the other \
-            hosts, and the exports that were made for it end. Exports and attachments that were there before stay.
+            hosts, and the exports that were made for it end. Exports and attachments that were there before stay, without the \
+            initiators, portals and CHAP file that were added for it.
 
             Exit codes: 0 done; 1 refused or failed; 3 done in part: repeat it; 4 a record cannot be read; 5 another host \
             uses a disk; 6 not shared; 64 usage.

@@ -14,7 +14,7 @@ struct ISCSIExportTests {
             (["web1", "--portal", "localhost", "--initiator", "iqn.1993-08.org.debian:01:b"], 64, "is no IP address"),
             (["web1", "--portal", "127.0.0.1", "--initiator", "notaniqn"], 64, "iSCSI name"),
             (["../web1"] + good, 64, "volume name"),
-            (["web_1"] + good, 64, "no name for the target"),
+            (["web1", "--target-name", "iqn.2026-11.com.example:web_1"] + good, 64, "iSCSI name"),
             (["web1", "--lun", "0"] + good, 64, "0 is no LUN"),
             (["web1", "--chap-file", "/nowhere/chap"] + good, 1, "cannot be loaded"),
         ])
@@ -70,6 +70,9 @@ struct ISCSIExportTests {
         let other = try root.xenlvs("iscsi", "read", directory, "--as", "ietd")
         #expect(other.status == 1 && other.errors.contains("left out: iqn.2008-05.com.example:a"), "\(other)")
         #expect(!(other.output + other.errors).contains("a-secret-of-many"))
+        for address in ["0.0.0.0", "10.0.0.1:3261", "nodea"] {
+            #expect(try root.xenlvs("iscsi", "read", directory, "--as", "ietd", "--portal", address).status == 64)
+        }
         #expect(try root.xenlvs("iscsi", "read", directory + "/none", "--as", "saveconfig").status == 6)
         #expect(try root.xenlvs("iscsi", "read", directory + "/ietd.conf", "--as", "saveconfig").status == 64)
     }

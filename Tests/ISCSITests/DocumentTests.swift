@@ -83,7 +83,6 @@ struct DocumentTests {
             (good.replacing("[10.0.0.1]", with: "[]"), "0 portals"),
             (good.replacing("[iqn.1993-08.org.debian:01:nodeb]", with: "[]"), "0 initiators"),
             (good.replacing("[iqn.1993-08.org.debian:01:nodeb]", with: "iqn.1993-08.org.debian:01:nodeb"), "a list"),
-            (good.replacing("web1", with: "web_1"), "line 3: the entry of 'exports' cannot be used: no name"),
             (good.replacing("web1", with: "../etc"), "is not a volume name"),
             (
                 "\(good)\n    - volume: web1\n      target: iqn.2026-11.com.example:b\n      portals: [10.0.0.1]\n"

@@ -31,6 +31,36 @@ struct NameTests {
         #expect(failure?.code == .usage && failure?.why?.contains(rule) == true, "\(String(describing: failure))")
     }
 
+    @Test("Every volume has a target's name of its own")
+    func standardTargets() throws {
+        func name(_ volume: String, _ host: String = "NodeA") throws(Failure) -> String {
+            try ISCSIExport.standardTarget(of: VolumeName(unchecked: volume), on: HostName(unchecked: host)).text
+        }
+        for (volume, rest) in [
+            ("web1", "web1"), ("a.b-1", "a.b-1"), ("web_1", "web:-1"), ("Web1", ":web1"), ("a+", "a:."), ("_A", ":-:a"),
+        ] {
+            #expect(try name(volume) == "iqn.2026-11.invalid.xenlvs.nodea:\(rest)")
+        }
+        // All names of four of these, and every one different.
+        let letters = ["a", "A", "_", "+", "-", "."]
+        let pairs = letters.flatMap { first in letters.map { first + $0 } }
+        let volumes = pairs.flatMap { first in pairs.map { first + $0 } }
+        #expect(try Set(volumes.map { try name($0) }).count == volumes.count)
+        let failure = #expect(throws: Failure.self) { try name("web1", "node_a") }
+        #expect(failure?.code == .usage && failure?.remedy?.contains("--target-name") == true)
+    }
+
+    @Test("An export that takes another's place can be used by the same domains of this host")
+    func users() throws {
+        var former = Sample.export("web1").export
+        (former.domain, former.hasClusterFileSystem) = (DomainName(unchecked: "web1"), true)
+        let export = Sample.export("web1", portals: ["10.0.0.2"], readOnly: true).export
+        let kept = export.keepingUsers(of: former)
+        #expect(kept.domain == former.domain && kept.hasClusterFileSystem == true)
+        #expect(kept.isReadOnly && kept.portals == export.portals)
+        #expect(export.keepingUsers(of: export) == export)
+    }
+
     @Test(
         "Portals are kept in one spelling",
         arguments: [

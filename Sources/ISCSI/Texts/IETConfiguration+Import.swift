@@ -3,7 +3,7 @@ import HostModel
 extension IETConfiguration {
     /// The exports of the files, as far as they can be taken over.
     public var imported: ImportedState {
-        var result = ImportedState()
+        var result = ImportedState(leftOut: leftOut)
         for target in targets {
             result.take(target.name.text) { () throws(Failure) in try export(target) }
         }
@@ -31,9 +31,10 @@ extension IETConfiguration {
         guard !rule.isEmpty, initiators.count == rule.count else {
             throw leftOut("initiators.allow has no list of initiators' names for it")
         }
-        let places = allowedPortals[target.name.text] ?? allowedPortals["ALL"] ?? []
-        let portals = places.compactMap { try? Portal($0) }
-        guard !places.isEmpty, portals.count == places.count else {
+        // Without a list it serves on every address, of both kinds.
+        let places = allowedPortals[target.name.text] ?? allowedPortals["ALL"] ?? ["ALL"]
+        let portals = (places == ["ALL"] ? ["::"] : places).compactMap { try? Portal($0) }
+        guard portals.count == places.count else {
             throw leftOut("targets.allow has no list of addresses for it")
         }
         let credentials = try target.incoming.first.map { account throws(Failure) in

@@ -1,18 +1,44 @@
 import HostModel
 
 extension IETConfiguration {
-    /// Reads the files of a host that runs, or ran, that target.
-    /// - Throws: `.usage` with the line; never with what follows a user's name.
+    /// Reads the files of a host that runs, or ran, that target. One of its targets that has a line which cannot be used is
+    /// left out, and told.
+    /// - Throws: `.usage` with the line, where that is before the first target; never with what follows a user's name.
     public init(parsing files: Files) throws(Failure) {
         self.init()
-        for (number, line) in Self.lines(files.configuration) {
-            do throws(Failure) { try take(line) } catch {
-                throw Failure(.usage, "line \(number) of ietd.conf cannot be used", why: error.description)
+        var isLeftOut = false
+        for (number, words) in Self.lines(files.configuration) {
+            let isFirst = words[0].lowercased() == "target"
+            if isLeftOut, !isFirst { continue }
+            do throws(Failure) {
+                try take(words)
+                isLeftOut = false
+            } catch {
+                isLeftOut = try leaveOut(words, isFirst, line: number, error)
             }
         }
         allowedInitiators = try Self.rules(files.initiatorsAllow, "initiators.allow")
         allowedPortals = try Self.rules(files.targetsAllow, "targets.allow")
     }
+
+    /// Says what is left out for a line that cannot be used.
+    /// - Returns: whether that is a target, with all of its lines.
+    private mutating func leaveOut(
+        _ words: [String], _ isFirst: Bool, line number: Int, _ failure: Failure
+    ) throws(Failure) -> Bool {
+        let place = "line \(number) of ietd.conf"
+        if let name = isFirst ? words.dropFirst().first ?? words[0] : targets.popLast()?.name.text {
+            leftOut.append("\(name.prefix(ISCSIName.longest)): \(place): \(failure.description)")
+            return true
+        }
+        guard Self.accountKeys.contains(words[0].lowercased()), words.count == 3 else {
+            throw Failure(.usage, "\(place) cannot be used", why: failure.description)
+        }
+        leftOut.append("discovery: \(place): \(failure.description)")
+        return false
+    }
+
+    private static let accountKeys = ["incominguser", "outgoinguser"]
 
     /// Lines with their numbers. A backslash at the end of a line joins the next; `#` begins a comment only at the
     /// beginning of a line.
@@ -43,7 +69,10 @@ extension IETConfiguration {
         case ("lun", 3, false): targets[targets.count - 1].units.append(try Self.unit(words))
         case ("target", _, _), ("incominguser", _, _), ("outgoinguser", _, _), ("lun", _, _):
             throw Failure(.usage, "'\(words[0])' has too few or too many words, or stands before the first target")
-        case (_, 2, false): targets[targets.count - 1].parameters[words[0]] = words[1]
+        case (_, 2..., false):
+            targets[targets.count - 1].parameters[words[0]] = words.dropFirst().joined(separator: " ")
+        // Nothing of a name service is taken over.
+        case ("isnsserver", 2..., true), ("isnsaccesscontrol", 2..., true): break
         default: throw Failure(.usage, "'\(words[0].prefix(100))' is not understood here")
         }
     }

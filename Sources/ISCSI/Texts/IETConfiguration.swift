@@ -28,6 +28,8 @@ public struct IETConfiguration: Sendable, Equatable {
     public var allowedInitiators: [String: [String]] = [:]
     /// By the target's name: addresses of this host.
     public var allowedPortals: [String: [String]] = [:]
+    /// In words, what of the files could not be read. Nothing of it is in the rest.
+    public var leftOut: [String] = []
 
     public init() {}
 

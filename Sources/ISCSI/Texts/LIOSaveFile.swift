@@ -43,12 +43,12 @@ public enum LIOSaveFile {
             throw leftOut("it has several portal groups, or none that is enabled")
         }
         guard group.luns.count == 1, let unit = group.luns.first else { throw leftOut("it has not just one LUN") }
-        guard group.attributes["generate_node_acls"]?.text != "1" else { throw leftOut("any initiator may use it") }
+        guard group.attributes?["generate_node_acls"]?.text != "1" else { throw leftOut("any initiator may use it") }
         let objects = saved.storageObjects.filter { "/backstores/\($0.plugin)/\($0.name)" == unit.storageObject }
         guard let object = objects.first, object.plugin == "block", let device = object.dev, let serial = object.wwn
         else { throw leftOut("its backstore is no block device") }
 
-        let needsCHAP = group.attributes["authentication"]?.text != "0"
+        let needsCHAP = group.attributes?["authentication"]?.text != "0"
         var (initiators, accounts): ([AllowedInitiator], [ISCSIName: CHAPCredentials]) = ([], [:])
         for item in group.nodeACLs {
             guard let mapped = item.mappedLUNs.first, item.mappedLUNs.count == 1, mapped.tpgLUN == unit.index,
@@ -56,18 +56,18 @@ public enum LIOSaveFile {
             else { throw leftOut("\(item.nodeWWN) sees it as another LUN, or not at all") }
             let name = try ISCSIName(item.nodeWWN)
             initiators.append(AllowedInitiator(name, isReadOnly: mapped.writeProtect))
-            let found = try credentials(
+            guard needsCHAP else { continue }
+            accounts[name] = try credentials(
                 (item.chapUserid, item.chapPassword), (item.chapMutualUserid, item.chapMutualPassword))
-            if needsCHAP, found == nil { throw leftOut("\(name) has no CHAP user, and needs one") }
-            if needsCHAP { accounts[name] = found }
+            if accounts[name] == nil { throw leftOut("\(name) has no CHAP user, and needs one") }
         }
         return ImportedExport(
             target: try ISCSIName(target.wwn), lun: unit.index == 0 ? nil : unit.index, devicePath: device,
             serial: serial,
             portals: try group.portals.map { portal throws(Failure) in try Portal("\(portal.address):\(portal.port)") },
             initiators: initiators, credentials: accounts,
-            headerDigest: group.parameters["HeaderDigest"].flatMap { Digest(words: $0.text) } ?? .either,
-            dataDigest: group.parameters["DataDigest"].flatMap { Digest(words: $0.text) } ?? .either,
+            headerDigest: group.parameters?["HeaderDigest"].flatMap { Digest(words: $0.text) } ?? .either,
+            dataDigest: group.parameters?["DataDigest"].flatMap { Digest(words: $0.text) } ?? .either,
             isReadOnly: object.readonly ?? false, isThin: object.attributes?.emulateTPU == 1)
     }
 

@@ -53,8 +53,9 @@ struct SavedConfiguration: Codable {
     struct Group: Codable {
         var tag: Int
         var enable: Bool
-        var attributes: [String: Scalar]
-        var parameters: [String: Scalar]
+        /// Nil where the fabric has none, as `loopback` and `vhost`.
+        var attributes: [String: Scalar]?
+        var parameters: [String: Scalar]?
         var luns: [Unit]
         var portals: [Portal]
         var nodeACLs: [Initiator]

@@ -52,16 +52,37 @@ struct LVMReach: Sendable {
         return try Self.samples.filter { try filter.accepts(anyOf: $0.names) }.map(\.kind)
     }
 
-    /// The names by which LVM knows the disk of an attachment.
-    static func names(of attachment: ISCSIAttachment, _ host: HostContext) -> [String] {
-        // LVM leaves the disks below a map alone by itself; the map is a device like any other.
-        if attachment.isMultipath {
-            return [
-                MultipathMaps.path(attachment, in: DeviceTree()),
-                "/dev/disk/by-id/dm-uuid-\(MultipathMaps.uuid(attachment))",
-            ]
-        }
-        return ISCSIDevice.disks(attachment, in: host.tree).map { "/dev/\($0.name)" }
-            + [ISCSIDevice.path(attachment, in: DeviceTree())]
+    /// Whether LVM looks into any of several devices, each with all its names.
+    func looks(into devices: [[String]], wwid: String?) throws -> Bool {
+        try devices.contains { try looks(into: $0, wwid: wwid) }
+    }
+
+    /// The devices of an attachment that LVM may look into, each with the names by which it knows them.
+    ///
+    /// It leaves the disks below a map alone by itself where the map's UUID begins with `mpath-` (lib/device/dev-mpath.c), as
+    /// multipathd's does. Below xenlvs's own it sees them like any others.
+    static func names(of attachment: ISCSIAttachment, _ host: HostContext) -> [[String]] {
+        let disks = attachment.paths.map { names(of: attachment, by: $0, host) }
+        guard attachment.isMultipath else { return disks }
+        let map = [
+            MultipathMaps.path(attachment, in: DeviceTree()),
+            "/dev/disk/by-id/dm-uuid-\(MultipathMaps.uuid(attachment))",
+        ]
+        return attachment.ownMap == nil ? [map] : [map] + disks
+    }
+
+    /// Those of the disk that one path leads to.
+    private static func names(of attachment: ISCSIAttachment, by path: ISCSIPath, _ host: HostContext) -> [String] {
+        var alone = attachment
+        alone.paths = [path]
+        return ISCSIDevice.disks(alone, in: host.tree).map { "/dev/\($0.name)" }
+            + [ISCSIDevice.path(alone, in: DeviceTree())]
+    }
+}
+
+extension LVMDevicesFile {
+    /// The entry for any of several devices, each with all its names.
+    func entry(of devices: [[String]], wwid: String?) -> Entry? {
+        entry(of: Array(devices.joined()), wwid: wwid)
     }
 }

@@ -31,31 +31,13 @@ struct ShareExporter: Sendable {
         _ record: inout ShareRecord, to remotes: [RemoteHost], _ portals: [Portal], _ chapFile: String?,
         _ keep: (ShareRecord) throws -> Void
     ) async throws -> [SharedTarget] {
-        var (initiators, addresses) = ([ISCSIName](), portals)
-        for remote in remotes {
-            let name = try await remote.share(.initiator, \.initiator)
-            guard !initiators.contains(name) else {
-                throw Failure(
-                    .refused, "cannot serve to \(remote.name)", host: remote.name.text,
-                    why: "it has the same initiator name as another host, \(name)",
-                    remedy: "a copy of an installation needs another one in \(InitiatorNameFile.path)")
-            }
-            initiators.append(name)
-            if portals.isEmpty {
-                let local = try HostAddresses.between(remote.name, local: nil).local
-                let portal = try Portal(local.contains(":") ? "[\(local)]" : local)
-                if !addresses.contains(portal) { addresses.append(portal) }
-            }
-        }
+        let access = try await access(for: remotes, portals, chapFile)
         let exporter = host.iSCSIExporter
-        let known = try await exporter.recorded()
-        for volume in record.volumes where known.exports.contains(where: { $0.volume == volume && $0.domain == nil }) {
-            if !record.exportedBefore.contains(volume) { record.exportedBefore.append(volume) }
+        let known = try await exporter.recorded().exports
+        let exports = try record.exports(from: known, access, earlier: try earlierVolumes(record)) { volume in
+            try ISCSIExport.standardTarget(of: volume, on: host.name)
         }
         try keep(record)
-        let exports = try record.volumes.map { volume in
-            try wanted(volume, record, known.exports.first { $0.volume == volume }, initiators, addresses, chapFile)
-        }
         _ = try await exporter.apply { state in
             for export in exports {
                 state.exports.removeAll { $0.volume == export.volume }
@@ -65,23 +47,32 @@ struct ShareExporter: Sendable {
         return try await targets(exports, of: exporter)
     }
 
-    private func wanted(
-        _ volume: VolumeName, _ record: ShareRecord, _ known: ISCSIExport?, _ initiators: [ISCSIName],
-        _ portals: [Portal],
-        _ chapFile: String?
-    ) throws -> ISCSIExport {
-        var export =
-            try known
-            ?? ISCSIExport(
-                volume: volume, target: try ISCSIExport.standardTarget(of: volume, on: host.name), portals: portals,
-                initiators: [])
-        export.domain = record.domain
-        export.hasClusterFileSystem = record.hasClusterFileSystem
-        export.chapFile = chapFile ?? export.chapFile
-        export.portals += portals.filter { !export.portals.contains($0) }
-        export.initiators += initiators.filter { name in !export.initiators.contains { $0.name == name } }
-            .map { AllowedInitiator($0) }
-        return export
+    /// - Parameter portals: none for those addresses that the hosts are reached from.
+    private func access(
+        for remotes: [RemoteHost], _ portals: [Portal], _ chapFile: String?
+    ) async throws -> ShareAccess {
+        var access = ShareAccess(initiators: [], portals: portals, chapFile: chapFile)
+        for remote in remotes {
+            let name = try await remote.share(.initiator, \.initiator)
+            guard !access.initiators.contains(name) else {
+                throw Failure(
+                    .refused, "cannot serve to \(remote.name)", host: remote.name.text,
+                    why: "it has the same initiator name as another host, \(name)",
+                    remedy: "a copy of an installation needs another one in \(InitiatorNameFile.path)")
+            }
+            access.initiators.append(name)
+            if portals.isEmpty {
+                let local = try HostAddresses.between(remote.name, local: nil).local
+                let portal = try Portal(local.contains(":") ? "[\(local)]" : local)
+                if !access.portals.contains(portal) { access.portals.append(portal) }
+            }
+        }
+        return access
+    }
+
+    /// Those that the share had before this run.
+    private func earlierVolumes(_ record: ShareRecord) throws -> [VolumeName] {
+        try store.all().first { $0.domain == record.domain }?.volumes ?? []
     }
 
     private func targets(_ exports: [ISCSIExport], of exporter: ISCSIExporter) async throws -> [SharedTarget] {
@@ -108,9 +99,7 @@ struct ShareExporter: Sendable {
         _ record: inout ShareRecord, _ shelf: Int, _ interfaces: [InterfaceName], _ keep: (ShareRecord) throws -> Void
     ) async throws -> [SharedTarget] {
         let known = try await ask(.list(statistics: false)).map(\.record)
-        if try store.all().contains(where: { $0.domain == record.domain }) == false {
-            record.exportedBefore = record.volumes.filter { volume in known.contains { $0.volume == volume } }
-        }
+        record.noteExports({ volume in known.contains { $0.volume == volume } }, earlier: try earlierVolumes(record))
         try keep(record)
         var slots = Set(known.filter { Int($0.address.shelf) == shelf }.map { Int($0.address.slot) })
         var targets: [SharedTarget] = []
@@ -148,24 +137,21 @@ struct ShareExporter: Sendable {
 
     // MARK: The end
 
-    /// Ends the exports that were made for the share.
+    /// Ends the exports that were made for the share, and takes back what it has added to others.
+    /// - Returns: what was removed, in words.
     func end(_ record: ShareRecord) async throws -> [String] {
-        let ours = record.volumes.filter { !record.exportedBefore.contains($0) }
+        var removed: [String] = []
         switch record.way {
-        case .iscsi:
-            _ = try await host.iSCSIExporter.apply { state in
-                state.exports.removeAll { ours.contains($0.volume) }
-                for index in state.exports.indices where record.volumes.contains(state.exports[index].volume) {
-                    state.exports[index].domain = nil
-                    state.exports[index].hasClusterFileSystem = nil
-                }
-            }
+        case .iscsi: _ = try await host.iSCSIExporter.apply { removed = try record.takeBack(from: &$0) }
         case .aoe:
             for status in try await ask(.list(statistics: false)) {
-                guard let volume = status.record.volume, ours.contains(volume) else { continue }
+                guard let volume = status.record.volume, record.volumes.contains(volume),
+                    !record.exportedBefore.contains(volume)
+                else { continue }
                 _ = try await ask(.unexport(address: status.record.address.description, force: true))
+                removed.append("the export of \(volume)")
             }
         }
-        return ours.map { "the export of \($0)" }
+        return removed
     }
 }

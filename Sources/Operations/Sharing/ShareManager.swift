@@ -117,7 +117,7 @@ public struct ShareManager: Sendable {
         }
         record.hosts = Set(record.hosts + former.hosts).sorted()
         record.volumes += former.volumes.filter { !record.volumes.contains($0) }
-        record.exportedBefore = former.exportedBefore
+        (record.exportedBefore, record.additions) = (former.exportedBefore, former.additions)
         record.runsHere = record.runsHere ?? former.runsHere
     }
 
@@ -215,7 +215,7 @@ public struct ShareManager: Sendable {
 
     // MARK: The end
 
-    /// Gives the disks back on the other hosts, and ends the exports that were made for it.
+    /// Gives the disks back on the other hosts, ends the exports that were made for it, and takes its hosts out of others.
     /// - Returns: what was removed, one line each.
     /// - Throws: `.busy` where another host uses one. What was given back by then stays so.
     public func unshare(_ domain: DomainName) async throws -> [String] {

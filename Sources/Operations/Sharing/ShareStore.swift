@@ -11,8 +11,10 @@ public struct ShareRecord: Sendable, Equatable, Codable {
     /// The other hosts, by the names that ssh reaches them by.
     public var hosts: [HostName]
     public var volumes: [VolumeName]
-    /// Those whose exports were there before: they stay when the share ends.
+    /// Those whose exports are not of the share's making: they stay when it ends.
     public var exportedBefore: [VolumeName]
+    /// What it has changed in those over iSCSI; nil in records of earlier versions, which did not tell.
+    public var additions: [ShareAddition]?
     /// Guests on several hosts may write to them at the same time: nil for no.
     public var hasClusterFileSystem: Bool?
     /// The domain may run on this host too; nil for no.
