@@ -27,9 +27,16 @@ extension AoEServer {
     /// Whether frames wait that can be taken.
     var hasFrames: Bool {
         for port in 0..<ports.end where ports.holds(port) {
-            if !ports[port].pointee.isBlocked, ports[port].pointee.packets.hasFrame { return true }
+            if ports[port].pointee.packets.hasFrame, !isBlocked(port) { return true }
         }
         return false
+    }
+
+    /// Whether an interface's frames have to wait. With one target they do so in the ring, until it has room. With
+    /// several they would be in the way of the others'.
+    @inline(__always) private func isBlocked(_ port: Int) -> Bool {
+        let only = ports[port].pointee.onlyTarget
+        return only >= 0 && !exports[only].pointee.hasRoom
     }
 
     /// Something has to be tried again soon, although nothing will tell when: the kernel had no room.
@@ -41,15 +48,8 @@ extension AoEServer {
     /// Takes a batch of an interface's frames. Returns how many.
     private mutating func takeFrames(_ number: Int, _ now: Int64) -> Int {
         let port = ports[number]
-        let only = port.pointee.onlyTarget
         var taken = 0
-        port.pointee.isBlocked = false
-        while taken < Self.batch, port.pointee.packets.hasFrame {
-            // With one target its frames wait in the ring. With several they would be in the way of the others'.
-            if only >= 0, !exports[only].pointee.hasRoom {
-                port.pointee.isBlocked = true
-                break
-            }
+        while taken < Self.batch, port.pointee.packets.hasFrame, !isBlocked(number) {
             taken += 1
             if let frame = port.pointee.packets.next(), frame.length >= Wire.headerLength {
                 dispatch(frame, number, now)

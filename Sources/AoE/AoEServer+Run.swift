@@ -55,6 +55,7 @@ extension AoEServer {
     /// Looks at all interfaces again after one has changed.
     private mutating func interfacesChanged() {
         links.drain()
+        clearErrors()
         for number in 0..<ports.end where ports.holds(number) {
             switch ports[number].pointee.refresh() {
             case .none: break

@@ -48,7 +48,9 @@ extension AoEServer {
         }
         let port = try Port(
             on: name, shard: limits.shard, frames: limits.waitingFrames, answers: min(limits.requests, 256) + 64)
-        try events.add(port.packets.descriptor, as: .frames)
+        // Edges, because frames that have to wait for room would be ready all the time. Those that need not wait are all
+        // taken before events are waited for (`hasFrames`).
+        try events.add(port.packets.descriptor, as: .frames, edges: true)
         ports.put(port, at: number)
         return number
     }
@@ -72,9 +74,11 @@ extension AoEServer {
     /// it go: to close its backing may take a while.
     public mutating func remove(_ id: TargetID) throws(Failure) -> Export? {
         let target = try number(of: id)
-        guard exports[target].pointee.isLeaving, exports[target].pointee.engine.isIdle else { return nil }
+        // One whose last answer has left since the last round, by another order, is on the list of active ones still.
+        guard exports[target].pointee.isLeaving, exports[target].pointee.engine.isIdle,
+            !exports[target].pointee.isActive
+        else { return nil }
         let (address, served) = (exports[target].pointee.machine.address, exports[target].pointee.ports)
-        precondition(!exports[target].pointee.isActive)
         addresses.clear(address)
         let export = exports.remove(target)
         for port in 0..<ports.end where served >> UInt64(port) & 1 == 1 {

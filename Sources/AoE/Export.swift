@@ -126,8 +126,7 @@ public struct Export: ~Copyable {
             engine.flush(begin(.flush, 0, header, port, now, commons.replies))
         case .trim:
             use(frame, now)
-            counters.trims &+= 1
-            trim(frame, begin(.trim, 0, header, port, now, commons.replies))
+            trim(frame, port, now, &queue, &commons)
         }
     }
 
@@ -172,7 +171,8 @@ public struct Export: ~Copyable {
         case .write:
             writes.count(nanoseconds: now - request.begun)
             commons.window.end(request.number, succeeded: succeeded)
-        case .verify, .flush, .trim: break
+        case .trim: commons.window.end(request.number, succeeded: succeeded)
+        case .verify, .flush: break
         }
         return slot
     }
@@ -232,20 +232,26 @@ public struct Export: ~Copyable {
         _ commons: inout TargetCommons
     ) {
         let bytes = frame.base + Wire.ataLength
-        switch commons.window.judge(
-            &history, source: frame.source, tag: frame.tag, sector: sector, count: count, bytes: bytes)
-        {
-        case .drop: counters.copies &+= 1
+        let judgement = commons.window.judge(
+            &history, tag: frame.tag, sector: sector, count: count, bytes: bytes, at: now)
+        guard let number = admit(judgement, &queue) else { return }
+        counters.writes &+= 1
+        counters.sectorsWritten &+= UInt64(count)
+        let slot = begin(.write, 0, queue.next, port, now, commons.replies, number: number)
+        engine.write(slot, offset: sector * 512, length: count * Wire.sectorSize, from: bytes)
+    }
+
+    /// The number of what is to be carried out; nil for a copy, of which all is done then.
+    private mutating func admit(_ judgement: ReplayWindow.Judgement, _ queue: inout TransmitQueue) -> UInt64? {
+        switch judgement {
+        case .execute(let number): return number
+        case .drop: break
         case .acknowledge:
-            counters.copies &+= 1
             ATARegisters.set(.ready, in: FrameWriter(base: queue.next))
             queue.add(length: Wire.minimumLength)
-        case .execute(let number):
-            counters.writes &+= 1
-            counters.sectorsWritten &+= UInt64(count)
-            let slot = begin(.write, 0, queue.next, port, now, commons.replies, number: number)
-            engine.write(slot, offset: sector * 512, length: count * Wire.sectorSize, from: bytes)
         }
+        counters.copies &+= 1
+        return nil
     }
 
     /// Rare, and kept out of the path of a request.
@@ -263,7 +269,20 @@ public struct Export: ~Copyable {
         return true
     }
 
-    private mutating func trim(_ frame: FrameView, _ slot: Int) {
+    private mutating func trim(
+        _ frame: FrameView, _ port: Int, _ now: Int64, _ queue: inout TransmitQueue, _ commons: inout TargetCommons
+    ) {
+        var (first, end) = (Int64.max, Int64(0))
+        for position in 0..<TrimRange.limit {
+            let range = TrimRange(frame, position)
+            if range.count > 0 { (first, end) = (min(first, range.sector), max(end, range.sector + range.count)) }
+        }
+        // One for all its ranges, which may be 64: otherwise a few trims would have all writes forgotten.
+        let judgement = commons.window.judgeTrim(
+            &history, tag: frame.tag, from: min(first, end), to: end, ranges: frame.base + Wire.ataLength, at: now)
+        guard let number = admit(judgement, &queue) else { return }
+        counters.trims &+= 1
+        let slot = begin(.trim, 0, queue.next, port, now, commons.replies, number: number)
         engine.trim(slot)
         for position in 0..<TrimRange.limit {
             let range = TrimRange(frame, position)

@@ -2,20 +2,23 @@
 struct WriteHistory {
     /// Not used again for another target of this process.
     let target: UInt64
-    /// The number of its latest write, plus one; 0 for none.
+    /// The number of its latest write or trim, plus one; 0 for none.
     fileprivate var latest: UInt64 = 0
-    /// How many there have been.
-    fileprivate var count: UInt64 = 0
+    /// How many there have been, of which only differences are of interest.
+    fileprivate var count: UInt32 = 0
 
     init(target: UInt64) { self.target = target }
 }
 
-/// Remembers the last writes, so that a copy of one of them that arrives late does not undo a later one.
+/// Remembers the last writes, so that a copy of one of them that arrives late does not undo a later one. A trim is a
+/// write, too.
 ///
-/// Networks duplicate and delay frames, and initiators send a write again, Linux's under another tag. As long as nothing
-/// else has been written to the same sectors, to write them again does no harm. Otherwise a frame that looks like a copy
-/// is passed over once. Nobody waits for an answer to a copy; a write that only looks like one, because its initiator
-/// reuses tags or writes the same again, is sent again by its initiator and then carried out. So nothing is ever
+/// Networks duplicate and delay frames, and initiators send a write again; Linux's does so under another tag and, where
+/// it has several interfaces, from another address. So a copy is known by what it writes, and where, and never by who
+/// has sent it. As long as nothing else has been written to the same sectors, to write them again does no harm.
+/// Otherwise a frame that looks like a copy is passed over, and so are all that look like the same one for the next
+/// second. Nobody waits for an answer to a copy. A write that only looks like one, because its initiator reuses tags or
+/// another host writes the same, is sent again by its initiator, and carried out after that second. So nothing is ever
 /// answered that was not done.
 ///
 /// All targets of a process share the window, so that its size does not go by their number; each has its own
@@ -35,31 +38,50 @@ struct ReplayWindow: ~Copyable {
 
     private enum State: UInt8 { case pending, done, failed }
 
-    private struct Entry {
-        var target: UInt64
-        /// Its place among the target's writes.
-        var ordinal: UInt64
-        /// The number of the target's write before it, plus one; 0 for none.
-        var previous: UInt64
-        var source: UInt64
-        var tag: UInt32
-        var state: State
-        var sector: Int64
-        var count: Int
-        var content: UInt64
+    private struct Write {
+        let target: UInt64
+        let content: UInt64
+        let sector: Int64
+        /// The first sector behind it.
+        let end: Int64
+        let tag: UInt32
+
+        /// Whether they write the same to the same place.
+        @inline(__always) func isSame(as other: Write) -> Bool {
+            content == other.content && sector == other.sector && end == other.end && target == other.target
+        }
     }
 
-    /// The writes of one target that are remembered at most. At 200,000 writes a second they are 20 ms, which is long for
-    /// a network that duplicates. It bounds, too, what looking for a later write on the same sectors costs.
+    /// A line of the processor's cache. Earlier ones are named by how far their numbers lie before its own; 0 for none.
+    private struct Entry {
+        let write: Write
+        /// Its place among those of its target.
+        let ordinal: UInt32
+        /// The one of its target before it.
+        let previous: UInt32
+        /// The next ones in the lists of their hashes, with the tag and without.
+        let sameFrame: UInt32
+        let sameContent: UInt32
+        let received: UInt32
+        /// When the first frame that looked like a late copy of it was passed over; 0 for never.
+        var passedOver: UInt32
+        var state: State
+    }
+
+    /// The writes of one target that are remembered at most. At 200,000 writes a second they are 20 ms, which is long
+    /// for a network that duplicates. It bounds, too, what looking for a later write on the same sectors costs.
     static let perTarget = 4096
-    private static let shedCapacity = 64
+    /// How long copies of one write are passed over after the first of them.
+    private static let patience = UInt32(1_000_000_000 >> 20)
+    /// How long after a retransmission its first copy may arrive: longer than a network card keeps a frame that it
+    /// cannot send, and less than half of what Linux's tags count, which is 32 seconds at 1000 ticks a second.
+    private static let overtaking = UInt32(10_000_000_000 >> 20)
     private let capacity: Int
     private let entries: UnsafeMutablePointer<Entry>
-    /// The number of the latest write with this hash, plus one; 0 for none.
-    private let index: UnsafeMutablePointer<UInt64>
+    /// Where the lists of entries with the same hash begin, the latest first: its number, plus one; 0 for none. First
+    /// the lists of contents, then those of whole frames. Where an entry is too old to be there still, its list ends.
+    private let heads: UnsafeMutablePointer<UInt64>
     private var next: UInt64 = 0
-    private let shed = UnsafeMutablePointer<UInt64>.allocate(capacity: shedCapacity)
-    private var nextShed = 0
     /// Clients must not be able to find contents with the same hash.
     private let seed = UInt64.random(in: .min ... .max)
 
@@ -67,125 +89,137 @@ struct ReplayWindow: ~Copyable {
     init(capacity: Int = perTarget) {
         precondition(capacity > 0 && capacity & (capacity - 1) == 0)
         self.capacity = capacity
-        entries = .allocate(capacity: capacity)
-        index = .allocate(capacity: 2 * capacity)
-        index.initialize(repeating: 0, count: 2 * capacity)
-        shed.initialize(repeating: 0, count: Self.shedCapacity)
+        entries = UnsafeMutableRawPointer.allocate(byteCount: capacity * MemoryLayout<Entry>.stride, alignment: 64)
+            .bindMemory(to: Entry.self, capacity: capacity)
+        heads = .allocate(capacity: 4 * capacity)
+        heads.initialize(repeating: 0, count: 4 * capacity)
     }
 
     deinit {
         entries.deallocate()
-        index.deallocate()
-        shed.deallocate()
+        heads.deallocate()
     }
 
+    /// - Parameter now: when the write was received, in nanoseconds of `Clock`.
     mutating func judge(
-        _ history: inout WriteHistory, source: MACAddress, tag: UInt32, sector: Int64, count: Int,
-        bytes: UnsafeRawPointer
+        _ history: inout WriteHistory, tag: UInt32, sector: Int64, count: Int, bytes: UnsafeRawPointer, at now: Int64
     ) -> Judgement {
         let content = Self.hash(bytes, count: count * Wire.sectorSize, seed: seed)
-        let key = Self.mix(
-            content ^ history.target ^ Self.mix(source.value ^ UInt64(bitPattern: sector) &* 0x9e37_79b9_7f4a_7c15))
-        let bucket = Int(key & UInt64(2 * capacity - 1))
-        if let verdict = judgeCopy(history, bucket, source, tag, sector, count, content) { return verdict }
-        entries[slot(next)] = Entry(
-            target: history.target, ordinal: history.count, previous: history.latest, source: source.value, tag: tag,
-            state: .pending, sector: sector, count: count, content: content)
-        next += 1
-        history.latest = next
-        history.count += 1
-        index[bucket] = next
-        return .execute(next - 1)
+        let write = Write(
+            target: history.target, content: content, sector: sector, end: sector + Int64(count), tag: tag)
+        return judge(write, &history, Self.moment(now))
     }
 
-    /// A write that was to be carried out has ended.
+    /// The same for a trim, which changes sectors that may lie anywhere between two.
+    /// - Parameter ranges: one sector, as it was received.
+    mutating func judgeTrim(
+        _ history: inout WriteHistory, tag: UInt32, from first: Int64, to end: Int64, ranges: UnsafeRawPointer,
+        at now: Int64
+    ) -> Judgement {
+        // With another seed it is never the same as a write of these bytes.
+        let content = Self.hash(ranges, count: Wire.sectorSize, seed: ~seed)
+        let write = Write(target: history.target, content: content, sector: first, end: end, tag: tag)
+        return judge(write, &history, Self.moment(now))
+    }
+
+    /// What was to be carried out has ended.
     mutating func end(_ number: UInt64, succeeded: Bool) {
-        if next - number <= UInt64(capacity) { entries[slot(number)].state = succeeded ? .done : .failed }
+        if isRemembered(number) { entries[slot(number)].state = succeeded ? .done : .failed }
+    }
+
+    private mutating func judge(_ write: Write, _ history: inout WriteHistory, _ now: UInt32) -> Judgement {
+        let key = Self.mix(
+            write.content ^ write.target ^ Self.mix(UInt64(bitPattern: write.sector) &* 0x9e37_79b9_7f4a_7c15))
+        let mask = UInt64(2 * capacity - 1)
+        let contents = heads + Int(key & mask)
+        let frames = heads + 2 * capacity + Int(Self.mix(key ^ UInt64(write.tag)) & mask)
+        if let verdict = judgeCopy(history, write, frames.pointee, contents.pointee, now) { return verdict }
+        entries[slot(next)] = Entry(
+            write: write, ordinal: history.count, previous: distance(history.latest),
+            sameFrame: distance(frames.pointee), sameContent: distance(contents.pointee), received: now, passedOver: 0,
+            state: .pending)
+        next += 1
+        history.latest = next
+        history.count &+= 1
+        frames.pointee = next
+        contents.pointee = next
+        return .execute(next - 1)
     }
 
     private func slot(_ number: UInt64) -> Int { Int(number & UInt64(capacity - 1)) }
 
-    /// nil where the write is none that the window has seen, or one that may be carried out all the same.
-    private mutating func judgeCopy(
-        _ history: WriteHistory, _ bucket: Int, _ source: MACAddress, _ tag: UInt32, _ sector: Int64, _ count: Int,
-        _ content: UInt64
-    ) -> Judgement? {
-        guard index[bucket] > 0, next - (index[bucket] - 1) <= UInt64(capacity) else { return nil }
-        let number = index[bucket] - 1
-        let earlier = entries[slot(number)]
-        guard earlier.target == history.target, history.count - earlier.ordinal <= UInt64(Self.perTarget),
-            earlier.source == source.value, earlier.sector == sector, earlier.count == count,
-            earlier.content == content
-        else { return nil }
-        let isSameTag = earlier.tag == tag
-        switch earlier.state {
-        case .failed: return nil
-        case .pending: return isSameTag ? .drop : nil
-        case .done: break
-        }
-        guard isOverwritten(history, since: number) else { return isSameTag ? .acknowledge : nil }
-        // The lower half of Linux's tags counts its requests: a lower one was sent before.
-        let isEarlier = Int16(truncatingIfNeeded: tag &- earlier.tag) < 0
-        return (isSameTag || isEarlier) && passesOver(source, tag) ? .drop : nil
+    private func isRemembered(_ number: UInt64) -> Bool { next - number <= UInt64(capacity) }
+
+    /// How far a number, of which one more is given, lies before the next; 0 for none, and for what is forgotten then.
+    private func distance(_ position: UInt64) -> UInt32 {
+        position > 0 && next - position < UInt64(capacity - 1) ? UInt32(truncatingIfNeeded: next - position + 1) : 0
     }
 
+    /// nil where the write is none that the window has seen, or one that may be carried out all the same.
+    private func judgeCopy(
+        _ history: WriteHistory, _ write: Write, _ frames: UInt64, _ contents: UInt64, _ now: UInt32
+    ) -> Judgement? {
+        if let number = find(write, history, from: frames, withTag: true) {
+            switch entries[slot(number)].state {
+            case .pending: return .drop
+            case .done:
+                guard isOverwritten(history, since: number) else { return .acknowledge }
+                return passesOver(number, now) ? .drop : nil
+            case .failed: break
+            }
+        }
+        guard let number = find(write, history, from: contents, withTag: false) else { return nil }
+        let sent = entries + slot(number)
+        // Linux's tags have its clock in the lower half, and a count of its requests in the upper one (newtag,
+        // drivers/block/aoe/aoecmd.c); others count in the lower half. Either way a lower one was sent before, and what
+        // was carried out is its retransmission.
+        guard sent.pointee.state == .done, Int16(truncatingIfNeeded: write.tag &- sent.pointee.write.tag) < 0,
+            now &- sent.pointee.received < Self.overtaking, isOverwritten(history, since: number)
+        else { return nil }
+        return passesOver(number, now) ? .drop : nil
+    }
+
+    /// The target's latest write like this one; nil where none is remembered.
+    private func find(_ write: Write, _ history: WriteHistory, from head: UInt64, withTag: Bool) -> UInt64? {
+        guard head > 0 else { return nil }
+        var number = head - 1
+        while isRemembered(number) {
+            let entry = entries + slot(number)
+            if entry.pointee.write.isSame(as: write), !withTag || entry.pointee.write.tag == write.tag {
+                return history.count &- entry.pointee.ordinal <= UInt32(Self.perTarget) ? number : nil
+            }
+            let distance = withTag ? entry.pointee.sameFrame : entry.pointee.sameContent
+            if distance == 0 { return nil }
+            number -= UInt64(distance)
+        }
+        return nil
+    }
+
+    /// Whether anything else has been written to its sectors, or may have been: what fails half way has written too.
     private func isOverwritten(_ history: WriteHistory, since number: UInt64) -> Bool {
-        let earlier = entries[slot(number)]
+        let earlier = entries[slot(number)].write
         // What is younger than a write that is remembered is remembered too.
-        var position = history.latest
-        while position > number + 1 {
-            let later = entries[slot(position - 1)]
-            if later.sector < earlier.sector + Int64(earlier.count), earlier.sector < later.sector + Int64(later.count),
-                later.state != .failed
+        var position = history.latest - 1
+        while position > number {
+            let later = entries + slot(position)
+            if later.pointee.write.sector < earlier.end, earlier.sector < later.pointee.write.end,
+                !later.pointee.write.isSame(as: earlier)
             {
                 return true
             }
-            position = later.previous
+            position -= UInt64(later.pointee.previous)
         }
         return false
     }
 
-    /// Whether the frame has not been passed over already.
-    private mutating func passesOver(_ source: MACAddress, _ tag: UInt32) -> Bool {
-        let mark = Self.mix(source.value << 16 ^ UInt64(tag)) | 1
-        for position in 0..<Self.shedCapacity where shed[position] == mark {
-            shed[position] = 0
-            return false
-        }
-        shed[nextShed] = mark
-        nextShed = (nextShed + 1) % Self.shedCapacity
-        return true
+    /// Whether late copies of a write are still passed over: who sends it a second after the first of them wants it.
+    private func passesOver(_ number: UInt64, _ now: UInt32) -> Bool {
+        let entry = entries + slot(number)
+        if entry.pointee.passedOver == 0 { entry.pointee.passedOver = now }
+        return now &- entry.pointee.passedOver < Self.patience
     }
 
-    /// The finishing steps of MurmurHash3's 64 bits.
-    @inline(__always) private static func mix(_ value: UInt64) -> UInt64 {
-        var mixed = value
-        mixed = (mixed ^ mixed >> 33) &* 0xff51_afd7_ed55_8ccd
-        mixed = (mixed ^ mixed >> 33) &* 0xc4ce_b9fe_1a85_ec53
-        return mixed ^ mixed >> 33
-    }
-
-    /// A hash over whole sectors: four lanes, so that the processor multiplies several at a time, each of two words folded
-    /// into one.
-    private static func hash(_ bytes: UnsafeRawPointer, count: Int, seed: UInt64) -> UInt64 {
-        var (first, second, third, fourth) = (seed, ~seed, mix(seed), mix(~seed))
-        var offset = 0
-        while offset < count {
-            first = fold(first, bytes, offset, seed)
-            second = fold(second, bytes, offset + 16, seed)
-            third = fold(third, bytes, offset + 32, seed)
-            fourth = fold(fourth, bytes, offset + 48, seed)
-            offset += 64
-        }
-        return mix(first ^ mix(second ^ mix(third ^ mix(fourth))))
-    }
-
-    @inline(__always) private static func fold(
-        _ lane: UInt64, _ bytes: UnsafeRawPointer, _ offset: Int, _ secret: UInt64
-    ) -> UInt64 {
-        let low = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
-        let high = bytes.loadUnaligned(fromByteOffset: offset + 8, as: UInt64.self)
-        let product = (low ^ secret).multipliedFullWidth(by: high ^ lane)
-        return product.high ^ product.low &+ lane
-    }
+    /// Nanoseconds in a unit that is a little longer than a millisecond and costs no division. It begins again after 52
+    /// days; never 0.
+    private static func moment(_ nanoseconds: Int64) -> UInt32 { UInt32(truncatingIfNeeded: nanoseconds >> 20) | 1 }
 }

@@ -14,8 +14,8 @@ public enum CachePolicy: String, Sendable, Codable {
 
 /// An open file or block device that is served, and what it can do.
 ///
-/// It is held exclusively for as long as the value lives: a block device by O_EXCL, which mounts and device-mapper
-/// respect, a file by flock(2), which another server respects.
+/// It is held exclusively for as long as the value lives, also where it is only read: a block device by O_EXCL, which
+/// mounts and device-mapper respect, a file by flock(2), which another server respects.
 public struct Backing: ~Copyable, Sendable {
     public let path: String
     /// A multiple of 512 bytes.
@@ -34,8 +34,9 @@ public struct Backing: ~Copyable, Sendable {
     let isBlockDevice: Bool
     let descriptor: Int32
 
-    /// Opens `path`. Throws `.notFound`; `.busy` where it is mounted, claimed or served already; `.refused` for what is
-    /// no file or block device, has a size that is no multiple of 512, or cannot do what `policy` demands.
+    /// Opens `path`. Throws `.notFound`; `.busy` where it is mounted, claimed or served already, or a loop device has the
+    /// file; `.refused` for what is no file or block device, has a size that is no multiple of 512, cannot be written
+    /// though it is to be, or cannot do what `policy` demands.
     public init(opening path: String, readOnly: Bool, policy: CachePolicy) throws(Failure) {
         let what = "cannot serve \(path)"
         let kind = try Self.kind(of: path, what)
@@ -43,7 +44,12 @@ public struct Backing: ~Copyable, Sendable {
         var isComplete = false
         defer { if !isComplete { close(descriptor) } }
 
-        if kind == .file { try Self.lock(descriptor, readOnly, what) }
+        switch kind {
+        case .file:
+            try Self.lock(descriptor, what)
+            try Self.requireNoLoopDevice(descriptor, what)
+        case .device: if !readOnly { try Self.requireWritable(descriptor, path, what) }
+        }
         let size = try Self.measure(descriptor, what)
         guard size > 0, size % 512 == 0 else {
             throw Failure(
@@ -65,7 +71,7 @@ public struct Backing: ~Copyable, Sendable {
         blockSize = direct ?? 512
         physicalBlockSize = max(blockSize, Int(logical), Int(physical))
         isBlockDevice = kind == .device
-        trims = !readOnly && (kind == .file || Self.discards(descriptor))
+        trims = !readOnly && (kind == .file ? Self.punchesHoles(descriptor, size) : Self.discards(descriptor))
         self.descriptor = descriptor
         isComplete = true
     }
@@ -115,6 +121,7 @@ public struct Backing: ~Copyable, Sendable {
         static let logicalBlockSize: UInt = 0x1268  // BLKSSZGET
         static let physicalBlockSize: UInt = 0x127b  // BLKPBSZGET
         static let discard: UInt = 0x1277  // BLKDISCARD
+        static let readOnly: UInt = 0x125e  // BLKROGET
     }
 
     private static func kind(of path: String, _ what: String) throws(Failure) -> Kind {
@@ -142,12 +149,31 @@ public struct Backing: ~Copyable, Sendable {
         }
     }
 
-    private static func lock(_ descriptor: Int32, _ readOnly: Bool, _ what: String) throws(Failure) {
-        if flock(descriptor, (readOnly ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0 { return }
+    /// open(2) lets a device that the kernel has read-only be opened for writing; each write fails then (block/fops.c).
+    private static func requireWritable(_ descriptor: Int32, _ path: String, _ what: String) throws(Failure) {
+        var isReadOnly: Int32 = 0
+        guard ioctl(descriptor, Request.readOnly, &isReadOnly) == 0, isReadOnly != 0 else { return }
+        throw Failure(
+            .refused, what, why: "the device is read-only",
+            remedy: "serve it with --read-only, or make it writable ('blockdev --getro \(path)' shows how it is)")
+    }
+
+    private static func lock(_ descriptor: Int32, _ what: String) throws(Failure) {
+        if flock(descriptor, LOCK_EX | LOCK_NB) == 0 { return }
+        // NFS locks a file that is open only for reading for readers alone (flock(2)).
+        if errno == EBADF, flock(descriptor, LOCK_SH | LOCK_NB) == 0 { return }
         guard errno == EWOULDBLOCK else { throw Failure.system(what) }
         throw Failure(
             .busy, what, why: "another process has locked it, probably because it serves it",
             remedy: "end that process first ('fuser -v' names it)")
+    }
+
+    /// A loop device does not look at locks.
+    private static func requireNoLoopDevice(_ descriptor: Int32, _ what: String) throws(Failure) {
+        guard let device = LoopDevices.first(over: descriptor) else { return }
+        throw Failure(
+            .busy, what, why: "the loop device \(device) has it, and with that perhaps a mount",
+            remedy: "unmount it and 'losetup --detach \(device)' first, or serve \(device) itself")
     }
 
     private static func measure(_ descriptor: Int32, _ what: String) throws(Failure) -> Int64 {
@@ -156,6 +182,14 @@ public struct Backing: ~Copyable, Sendable {
         var status = stat()
         guard fstat(descriptor, &status) == 0 else { throw Failure.system(what) }
         return Int64(status.st_size)
+    }
+
+    /// Whether the file system can give back a part of a file. It is asked for a part behind the file's end, where there
+    /// is nothing.
+    private static func punchesHoles(_ descriptor: Int32, _ size: Int64) -> Bool {
+        let mode = Int32(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
+        let block: Int64 = 4096
+        return xenlvs_fallocate(descriptor, mode, off_t((size + block - 1) / block * block), off_t(block)) == 0
     }
 
     private static func discards(_ descriptor: Int32) -> Bool {

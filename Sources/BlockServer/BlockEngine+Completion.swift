@@ -75,8 +75,9 @@ extension BlockEngine {
     /// Ends a running request; a good write of a durable engine still has to be synced.
     mutating func end(_ index: Int, _ result: Int32) {
         removeRunning(index)
-        slots[index].result = result
-        if result == 0, slots[index].operation.changes, durability == .durable {
+        // What a sync has failed meanwhile stays failed.
+        if result != 0 { slots[index].result = result }
+        if slots[index].result == 0, slots[index].operation.changes, durability == .durable {
             slots[index].state = .unsynced
             unsynced.append(Int32(index), in: slots)
         } else {
@@ -97,14 +98,29 @@ extension BlockEngine {
         giveToKernel(leader)
     }
 
-    /// A sync that has failed fails every request it covered.
+    /// Ends every request that a sync has covered. One that has failed fails, too, what was written while it ran: the
+    /// kernel tells of what it has lost only once, and would tell the next sync that all is well.
     private mutating func endSync(_ result: Int) {
         isSyncing = false
-        while !syncing.isEmpty {
-            let index = syncing.removeFirst(in: slots)
-            slots[Int(index)].state = .done
-            slots[Int(index)].result = result < 0 ? Int32(-result) : 0
-            completed.append(index, in: slots)
+        let error = result < 0 ? Int32(-result) : 0
+        while !syncing.isEmpty { endSynced(syncing.removeFirst(in: slots), error) }
+        if error != 0 { failWritten(error) }
+    }
+
+    private mutating func endSynced(_ index: Int32, _ result: Int32) {
+        slots[Int(index)].state = .done
+        slots[Int(index)].result = result
+        completed.append(index, in: slots)
+    }
+
+    private mutating func failWritten(_ error: Int32) {
+        while !unsynced.isEmpty { endSynced(unsynced.removeFirst(in: slots), error) }
+        guard durability == .durable else { return }
+        // The device may be done with those under way, and have lost them with the others.
+        var index = firstRunning
+        while index >= 0 {
+            if slots[Int(index)].operation == .write { slots[Int(index)].result = error }
+            index = slots[Int(index)].runningAfter
         }
     }
 }

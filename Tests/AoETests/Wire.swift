@@ -15,6 +15,7 @@ final class Wire: Initiators {
     private var process: Process?
     var targetNamespace: String { "xlt-\(suffix)" }
     private var clientNamespace: String { "xlc-\(suffix)" }
+    var processID: Int32 { process?.processIdentifier ?? -1 }
     var errors: String { (try? String(contentsOfFile: root + "/stderr", encoding: .utf8)) ?? "" }
 
     /// - Parameters:

@@ -30,7 +30,7 @@ struct BackingTests {
         #expect(failure.remedy?.contains(file.path) == true)
     }
 
-    @Test("A file that is served is busy for another server; readers may share it")
+    @Test("A file that is served is busy for another server, also where both only read")
     func lock() throws {
         let file = try TestFile(sectors: 8)
         do {
@@ -43,8 +43,72 @@ struct BackingTests {
         let reader = try Backing(opening: file.path, readOnly: true, policy: .automatic)
         let (isReadOnly, trims) = (reader.isReadOnly, reader.trims)
         #expect(isReadOnly && !trims)
-        #expect(refusal(file.path, readOnly: true) == nil)
+        #expect(refusal(file.path, readOnly: true)?.code == .busy)
         #expect(refusal(file.path)?.code == .busy)
+    }
+
+    @Test("A file that a loop device has is busy", .enabled(if: geteuid() == 0, "loop devices need root"))
+    func loop() throws {
+        let file = try TestFile(sectors: 64)
+        #expect(refusal(file.path) == nil)
+        let device = try LoopDevice(file.path)
+        for readOnly in [false, true] {
+            let failure = try #require(refusal(file.path, readOnly: readOnly))
+            #expect(failure.code == .busy)
+            #expect(failure.why?.contains("\(device.path) ") == true)
+        }
+        #expect(refusal(device.path) == nil)
+        // Another one with the same name is another file.
+        let place = file.path + ".d"
+        mkdir(place, 0o700)
+        let other = "\(place)/\(file.path.split(separator: "/").last ?? "")"
+        _ = try Shell.run("truncate", "--size=8192", other)
+        defer {
+            unlink(other)
+            rmdir(place)
+        }
+        #expect(refusal(other) == nil)
+        withExtendedLifetime(device) {}
+    }
+
+    @Test("A device that is read-only is served only so", .enabled(if: geteuid() == 0, "loop devices need root"))
+    func readOnlyDevice() throws {
+        let file = try TestFile(sectors: 64)
+        let path = try Shell.run("losetup", "--find", "--show", "--read-only", file.path)
+        defer { _ = try? Shell.run("losetup", "--detach", path) }
+        let failure = try #require(refusal(path))
+        #expect(failure.remedy?.contains("--read-only") == true, "\(failure)")
+        #expect(refusal(path, readOnly: true) == nil)
+        let other = try TestFile(sectors: 64)
+        let device = try LoopDevice(other.path)
+        #expect(refusal(device.path) == nil)
+        _ = try Shell.run("blockdev", "--setro", device.path)
+        #expect(refusal(device.path)?.code == .refused)
+        #expect(refusal(device.path, readOnly: true) == nil)
+    }
+
+    @Test("To find out whether a file can be trimmed changes nothing in it", arguments: [diskDirectory, "/dev/shm"])
+    func trims(_ directory: String) throws {
+        let file = try TestFile(sectors: 9, in: directory)
+        try file.put([UInt8](repeating: 7, count: 9 * 512), at: 0)
+        let backing = try Backing(opening: file.path, readOnly: false, policy: .automatic)
+        let trims = backing.trims
+        #expect(trims)
+        #expect(try file.sectors(0..<10) == [UInt8](repeating: 7, count: 9 * 512))
+    }
+
+    @Test(
+        "A file on a file system without holes is not trimmed", .enabled(if: geteuid() == 0, "mounts need root"))
+    func noHoles() throws {
+        let place = "/tmp/xenlvs-ramfs-\(UInt64.random(in: 0...UInt64.max))"
+        mkdir(place, 0o700)
+        defer { rmdir(place) }
+        _ = try Shell.run("mount", "-t", "ramfs", "xenlvs-test", place)
+        defer { _ = try? Shell.run("umount", "--lazy", place) }
+        let file = try TestFile(sectors: 8, in: place)
+        let backing = try Backing(opening: file.path, readOnly: false, policy: .automatic)
+        let trims = backing.trims
+        #expect(!trims)
     }
 
     @Test("A file in memory goes through the page cache, and direct I/O on it is refused")

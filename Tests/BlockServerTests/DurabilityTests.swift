@@ -20,6 +20,31 @@ struct DurabilityTests {
         for slot in ended { engine.release(slot) }
     }
 
+    @Test("A sync that fails fails, too, what was written while it ran, and not what comes after")
+    func nextGroup() throws {
+        let disk = try OvercommittedDisk()
+        let engine = try TestEngine(disk.device.path, .buffered, .durable, depth: 64)
+        let bytes = Bytes()
+        try engine.write(sector: 0, count: 8, 1, bytes)
+        try engine.succeed(1)
+        for number in 1..<64 {
+            try engine.write(sector: number * 64, count: 16, 1, bytes)
+        }
+        engine.submit()
+        // There is room for it, so that a sync of its own would succeed.
+        let second = try engine.write(sector: 0, count: 8, 2, bytes)
+        engine.submit()
+        #expect(engine.syncCount == 2)
+        let ended = try engine.finish(64)
+        #expect(ended.last == second)
+        #expect(engine.result(second) == EIO || engine.result(second) == ENOSPC)
+        #expect(engine.syncCount == 2)
+        for slot in ended { engine.release(slot) }
+        try engine.write(sector: 0, count: 8, 3, bytes)
+        try engine.succeed(1)
+        #expect(engine.syncCount == 3)
+    }
+
     @Test("A writeback write is done before it is synced, and the flush after it tells of the failure")
     func flushError() throws {
         let disk = try OvercommittedDisk()
