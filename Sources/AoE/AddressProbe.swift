@@ -4,21 +4,33 @@ import HostModel
 public struct AddressProbe: Sendable {
     private let addresses: [AoEAddress]
     private let interface: NetworkInterface
+    /// From where an address's own target answers.
+    private let own: [AoEAddress: Set<MACAddress>]
 
     private static let questions = 2
     private static let patienceMilliseconds: Int64 = 100
 
+    /// - Parameter others: the other interfaces on which whoever asks serves an address itself: they may lead to the same
+    ///   network.
     /// Throws `.notFound` where there is no such interface, `.refused` where it is not Ethernet or has no room for a
     /// sector.
-    public init(_ addresses: [AoEAddress], on name: String) throws(Failure) {
+    public init(
+        _ addresses: [AoEAddress], on name: String, besides others: [AoEAddress: [String]] = [:]
+    ) throws(Failure) {
         interface = try NetworkInterface(named: name)
         guard TargetMachine.maximumSectors(mtu: interface.mtu) > 0 else {
             throw Failure(
                 .refused, "cannot serve on the interface \(name)",
                 why: "its MTU of \(interface.mtu) has no room for a sector", remedy: "set an MTU of at least 1500")
         }
+        var hardware: [String: MACAddress] = [:]
+        for name in Set(others.values.joined()) { hardware[name] = (try? NetworkInterface(named: name))?.address }
+        own = others.mapValues { names in Set(names.compactMap { hardware[$0] }) }
         self.addresses = addresses
     }
+
+    /// Whether anybody can be asked.
+    public var isUp: Bool { interface.isUp }
 
     /// Asks on the wire for all the addresses at once, and returns why they cannot be had. An interface that is down has
     /// nobody to ask.
@@ -33,7 +45,10 @@ public struct AddressProbe: Sendable {
             }
             port.receive(
                 forMilliseconds: Self.patienceMilliseconds, while: { holders.count < addresses.count },
-                { answer in if let (address, holder) = holder(answer, tag) { holders[address] = holder } })
+                { answer in
+                    guard let found = holder(answer, tag), own[found.0]?.contains(found.1) != true else { return }
+                    holders[found.0] = found.1
+                })
         }
         var conflicts: [AoEAddress: Failure] = [:]
         for (address, holder) in holders { conflicts[address] = busy(address, holder) }

@@ -21,11 +21,14 @@ public struct DiscoveredTarget: Sendable, Equatable {
         public var size: ByteCount
         public var model: String
         public var serial: String
+        /// Whether it may answer a write before that is on stable storage.
+        public var hasWriteCache: Bool
 
-        public init(size: ByteCount, model: String, serial: String) {
+        public init(size: ByteCount, model: String, serial: String, hasWriteCache: Bool = false) {
             self.size = size
             self.model = model
             self.serial = serial
+            self.hasWriteCache = hasWriteCache
         }
     }
 }
@@ -193,7 +196,8 @@ enum DiscoveryFrame {
             return (
                 address, frame.source,
                 DiscoveredTarget.Identity(
-                    size: ByteCount(Int64(sectors) * 512), model: text(27..<47), serial: text(10..<20))
+                    size: ByteCount(Int64(sectors) * 512), model: text(27..<47), serial: text(10..<20),
+                    hasWriteCache: word(85) & 0x20 != 0)
             )
         }
     }

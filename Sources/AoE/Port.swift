@@ -1,3 +1,5 @@
+import BlockServer
+import CLinux
 import Glibc
 import HostModel
 
@@ -16,8 +18,11 @@ struct Port: ~Copyable {
     var onlyTarget = -1
     /// Since when frames could not be sent, in milliseconds; 0 where they can.
     var stuckSince: Int64 = 0
-    /// Whether frames wait that cannot be taken yet.
-    var isBlocked = false
+    /// The number of its falling silent; nil where it answers.
+    private(set) var silence: UInt64?
+    private let shard: Shard
+    /// More than the longest frame (`PacketPort`).
+    private static let frameBytes: UInt32 = 9216
 
     /// Opens the interface and receives its frames from now on.
     /// - Parameters:
@@ -27,10 +32,18 @@ struct Port: ~Copyable {
     init(on name: String, shard: Shard, frames: Int, answers: Int) throws(Failure) {
         let interface = try NetworkInterface(named: name)
         var packets = try PacketPort(frames: frames, shard: shard)
+        var silence: UInt64?
+        // Nobody could be asked whether another target has an address there.
+        if !interface.isUp {
+            try Self.filter(packets.descriptor, Self.nothing, name)
+            silence = Generation.next()
+        }
         try packets.bind(to: interface)
         self.name = name
         self.packets = packets
         self.interface = interface
+        self.silence = silence
+        self.shard = shard
         queue = TransmitQueue(capacity: answers)
         maximumSectors = TargetMachine.maximumSectors(mtu: interface.mtu)
     }
@@ -43,26 +56,97 @@ struct Port: ~Copyable {
         case failed(Failure)
     }
 
-    /// Looks at the interface again: another MTU or address, gone, or back.
+    /// Looks at the interface again: another MTU or address, down, gone, or back. One that was down or gone is silent until
+    /// `speak`.
     mutating func refresh() -> Change {
         guard let current = try? NetworkInterface(named: name) else {
-            defer { isBound = false }
-            return isBound ? .gone : .none
+            guard isBound else { return .none }
+            isBound = false
+            // It may be there under another name.
+            try? fallSilent()
+            return .gone
         }
         guard current != interface || !isBound else { return .none }
+        let isNew = current.index != interface.index || !isBound
         do throws(Failure) {
-            if current.index != interface.index || !isBound { try packets.bind(to: current) }
+            if isNew || !current.isUp { try fallSilent() }
+            if isNew { try packets.bind(to: current) }
         } catch { return .failed(error) }
         isBound = true
         interface = current
         maximumSectors = TargetMachine.maximumSectors(mtu: current.mtu)
-        return .changed
+        return silence == nil ? .changed : .none
+    }
+
+    /// Hears nothing and so answers nothing: meanwhile another target may take an address here.
+    private mutating func fallSilent() throws(Failure) {
+        try Self.filter(packets.descriptor, Self.nothing, name)
+        silence = Generation.next()
+    }
+
+    /// Answers again.
+    mutating func speak() throws(Failure) {
+        try Self.filter(packets.descriptor, SocketFilter.requests(of: shard, keeping: Self.frameBytes), name)
+        silence = nil
+    }
+
+    /// Of no frame a single byte (BPF_RET).
+    private static var nothing: [sock_filter] { [sock_filter(code: 0x06, jt: 0, jf: 0, k: 0)] }
+
+    private static func filter(_ descriptor: Int32, _ steps: [sock_filter], _ name: String) throws(Failure) {
+        var steps = steps
+        let count = UInt16(steps.count)
+        let status = steps.withUnsafeMutableBufferPointer { steps in
+            var program = sock_fprog(len: count, filter: steps.baseAddress)
+            return setsockopt(
+                descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(MemoryLayout<sock_fprog>.size))
+        }
+        if status != 0 { throw Failure.system("cannot choose the frames of the interface \(name)") }
     }
 
     var status: PortStatus {
         PortStatus(
             interface: name, isPresent: isBound, isUp: isBound && interface.isUp, mtu: interface.mtu,
-            address: interface.address.description)
+            address: interface.address.description, silence: silence)
+    }
+}
+
+/// Interfaces that have come up or back. For the server's own thread; others use `ServerOrders`.
+extension AoEServer {
+    /// Answers on an interface again and announces its targets there, unless it has fallen silent once more since.
+    public mutating func speak(on name: String, after silence: UInt64) throws(Failure) {
+        for number in 0..<ports.end where ports.holds(number) && ports[number].pointee.name == name {
+            guard ports[number].pointee.silence == silence else { return }
+            try ports[number].pointee.speak()
+            for target in 0..<exports.end where exports.holds(target) { advertise(target, on: number) }
+            transmit(number)
+        }
+    }
+
+    /// Serves a target on an interface no longer; nothing happens where it is not. What it has under way there is answered.
+    public mutating func withdraw(_ id: TargetID, from name: String) {
+        let target = id.number
+        guard exports.holds(target), generations[target] == id.generation else { return }
+        for port in 0..<ports.end where ports.holds(port) && ports[port].pointee.name == name {
+            let bit = UInt64(1) << UInt64(port)
+            exports[target].pointee.ports &= ~bit
+            var (count, last) = (0, -1)
+            for other in 0..<exports.end where exports.holds(other) && exports[other].pointee.ports & bit != 0 {
+                (count, last) = (count + 1, other)
+            }
+            ports[port].pointee.targetCount = count
+            ports[port].pointee.onlyTarget = count == 1 ? last : -1
+            let isFree = count == 0 && exports[target].pointee.engine.isIdle && !exports[target].pointee.isActive
+            if isFree, ports[port].pointee.queue.count == 0 { _ = ports.remove(port) }
+        }
+    }
+}
+
+extension ServerOrders {
+    /// The interfaces that have come up or back and are silent: whoever keeps the targets asks there whether others have
+    /// their addresses, and then has the server `speak`.
+    public func silentPorts() throws(Failure) -> [PortStatus] {
+        try perform { server throws(Failure) in server.portStatus.filter { $0.isUp && $0.silence != nil } }
     }
 }
 
@@ -73,4 +157,6 @@ public struct PortStatus: Sendable, Codable, Equatable {
     public var isUp: Bool
     public var mtu: Int
     public var address: String
+    /// The number of its falling silent: it has been down or away, and answers nothing yet. Nil where it answers.
+    public var silence: UInt64?
 }

@@ -31,6 +31,8 @@ struct ExportEntry: Sendable {
     var isKept: Bool
     /// Its address on each interface, claimed on this host.
     var claims: [ClaimBox] = []
+    /// Why it could not be served, as the log has it.
+    var told: Failure?
 
     /// A claim, shared by copies of the entry.
     final class ClaimBox: Sendable {
@@ -54,8 +56,13 @@ struct ExportEntry: Sendable {
             status.size = installed.size
             status.isDirect = installed.isDirect
             status.interfaces = record.interfaces.map { installed.interface($0, ports) }
-            status.state = installed.interfaces.isEmpty ? .waiting : .serving
-            if installed.interfaces.isEmpty { status.failure = installed.obstacles.values.first }
+            status.state = .serving
+            if status.interfaces.allSatisfy({ $0.state == .waiting }) {
+                status.state = .waiting
+                status.failure =
+                    installed.obstacles.values.first
+                    ?? Failure(.busy, "\(record.address) is not served yet", why: Installed.asking)
+            }
         }
         if status.interfaces.isEmpty {
             status.interfaces = record.interfaces.map { .init(name: $0, state: .waiting, why: nil) }
@@ -64,7 +71,22 @@ struct ExportEntry: Sendable {
     }
 }
 
+extension ExportEntry {
+    /// How it stands where its server does not say.
+    func status(unanswered failure: Failure) -> ExportStatus {
+        var status = self.status(ports: [], statistics: nil)
+        guard case .installed = phase else { return status }
+        status.state = .failed
+        status.failure = failure
+        status.interfaces = record.interfaces.map { .init(name: $0, state: .waiting, why: failure.why) }
+        return status
+    }
+}
+
 extension ExportEntry.Installed {
+    /// Why one that has an interface does not answer there yet.
+    fileprivate static let asking = "the interface has come up; others are asked first whether they have the address"
+
     fileprivate func interface(_ name: String, _ ports: [PortStatus]) -> ExportStatus.Interface {
         guard interfaces.contains(name) else {
             return .init(name: name, state: .waiting, why: obstacles[name]?.why ?? obstacles[name]?.what)
@@ -72,6 +94,7 @@ extension ExportEntry.Installed {
         guard let port = ports.first(where: { $0.interface == name }), port.isPresent else {
             return .init(name: name, state: .gone, why: "there is no such interface at the moment")
         }
+        if port.isUp, port.silence != nil { return .init(name: name, state: .waiting, why: Self.asking) }
         return .init(name: name, state: port.isUp ? .up : .down, why: nil)
     }
 }

@@ -86,7 +86,7 @@ extension ExportSupervisor {
         }
         guard let leaving else { return status }
         try finishRemoval(address, leaving, seconds: Self.drainSeconds)
-        _ = entries.withLock { $0.removeValue(forKey: address) }
+        forget(address, leaving)
         return status
     }
 
@@ -158,10 +158,14 @@ extension ExportSupervisor {
     func removeLeaving() {
         for (address, entry) in entries.withLock({ $0 }) {
             guard case .leaving(let id) = entry.phase else { continue }
-            guard (try? take(address, id)) == true else { continue }
-            entries.withLock { entries in
-                if case .leaving(id) = entries[address]?.phase { entries[address] = nil }
-            }
+            if (try? take(address, id)) == true { forget(address, id) }
+        }
+    }
+
+    /// Nothing happens where the address has another export by now.
+    private func forget(_ address: AoEAddress, _ id: AoEServer.TargetID) {
+        entries.withLock { entries in
+            if case .leaving(id) = entries[address]?.phase { entries[address] = nil }
         }
     }
 
@@ -171,7 +175,11 @@ extension ExportSupervisor {
             guard case .installed(let installed) = entry.phase else { return nil }
             return (address, installed.id)
         }
-        for (orders, part) in byServer(installed, \.0) { try rescan(part, orders) }
+        var failure: Failure?
+        for (orders, part) in byServer(installed, \.0) {
+            do throws(Failure) { try rescan(part, orders) } catch { failure = failure ?? error }
+        }
+        if let failure { throw failure }
     }
 
     private func rescan(_ part: [(AoEAddress, AoEServer.TargetID)], _ orders: ServerOrders) throws(Failure) {

@@ -1,22 +1,23 @@
 import AoE
 import BlockServer
+import Glibc
 import HostModel
 import Synchronization
 
 /// From a record to a target that is served.
 extension ExportSupervisor {
-    /// Devices that are opened at the same time at the start.
-    private static let openingAtOnce = 32
+    /// Devices that are opened at the same time, without those that take long.
+    private static let openingAtOnce = 64
+    /// From when on an opening takes long, at the start and of what is tried again.
+    private static let startPatience = Duration.seconds(1)
+    private static let retryPatience = Duration.milliseconds(20)
 
     /// Brings every export up that can be, and returns how many could not.
     public func start() -> Int {
         changing.withLock { _ in
-            let all = entries.withLock { $0.values.map(\.record) }.sorted { $0.address < $1.address }
-            for start in stride(from: 0, to: all.count, by: Self.openingAtOnce) {
-                let part = all[start..<min(start + Self.openingAtOnce, all.count)]
-                for record in part { beginOpening(record) }
-                for record in part { finishOpening(record.address, milliseconds: Self.openingMilliseconds) }
-            }
+            bringUp(
+                entries.withLock { $0.values.map(\.record) }.sorted { $0.address < $1.address },
+                patience: Self.startPatience)
             attachWaiting()
             let failed = entries.withLock { $0.values.filter { $0.failure != nil }.map { ($0.record, $0.failure) } }
             for (record, failure) in failed {
@@ -32,14 +33,17 @@ extension ExportSupervisor {
         // A command is at work: the next time.
         _ = changing.withLockIfAvailable { _ in
             let all = entries.withLock { Array($0.values) }.filter(\.isKept)
+            var failed: [ExportRecord] = []
             for entry in all {
                 switch entry.phase {
-                case .opening: finishOpening(entry.record.address, milliseconds: 0)
-                case .failed: if number % Self.retryTicks == 0 { retry(entry.record) }
+                case .opening: finishOpening(entry.record.address)
+                case .failed: failed.append(entry.record)
                 case .installed, .leaving: break
                 }
             }
+            if number % Self.retryTicks == 0 { bringUp(failed, patience: Self.retryPatience) }
             attachWaiting()
+            askAgain()
             removeLeaving()
             if number % Self.rescanTicks == 0 {
                 do throws(Failure) { try rescan() } catch { report(error.description) }
@@ -47,10 +51,21 @@ extension ExportSupervisor {
         }
     }
 
-    private func retry(_ record: ExportRecord) {
-        beginOpening(record)
-        // A file or device that is there opens at once.
-        finishOpening(record.address, milliseconds: 20)
+    /// Opens what the records name, and installs each as soon as it is open. A file or device that is there opens at once;
+    /// one that takes longer than `patience` keeps no other waiting, and is left to later ticks.
+    private func bringUp(_ records: [ExportRecord], patience: Duration) {
+        var rest = records[...]
+        var underWay: [(address: AoEAddress, since: ContinuousClock.Instant)] = []
+        while true {
+            let limit = ContinuousClock.now - patience
+            underWay.removeAll { finishOpening($0.address) || $0.since < limit }
+            while underWay.count < Self.openingAtOnce, let record = rest.popFirst() {
+                beginOpening(record)
+                underWay.append((record.address, ContinuousClock.now))
+            }
+            if underWay.isEmpty { return }
+            usleep(1000)
+        }
     }
 
     private func beginOpening(_ record: ExportRecord) {
@@ -61,20 +76,22 @@ extension ExportSupervisor {
         } catch { update(record.address) { $0.phase = .failed(error) } }
     }
 
-    /// Installs an export whose backing has been opened meanwhile.
-    private func finishOpening(_ address: AoEAddress, milliseconds: Int) {
-        guard let entry = entries.withLock({ $0[address] }), case .opening(let opener) = entry.phase,
-            let outcome = opener.wait(milliseconds: milliseconds)
-        else { return }
+    /// Installs an export whose backing has been opened meanwhile. Returns false where it is still being opened.
+    @discardableResult
+    private func finishOpening(_ address: AoEAddress) -> Bool {
+        guard let entry = entries.withLock({ $0[address] }), case .opening(let opener) = entry.phase else {
+            return true
+        }
+        guard let outcome = opener.wait(milliseconds: 0) else { return false }
         do throws(Failure) {
             let claims = try Self.claims(entry.record)
             let installed = try install(entry.record, try outcome.get())
-            update(address) { ($0.phase, $0.claims) = (.installed(installed), claims) }
+            update(address) { ($0.phase, $0.claims, $0.told) = (.installed(installed), claims, nil) }
         } catch {
-            let isNews = entry.failure?.why != error.why
-            update(address) { $0.phase = .failed(error) }
-            if isNews { report("\(address) is not served: \(error.description)") }
+            update(address) { ($0.phase, $0.told) = (.failed(error), error) }
+            if entry.told != error { report("\(address) is not served: \(error.description)") }
         }
+        return true
     }
 
     static func claims(_ record: ExportRecord) throws(Failure) -> [ExportEntry.ClaimBox] {
@@ -103,58 +120,6 @@ extension ExportSupervisor {
             return try server.add(export)
         }
         return ExportEntry.Installed(id: id, size: size, isDirect: isDirect)
-    }
-
-    /// Serves installed exports on the interfaces that have come.
-    private func attachWaiting() {
-        var waiting: [String: [ExportEntry]] = [:]
-        for entry in entries.withLock({ Array($0.values) }) where entry.isKept {
-            guard case .installed(let installed) = entry.phase else { continue }
-            for name in entry.record.interfaces where !installed.interfaces.contains(name) {
-                waiting[name, default: []].append(entry)
-            }
-        }
-        for (name, entries) in waiting { attach(entries, to: name) }
-    }
-
-    /// Serves installed exports on an interface, but for those whose address another target there answers for.
-    func attach(_ entries: [ExportEntry], to name: String) {
-        let addresses = entries.map(\.record.address)
-        let conflicts: [AoEAddress: Failure]
-        do throws(Failure) { conflicts = try AddressProbe(addresses, on: name).conflicts() } catch {
-            for address in addresses { note(error, of: address, on: name) }
-            return
-        }
-        let free = entries.compactMap { entry -> (AoEAddress, AoEServer.TargetID)? in
-            guard conflicts[entry.record.address] == nil, let id = entry.installedID else { return nil }
-            return (entry.record.address, id)
-        }
-        for (address, conflict) in conflicts { note(conflict, of: address, on: name) }
-        for (orders, part) in byServer(free, \.0) {
-            let failures: [Failure?]
-            do throws(Failure) {
-                failures = try orders.perform { server throws(Failure) in
-                    part.map { _, id -> Failure? in
-                        do throws(Failure) { try server.serve(id, on: name) } catch { return error }
-                        return nil
-                    }
-                }
-            } catch { failures = part.map { _ in error } }
-            for ((address, _), failure) in zip(part, failures) { note(failure, of: address, on: name) }
-        }
-    }
-
-    /// Records whether an export is served on an interface, and tells of a change.
-    private func note(_ failure: Failure?, of address: AoEAddress, on name: String) {
-        var isNews = false
-        update(address) { entry in
-            guard case .installed(var installed) = entry.phase else { return }
-            isNews = installed.obstacles[name] != failure
-            installed.obstacles[name] = failure
-            if failure == nil { installed.interfaces.insert(name) }
-            entry.phase = .installed(installed)
-        }
-        if isNews, let failure { report("\(address) is not served on \(name): \(failure.why ?? failure.what)") }
     }
 }
 

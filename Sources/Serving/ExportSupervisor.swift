@@ -91,10 +91,15 @@ public final class ExportSupervisor: Sendable {
         var statuses: [ExportStatus] = []
         for (orders, part) in byServer(known, \.record.address) {
             let ids = part.map(\.installedID)
-            let (ports, statistics) = try orders.perform { server throws(Failure) in
-                (server.portStatus, ids.map { id in wanted ? id.flatMap { try? server.statistics(of: $0) } : nil })
+            do throws(Failure) {
+                let (ports, statistics) = try orders.perform { server throws(Failure) in
+                    (server.portStatus, ids.map { id in wanted ? id.flatMap { try? server.statistics(of: $0) } : nil })
+                }
+                statuses += zip(part, statistics).map { $0.status(ports: ports, statistics: $1) }
+            } catch {
+                // One server that waits for a device does not hide the exports of the others.
+                statuses += part.map { $0.status(unanswered: error) }
             }
-            statuses += zip(part, statistics).map { $0.status(ports: ports, statistics: $1) }
         }
         return statuses.sorted { $0.record.address < $1.record.address }
     }

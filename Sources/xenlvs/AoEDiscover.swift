@@ -10,10 +10,12 @@ extension AoECommand {
             commandName: "discover",
             abstract: "Find the targets that other hosts serve, without the kernel's initiator.",
             discussion: """
-                Asks everybody on the wire and waits a second and a half for answers. A target that serves only certain \
+                Asks everybody on the wire, on all interfaces at the same time, and waits a second and a half for answers. \
+                An interface that cannot be asked on is told, and the others are listed. A target that serves only certain \
                 MAC addresses may not answer this host. Those of this host are not found: see 'xenlvs exports'.
 
-                Exit codes: 0 done, also where there is none; 1 failed; 6 no such interface; 64 usage.
+                Exit codes: 0 done, also where there is none; 1 failed, on all interfaces or because one that is named is \
+                down; 6 no such interface; 64 usage.
                 """)
         @Option(
             name: .customLong("interface"),
@@ -25,10 +27,45 @@ extension AoECommand {
 
         func run() async throws {
             try await reporting {
-                let names = interfaces
-                let found = try await Blocking.run("xenlvs.discover") { try Discovery(on: names).run() }
+                // Throws for one that is named and not there.
+                if !interfaces.isEmpty { _ = try Discovery(on: interfaces) }
+                let names = interfaces.isEmpty ? Discovery.presentInterfaces : Set(interfaces).sorted()
+                let answers = await Self.ask(on: names)
+                let failures = answers.compactMap(\.failure)
+                if let first = failures.first, failures.count == names.count { throw first }
+                for failure in failures { Console.say("warning: \(failure)") }
+                let found = answers.flatMap(\.targets)
+                    .sorted { ($0.address, $0.interface, $0.mac) < ($1.address, $1.interface, $1.mac) }
                 try output.show(found.map(DiscoveredRow.init))
                 return .done
+            }
+        }
+
+        /// What an interface has brought.
+        private struct Answer: Sendable {
+            var targets: [DiscoveredTarget] = []
+            var failure: Failure?
+        }
+
+        /// Asks on all of them at the same time.
+        private static func ask(on names: [String]) async -> [Answer] {
+            await withTaskGroup(of: Answer.self) { group in
+                for name in names {
+                    group.addTask {
+                        let what = "cannot look for targets on \(name)"
+                        do {
+                            let targets = try await Blocking.run("xenlvs.discover.\(name)") {
+                                try Discovery(on: [name]).run()
+                            }
+                            return Answer(targets: targets)
+                        } catch {
+                            let cause = Failure(error, doing: what)
+                            return Answer(
+                                failure: Failure(cause.code, what, why: cause.why ?? cause.what, remedy: cause.remedy))
+                        }
+                    }
+                }
+                return await group.reduce(into: []) { $0.append($1) }
             }
         }
     }
@@ -43,6 +80,8 @@ struct DiscoveredRow: Listable {
     var size: ByteCount?
     var model: String?
     var serial: String?
+    /// Whether it may answer writes before they are on stable storage; nil where the target has not said.
+    var writeCache: Bool?
     var buffers: Int
     var sectors: Int
     var firmware: Int
@@ -56,6 +95,7 @@ struct DiscoveredRow: Listable {
         size = target.identity?.size
         model = target.identity?.model
         serial = target.identity?.serial
+        writeCache = target.identity?.hasWriteCache
         buffers = target.bufferCount
         sectors = target.maximumSectors
         firmware = target.firmware

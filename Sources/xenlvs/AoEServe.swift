@@ -4,6 +4,7 @@ import BlockServer
 import Glibc
 import HostModel
 import Hosts
+import Operations
 
 extension AoECommand {
     struct Serve: AsyncParsableCommand {
@@ -12,10 +13,12 @@ extension AoECommand {
             discussion: """
                 'serving eSHELF.SLOT …' on standard output says that initiators can use it. SIGTERM and Ctrl-C end it \
                 after what is under way. AoE has neither passwords nor encryption: serve only on a network that you \
-                trust. For a VLAN, name its interface.
+                trust. For a VLAN, name its interface. What is served keeps the size that it had at the start; 'xenlvs \
+                export aoe' takes in what it has grown by.
 
                 Exit codes: 0 ended as asked; 1 refused or failed; 3 ended with requests under way; 4 what clients have \
-                set before cannot be read; 5 the address or the device is in use; 6 no such file or interface; 64 usage.
+                set before cannot be read; 5 the address or the device is in use, also by a guest; 6 no such file or \
+                interface; 64 usage.
                 """)
         @Argument(help: "The file or block device.") var file: String
         @OptionGroup var target: AoETargetOptions
@@ -36,6 +39,7 @@ extension AoECommand {
                 let (interface, descriptor) = (interface, stop.descriptor)
                 defer { stop.end() }
                 try await Blocking.run("xenlvs.aoe") {
+                    try GuestDisk.requireUnused(file)
                     let backing = try Backing(opening: file, readOnly: readOnly, policy: policy)
                     let words = [
                         "serving \(configuration.address)", "\(backing.size)", "on \(interface)",
@@ -64,8 +68,42 @@ extension AoECommand {
             try probe.requireFree()
             let id = try server.add(export)
             try server.serve(id, on: interface)
+            let orders = try ServerOrders()
+            let address = target.address
+            try BackgroundThread.start { askAgain(address, orders, report) }
             ready()
-            try server.run(stop: stop)
+            try server.run(stop: stop, orders: orders)
+        }
+
+        /// Each time that the interface has come up or back, finds out whether another target has taken the address
+        /// meanwhile; until none has it, nothing is answered.
+        private static func askAgain(
+            _ address: AoEAddress, _ orders: ServerOrders, _ report: @Sendable (String) -> Void
+        ) {
+            var told: Failure?
+            while true {
+                usleep(250_000)
+                let ports: [PortStatus]
+                do throws(Failure) { ports = try orders.silentPorts() } catch {
+                    // The server is ending.
+                    if error.code == .refused { return }
+                    continue
+                }
+                for port in ports {
+                    do throws(Failure) {
+                        let probe = try AddressProbe([address], on: port.interface)
+                        guard probe.isUp, let silence = port.silence else { continue }
+                        try probe.requireFree()
+                        try orders.perform { server throws(Failure) in
+                            try server.speak(on: port.interface, after: silence)
+                        }
+                        told = nil
+                    } catch {
+                        if told != error { report(error.description) }
+                        told = error
+                    }
+                }
+            }
         }
 
         private func configuration() throws -> AoETargetConfiguration {

@@ -28,8 +28,8 @@ struct ExportCommand: AsyncParsableCommand {
                 name its interface. 'xenlvs exports' lists what is exported.
 
                 Exit codes: 0 done; 1 refused or failed, or no daemon runs; 3 the daemon has not answered; 4 what clients \
-                have set before cannot be read; 5 the address or the device is in use; 6 no such volume, file or \
-                interface; 64 usage.
+                have set before cannot be read; 5 the address or the device is in use, also by a guest; 6 no such volume, \
+                file or interface; 64 usage.
                 """)
         @Argument(help: "A volume's name, or the path of a file or block device.") var subject: String
         @OptionGroup var target: AoETargetOptions
@@ -71,7 +71,10 @@ enum ExportSubject {
         let host = try ThisHost.open()
         let path = subject.contains("/") ? try absolute(subject) : nil
         let volume = try path.map { try ServedVolume.name(of: $0, on: host) } ?? VolumeName(subject)
-        guard let volume else { return (path ?? subject, nil) }
+        guard let volume else {
+            try GuestDisk.requireUnused(path ?? subject)
+            return (path ?? subject, nil)
+        }
         try await ServedVolume.checkUnused(volume, of: host)
         // The link, because a volume's device may have another number after a restart.
         return (host.links.path(of: volume), volume)

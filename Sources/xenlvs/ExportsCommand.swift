@@ -11,13 +11,15 @@ struct ExportsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "exports", abstract: "List what this host exports, and how it stands.",
         discussion: """
-            Over ATA over Ethernet, by the daemon; the states: serving; waiting, for an interface that is not there or on which another target has the address; \
-            failed, with the reason, and tried again; leaving, until its last requests have ended. --stats adds what each \
-            export has done since it was last started, with the times below which half and 99 % of the reads and writes \
-            stayed. The format prometheus is the text that Prometheus collects.
+            Over ATA over Ethernet, by the daemon; the states: serving; waiting, for an interface that is not there, that has \
+            just come up, or on which another target has the address; failed, with the reason, and tried again; leaving, \
+            until its last requests have ended. --stats adds what each export has done since it was last started, with the \
+            times below which half and 99 % of the reads and writes stayed; in JSON also how many took how long, in buckets. \
+            The format prometheus is the text that Prometheus collects.
 
             Over iSCSI, by the kernel or tgt; the states: serving; failed, with the reason ('xenlvs apply --recorded' tries \
-            again); foreign, for targets that xenlvs has not made and leaves alone. Initiators that are logged in are named.
+            again); foreign, for targets, and backstores without one, that xenlvs has not made and leaves alone. Initiators that \
+            are logged in are named.
 
             Exit codes: 0 done; 1 failed, or no daemon runs and nothing is exported over iSCSI; 3 the daemon has not \
             answered; 4 the record of iSCSI exports cannot be read; 64 usage.
@@ -138,16 +140,28 @@ struct ExportRow: Listable {
 /// What an export has done, as JSON.
 private struct StatisticsSummary: Encodable {
     struct Latency: Encodable {
+        /// Counts its own requests alone. Prometheus's text adds them up into fewer and wider ones.
+        struct Bucket: Encodable {
+            /// The first time that is beyond it.
+            var belowNanoseconds: UInt64
+            var count: UInt64
+        }
+
         var count: UInt64
         var meanMicroseconds: Double?
         var p50Microseconds: Double?
         var p99Microseconds: Double?
+        var sumNanoseconds: UInt64
+        /// The shortest times first.
+        var buckets: [Bucket]
 
         init(_ snapshot: LatencySnapshot) {
             count = snapshot.count
             meanMicroseconds = count > 0 ? Double(snapshot.sumNanoseconds / count) / 1000 : nil
             p50Microseconds = snapshot.percentileNanoseconds(0.5).map { Double($0) / 1000 }
             p99Microseconds = snapshot.percentileNanoseconds(0.99).map { Double($0) / 1000 }
+            sumNanoseconds = snapshot.sumNanoseconds
+            buckets = snapshot.buckets.map { Bucket(belowNanoseconds: $0.belowNanoseconds, count: $0.count) }
         }
     }
 

@@ -5,7 +5,7 @@ import Hosts
 import Operations
 import Serving
 
-/// The daemon's life: what is made in which order, the clock, and the end.
+/// The daemon's life: what is made in which order, the watchdog, and the end.
 enum Daemon {
     static func run(threads: Int?) throws(Failure) {
         // Before any thread is there: all of them leave the signals to this one.
@@ -31,23 +31,21 @@ enum Daemon {
         let control = try ControlServer(at: places.socket) { supervisor.answer($0) }
         try control.start()
         manager.tell("READY=1")
-        keep(supervisor, targets, manager, until: signals)
+        let clock = SupervisorClock()
+        try clock.start(supervisor)
+        keep(targets, manager, until: signals)
         manager.tell("STOPPING=1")
         control.end()
+        clock.end()
         try targets.end()
     }
 
     /// As long as a change of a map may be held up by requests, and as long again.
     private static let pathPatience = Duration.seconds(20)
 
-    /// The daemon's clock, until it is to end.
-    private static func keep(
-        _ supervisor: ExportSupervisor, _ targets: TargetThreads, _ manager: ServiceManager, until signals: EndSignals
-    ) {
-        var ticks = 0
+    /// Tells systemd once a second that all is well, until the daemon is to end.
+    private static func keep(_ targets: TargetThreads, _ manager: ServiceManager, until signals: EndSignals) {
         while !signals.hasCome(waitingMilliseconds: 1000), !targets.haveEnded {
-            ticks += 1
-            supervisor.tick(ticks)
             // Only where the threads that serve are alive is all well.
             if manager.watchdogMicroseconds != nil, targets.areAlive() { manager.tell("WATCHDOG=1") }
         }

@@ -16,6 +16,8 @@ final class TargetThread: Sendable {
     private let writing: Int32
     private let outcome = Mutex<Result<Void, Failure>?>(nil)
     private let done = DispatchSemaphore(value: 0)
+    private let deviceWait = DeviceWait()
+    private let shard: Shard
     /// More than the server takes to give up what does not end.
     private static let endSeconds = 40
 
@@ -23,6 +25,7 @@ final class TargetThread: Sendable {
     init(_ shard: Shard) throws(Failure) {
         var pair: [Int32] = [-1, -1]
         guard pipe(&pair) == 0 else { throw Failure(.failed, "cannot make a pipe") }
+        self.shard = shard
         (reading, writing) = (pair[0], pair[1])
         orders = try ServerOrders()
         let server = try AoEServer(AoEServer.Limits.shared.part(shard), report: Log.say)
@@ -33,6 +36,7 @@ final class TargetThread: Sendable {
     func start() throws(Failure) {
         try BackgroundThread.start { [self] in
             guard var server = handover.take() else { return }
+            deviceWait.begin()
             var result = Result<Void, Failure>.success(())
             do throws(Failure) { try server.run(stop: reading, orders: orders) } catch { result = .failure(error) }
             outcome.withLock { $0 = result }
@@ -44,8 +48,16 @@ final class TargetThread: Sendable {
 
     var hasEnded: Bool { outcome.withLock { $0 != nil } }
 
-    /// Whether the thread carries out an order in time.
-    func isAlive() -> Bool { (try? orders.perform { server throws(Failure) in true }) ?? false }
+    /// Whether the thread waits for a device, or carries out an order in time.
+    func isAlive() -> Bool {
+        let isWaiting = deviceWait.isUnderWay { time in
+            Log.say(
+                "thread \(shard.number + 1) of \(shard.count) has waited for a file or device for "
+                    + "\(time.components.seconds) seconds; none of its exports is served meanwhile: look at what is exported "
+                    + "through the page cache ('xenlvs exports', 'buffered'), and at the kernel log")
+        }
+        return isWaiting || (try? orders.perform { server throws(Failure) in true }) ?? false
+    }
 
     /// Has it end after what is under way.
     func stop() { _ = write(writing, "x", 1) }

@@ -27,7 +27,7 @@ struct TargetThreads {
     /// Whether one of them has.
     var haveEnded: Bool { threads.contains(where: \.hasEnded) }
 
-    /// Whether all of them carry out an order in time.
+    /// Whether all of them carry out an order in time, or wait for a device.
     func areAlive() -> Bool { threads.allSatisfy { $0.isAlive() } }
 
     /// Ends all of them after what is under way. Throws what kept the first one from that.

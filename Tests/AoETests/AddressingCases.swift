@@ -133,14 +133,27 @@ struct AddressingCases {
         #expect(try wire.read(8, 16).data == bytes)
     }
 
-    @Test("Case 51: an interface that goes down and comes back serves on")
+    @Test("Case 51: an interface that goes down with a write under way and comes back serves on, the write as well")
     func downAndUp() throws {
-        let wire = try Wire()
+        let disk = try FreezableDisk()
+        let wire = try Wire(options: ["--writeback", "--direct"], serves: disk.path)
+        defer {
+            // What hangs cannot end.
+            try? disk.thaw()
+            wire.kill()
+        }
+        try disk.freeze()
+        wire.send(.write(1, sectors(5), tag: 100))
+        // Then the target has taken the write.
+        _ = try wire.ask(.configuration(0))
         try wire.ip("link", "set", wire.targetInterface, "down")
         usleep(50000)
+        // The answer finds no way.
+        try disk.thaw()
+        #expect(wire.receive(milliseconds: 300) == nil)
         try wire.ip("link", "set", wire.targetInterface, "up")
         #expect(try response(on: wire).tag == 0)
-        #expect(try wire.write(1, sectors(5)).isGood)
+        #expect(try wire.write(1, sectors(5), tag: 100).isGood)
         #expect(try wire.read(1, 1).data == sectors(5))
     }
 

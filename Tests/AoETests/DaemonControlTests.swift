@@ -297,7 +297,7 @@ private final class Talk {
 }
 
 /// Plays systemd.
-private final class NotifySocket {
+final class NotifySocket {
     private let descriptor: Int32
 
     init(_ path: String) throws {
@@ -317,7 +317,7 @@ private final class NotifySocket {
 }
 
 /// Plays another target: answers the question whether anybody has the address.
-private final class Answering: @unchecked Sendable {
+final class Answering: @unchecked Sendable {
     // Only the thread uses it until it has ended.
     private let initiators: Initiators
     private let done = DispatchSemaphore(value: 0)

@@ -94,6 +94,35 @@ struct FaultCases {
         #expect(try wire.read(7, 1).data == sectors(2))
     }
 
+    @Test("Case 45: a write that comes again while the disk still has it is answered once, and does not undo the next")
+    func retransmissionUnderWay() throws {
+        let disk = try FreezableDisk()
+        let wire = try Wire(options: ["--writeback", "--direct"], serves: disk.path)
+        defer {
+            // What hangs cannot end.
+            try? disk.thaw()
+            wire.kill()
+        }
+        try disk.freeze()
+        wire.send(.write(7, sectors(1), tag: 100))
+        // Then the target has taken the write.
+        _ = try wire.ask(.configuration(0))
+        // The network's copy, and the initiator's own.
+        wire.send(.write(7, sectors(1), tag: 100))
+        wire.send(.write(7, sectors(1), tag: 101))
+        _ = try wire.ask(.configuration(0))
+        try disk.thaw()
+        var answered: [UInt32] = []
+        while answered.count < 2 {
+            let reply = try #require(wire.receive())
+            if reply.tag == 100 || reply.tag == 101 { answered.append(reply.tag) }
+        }
+        #expect(answered == [100, 101])
+        #expect(try wire.write(7, sectors(2), tag: 102).isGood)
+        #expect(try wire.isSilent(.write(7, sectors(1), tag: 100)))
+        #expect(try wire.read(7, 1).data == sectors(2))
+    }
+
     @Test("Case 46: the same frame again is answered and does not undo a later write")
     func duplicate() throws {
         let wire = try Wire()

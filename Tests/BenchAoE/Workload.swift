@@ -64,8 +64,13 @@ struct Workload {
             Workload(name: "ram-write-8k-64", place: .memory, targets: targets, writes: true, sectors: 16),
             Workload(
                 name: "ram-read-8k-64-sequential", place: .memory, targets: targets, sectors: 16, isSequential: true),
+            Workload(
+                name: "ram-write-8k-64-sequential", place: .memory, targets: targets, writes: true, sectors: 16,
+                isSequential: true),
             Workload(name: "ram-read-4k-1", place: .memory, targets: targets, depth: 1),
             Workload(name: "ram-write-4k-1", place: .memory, targets: targets, writes: true, depth: 1),
+            Workload(name: "ram-read-8k-1", place: .memory, targets: targets, sectors: 16, depth: 1),
+            Workload(name: "ram-write-8k-1", place: .memory, targets: targets, writes: true, sectors: 16, depth: 1),
         ]
     }()
 

@@ -66,6 +66,20 @@ struct ExportListTests {
         #expect(failure?.code == .inconsistent && failure?.description.contains(store.path) == true)
     }
 
+    @Test("A serial number goes by the path as it is given, with and without the daemon, and not by its links")
+    func serials() throws {
+        let place = try Place()
+        let link = place.path + "/web1"
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "/dev/null")
+        let serial = try Sample.record(0, path: link).serial
+        #expect(DeviceSerial.text(of: link) == serial)
+        #expect(DeviceSerial.text(of: "\(place.path)/./other/..//web1") == serial)
+        try FileManager.default.removeItem(atPath: link)
+        try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "/dev/zero")
+        #expect(DeviceSerial.text(of: link) == serial)
+        #expect(DeviceSerial.text(of: link + "2") != serial)
+    }
+
     @Test("Addresses are read as they are written", arguments: ["e0.0", "e1.2", "e65534.254"])
     func addresses(_ text: String) throws { #expect(try AoEAddress(text).description == text) }
 

@@ -107,6 +107,7 @@ public struct AttachmentManager: Sendable {
             try await host.initiator.ask(asked, request.address)
         }
         let identity = try targets.identity(doing: "cannot attach \(request.address)")
+        if request.takesFlushes { try targets.requireNoCache(doing: "cannot attach \(request.address)") }
         let heard = try targets.answers.map { try InterfaceName($0.interface) }
         let found = request.interfaces.isEmpty ? heard : []
         var attachment = Attachment(

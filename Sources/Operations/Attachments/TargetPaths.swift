@@ -66,6 +66,16 @@ struct TargetPaths: Sendable, Equatable {
         return identities[0]
     }
 
+    /// Throws `.refused` where a target says that it answers writes before they are on stable storage: flushes that a cover
+    /// takes do not reach it (``FlushCover``).
+    func requireNoCache(doing what: String) throws(Failure) {
+        guard let answer = answers.first(where: { $0.identity?.hasWriteCache == true }) else { return }
+        throw Failure(
+            .refused, "\(what) for guests that flush",
+            why: "\(place(answer)) has a write cache, which their flushes would not reach",
+            remedy: "export it there with --durable; or leave --take-flushes out, for guests that do not flush")
+    }
+
     private func place(_ answer: DiscoveredTarget) -> String { "\(answer.mac) on \(answer.interface)" }
 }
 
