@@ -87,6 +87,10 @@ extension LabNode {
                 dmsetup resume $device; dmsetup remove --retry $device
             done
             for volume in $(lvs --noheadings -o lv_full_name); do lvremove -qq -f $volume; done
+            # Those that LVM has never heard of, or not any more.
+            for device in $(dmsetup info -c --noheadings --separator=' ' -o name,uuid 2>/dev/null | sed -n 's/ LVM-.*//p'); do
+                dmsetup resume $device; dmsetup remove --retry $device
+            done
             if vgs vg1 >/dev/null 2>&1; then vgremove -qq -f vg1; fi
             rm -rf /dev/xenlvs /var/lib/xenlvs /run/xenlvs /etc/xenlvs \(Hosts.pool)
             rm -f /etc/xen/*.cfg /var/log/xen/console/guest-*.log

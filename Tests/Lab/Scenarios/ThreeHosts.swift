@@ -25,7 +25,9 @@ extension Scenarios {
                 var journey = Journey(of: guest, from: hosts.a, isStamped: false)
                 try await expectShared(by: storage, on: ["nodea"])
 
+                let load = try await startLoad(hosts, storage, way)
                 try await trouble(&journey, hosts, storage, way, service)
+                try await endLoad(load, on: hosts.a)
                 try await hosts.b.expectArrival(of: guest)
                 let moved = try await hosts.a.run("xenlvs migrate web1 --to nodeb", timeout: .seconds(400))
                 #expect(moved.stderr.contains("its disks are shared"), "\(moved)")
@@ -55,10 +57,12 @@ extension Scenarios {
 }
 
 extension Scenarios.ThreeHosts {
+    private static let portals = "--portal 10.77.0.3 --portal 10.78.0.3"
+
     private func share(_ way: Way) -> String {
         let places =
             switch way {
-            case .iscsi: "--portal 10.77.0.3 --portal 10.78.0.3"
+            case .iscsi: Self.portals
             case .aoe:
                 "--shelf 1 "
                     + ["cluster-a", "cluster-b", "storage-a", "storage-b"].map { "--interface \($0)" }.joined(
@@ -110,25 +114,63 @@ extension Scenarios.ThreeHosts {
             try await Task.sleep(for: .seconds(5))
             _ = try await startDaemon(on: storage)
         } else {
-            let file = "/sys/kernel/config/target/iscsi/*:web1/tpgt_1/enable"
-            try await storage.run("echo 0 >$(echo \(file)); sleep 5; echo 1 >$(echo \(file))", timeout: .seconds(60))
+            // What a restart of the target's service does: all of it goes, and is brought back from what is recorded.
+            try await storage.run("targetctl clear; sleep 5; xenlvs apply --recorded", timeout: .seconds(60))
         }
         try await journey.goesOn(for: 20)
 
-        try await storage.run("xenlvs volume resize web1 --size 40M", timeout: .seconds(60))
-        for node in [hosts.a, hosts.b] {
-            let size = try await node.run(
-                "xenlvs attachments --revalidate web1 >&2; blockdev --getsize64 /dev/xenlvs/web1",
-                timeout: .seconds(120))
-            #expect(size.stdout == "41943040\n", "\(size)")
+        for (name, nodes) in [("web1", [hosts.a, hosts.b]), ("load", [hosts.a])] {
+            try await storage.run("xenlvs volume resize \(name) --size 40M", timeout: .seconds(60))
+            for node in nodes {
+                let size = try await node.run(
+                    "xenlvs attachments --revalidate \(name) >&2; blockdev --getsize64 /dev/xenlvs/\(name)",
+                    timeout: .seconds(120))
+                #expect(size.stdout == "41943040\n", "\(size)")
+            }
         }
         try await journey.goesOn(for: 20)
+    }
+
+    /// Another disk from the same host, written and compared again and again for as long as there is trouble.
+    private func startLoad(_ hosts: Hosts, _ storage: LabNode, _ way: Way) async throws -> LabProcess {
+        let (export, attach) =
+            switch way {
+            case .iscsi:
+                (
+                    "xenlvs export iscsi load \(Self.portals) --initiator iqn.2009-01.lab.xenlvs:nodea",
+                    "xenlvs attach iscsi iqn.2026-11.invalid.xenlvs.nodec:load --as load \(Self.portals)"
+                )
+            case .aoe:
+                (
+                    "xenlvs export aoe load --shelf 1 --slot 8 --interface cluster-a --interface storage-a",
+                    "xenlvs attach aoe e1.8 --as load"
+                )
+            }
+        try await storage.run("xenlvs volume create load --size 32M; \(export)", timeout: .seconds(120))
+        try await hosts.a.run(attach, timeout: .seconds(120))
+        return try await hosts.a.start(
+            """
+            rm -f /run/enough; rounds=0
+            until [ -e /run/enough ]; do
+                fio --name=verify --filename=/dev/xenlvs/load --rw=randwrite --bs=4k --size=8M --direct=1 \
+                    --ioengine=libaio --iodepth=4 --verify=crc32c --randseed=$rounds --do_verify=1 || exit 1
+                rounds=$((rounds + 1))
+            done; echo "rounds: $rounds"
+            """)
+    }
+
+    private func endLoad(_ load: LabProcess, on node: LabNode) async throws {
+        try await node.run("touch /run/enough")
+        let result = try await load.wait(timeout: .seconds(240))
+        print("written and compared beside the guest: \(result.stdout.suffix(20))")
+        #expect(result.exit == 0, "\(result.stdout.suffix(800))\(result.stderr.suffix(400))")
+        try await node.run("xenlvs detach load", timeout: .seconds(120))
     }
 
     private func exportOther(_ way: Way) -> String {
         switch way {
         case .iscsi:
-            "xenlvs export iscsi web2 --portal 10.77.0.3 --portal 10.78.0.3 --initiator iqn.2009-01.lab.xenlvs:nodea"
+            "xenlvs export iscsi web2 \(Self.portals) --initiator iqn.2009-01.lab.xenlvs:nodea"
         case .aoe: "xenlvs export aoe web2 --shelf 1 --slot 9 --interface cluster-a"
         }
     }
@@ -158,7 +200,7 @@ extension Scenarios.ThreeHosts {
         try await node.run(
             """
             for i in $(seq 60); do
-                [ $(xenlvs multipath list | grep -c ' up ') = 2 ] && exit 0; sleep 1
+                [ $(xenlvs multipath list | grep '^web1 ' | grep -c ' up ') = 2 ] && exit 0; sleep 1
             done; xenlvs multipath list >&2; exit 1
             """, timeout: .seconds(240))
     }
