@@ -55,7 +55,7 @@ extension AoEServer {
         return number
     }
 
-    private mutating func countTargets(of port: Int) {
+    mutating func countTargets(of port: Int) {
         var (count, last) = (0, -1)
         for target in 0..<exports.end
         where exports.holds(target) && exports[target].pointee.ports >> UInt64(port) & 1 == 1 {
@@ -63,6 +63,16 @@ extension AoEServer {
         }
         ports[port].pointee.targetCount = count
         ports[port].pointee.onlyTarget = count == 1 ? last : -1
+    }
+
+    /// Lets an interface go on which no target is served any more. It stays while any target has something under way: it may have
+    /// been withdrawn there, and its answer goes where the request came from.
+    mutating func removeIfUnused(_ port: Int) {
+        guard ports[port].pointee.targetCount == 0 else { return }
+        for target in 0..<exports.end where exports.holds(target) {
+            if exports[target].pointee.isActive || !exports[target].pointee.engine.isIdle { return }
+        }
+        _ = ports.remove(port)
     }
 
     /// Takes no more frames for a target. What it has under way is brought to its end; then `remove` takes it out.
@@ -83,8 +93,7 @@ extension AoEServer {
         let export = exports.remove(target)
         for port in 0..<ports.end where served >> UInt64(port) & 1 == 1 {
             countTargets(of: port)
-            // Nothing of another target can be waiting there to be sent.
-            if ports[port].pointee.targetCount == 0 { _ = ports.remove(port) }
+            removeIfUnused(port)
         }
         return export
     }

@@ -128,16 +128,9 @@ extension AoEServer {
         let target = id.number
         guard exports.holds(target), generations[target] == id.generation else { return }
         for port in 0..<ports.end where ports.holds(port) && ports[port].pointee.name == name {
-            let bit = UInt64(1) << UInt64(port)
-            exports[target].pointee.ports &= ~bit
-            var (count, last) = (0, -1)
-            for other in 0..<exports.end where exports.holds(other) && exports[other].pointee.ports & bit != 0 {
-                (count, last) = (count + 1, other)
-            }
-            ports[port].pointee.targetCount = count
-            ports[port].pointee.onlyTarget = count == 1 ? last : -1
-            let isFree = count == 0 && exports[target].pointee.engine.isIdle && !exports[target].pointee.isActive
-            if isFree, ports[port].pointee.queue.count == 0 { _ = ports.remove(port) }
+            exports[target].pointee.ports &= ~(1 << UInt64(port))
+            countTargets(of: port)
+            removeIfUnused(port)
         }
     }
 }
