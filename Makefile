@@ -10,7 +10,7 @@ VERSION := $(shell sed -n 's/.*text = "\(.*\)"/\1/p' Sources/HostModel/Version.s
 RELEASED := $(shell sed -n 's/^\#\# $(VERSION) - //p' CHANGELOG.md)
 
 # --- What has to be installed -----------------------------------------------------------------------------------------
-BUILD_PACKAGES := libaio-dev libdevmapper-dev libiscsi-dev liblvm2-dev libsqlite3-dev libzstd-dev
+BUILD_PACKAGES := libaio-dev libdevmapper-dev libiscsi-dev liblvm2-dev libsqlite3-dev libstdc++-12-dev libzstd-dev
 # The programs that unit tests hold our commands against, and that make loop devices and volume groups for them.
 UNIT_PACKAGES := drbd-utils e2fsprogs iproute2 libiscsi7 lvm2 mount tgt udev
 # What the style of the scripts and the machine code of the hot path are checked with.

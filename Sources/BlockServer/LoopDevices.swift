@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 
 /// Loop devices, as /sys shows them (drivers/block/loop.c).
