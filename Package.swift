@@ -33,7 +33,7 @@ let package = Package(
         .testTarget(
             name: "ImageStreamTests", dependencies: ["ImageStream", "HostModel", "SeedKit"], swiftSettings: settings),
         .systemLibrary(name: "CLVM", providers: [.apt(["liblvm2-dev"])]),
-        .systemLibrary(name: "CDevMapper", pkgConfig: "devmapper", providers: [.apt(["libdevmapper-dev"])]),
+        .systemLibrary(name: "CDevMapper", providers: [.apt(["libdevmapper-dev"])]),
         .target(name: "DeviceMapper", dependencies: ["HostModel", "Storage", "CDevMapper"], swiftSettings: settings),
         .testTarget(
             name: "DeviceMapperTests", dependencies: ["DeviceMapper", "HostModel", "Storage"], swiftSettings: settings),
