@@ -83,6 +83,8 @@ struct BackingTests {
         let device = try LoopDevice(other.path)
         #expect(refusal(device.path) == nil)
         _ = try Shell.run("blockdev", "--setro", device.path)
+        // The kernel keeps that beyond the file that it shows: whoever got the device next could not write to it.
+        defer { _ = try? Shell.run("blockdev", "--setrw", device.path) }
         #expect(refusal(device.path)?.code == .refused)
         #expect(refusal(device.path, readOnly: true) == nil)
     }
