@@ -75,6 +75,27 @@ extension AoEServer {
         _ = ports.remove(port)
     }
 
+    /// Answers on an interface again and announces its targets there, unless it has fallen silent once more since.
+    public mutating func speak(on name: String, after silence: UInt64) throws(Failure) {
+        for number in 0..<ports.end where ports.holds(number) && ports[number].pointee.name == name {
+            guard ports[number].pointee.silence == silence else { return }
+            try ports[number].pointee.speak()
+            for target in 0..<exports.end where exports.holds(target) { advertise(target, on: number) }
+            transmit(number)
+        }
+    }
+
+    /// Serves a target on an interface no longer; nothing happens where it is not. What it has under way there is answered.
+    public mutating func withdraw(_ id: TargetID, from name: String) {
+        let target = id.number
+        guard exports.holds(target), generations[target] == id.generation else { return }
+        for port in 0..<ports.end where ports.holds(port) && ports[port].pointee.name == name {
+            exports[target].pointee.ports &= ~(1 << UInt64(port))
+            countTargets(of: port)
+            removeIfUnused(port)
+        }
+    }
+
     /// Takes no more frames for a target. What it has under way is brought to its end; then `remove` takes it out.
     public mutating func close(_ id: TargetID) throws(Failure) {
         exports[try number(of: id)].pointee.isLeaving = true

@@ -27,7 +27,7 @@ struct PacketPort: ~Copyable {
 
     /// What a frame of 9000 bytes payload takes with its headers; longer ones are cut off and so, for an ATA command,
     /// refused.
-    private static let frameSize = 9216
+    static let frameSize = 9216
     private static let blockSize = 64 << 10
     /// Behind the ring's header of a frame the kernel puts where it came from.
     private static let senderOffset = xenlvs_tpacket2_header_length() - MemoryLayout<sockaddr_ll>.size
@@ -52,7 +52,7 @@ struct PacketPort: ~Copyable {
             tp_block_size: UInt32(Self.blockSize), tp_block_nr: UInt32(blocks), tp_frame_size: UInt32(Self.frameSize),
             tp_frame_nr: UInt32(blocks * Self.framesPerBlock))
         try Self.set(descriptor, SOL_PACKET, PACKET_RX_RING, request, what)
-        try Self.filter(descriptor, shard, what)
+        try Self.filter(descriptor, SocketFilter.requests(of: shard, keeping: UInt32(Self.frameSize)), what)
         // What this host sends itself comes from no initiator.
         try Self.set(descriptor, SOL_PACKET, PACKET_IGNORE_OUTGOING, Int32(1), what)
         // Replies of a whole batch; without the right to do so there is less room, and the sender waits.
@@ -127,10 +127,10 @@ struct PacketPort: ~Copyable {
         UnsafeMutableRawPointer(frames[position]).assumingMemoryBound(to: UInt32.self)
     }
 
-    /// Lets only requests through, so that the replies of other targets do not wake this process, and of those only what
-    /// is for the shard's targets or, with wildcards, for several.
-    private static func filter(_ descriptor: Int32, _ shard: Shard, _ what: String) throws(Failure) {
-        var program = SocketFilter.requests(of: shard, keeping: UInt32(frameSize))
+    /// Chooses the frames that are received from now on. Of requests alone, because the replies of other targets are not to
+    /// wake this process, and of those only what is for the shard's targets or, with wildcards, for several.
+    static func filter(_ descriptor: Int32, _ steps: [sock_filter], _ what: String) throws(Failure) {
+        var program = steps
         let count = UInt16(program.count)
         let failure = program.withUnsafeMutableBufferPointer { program -> Failure? in
             do throws(Failure) {

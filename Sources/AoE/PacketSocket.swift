@@ -37,7 +37,7 @@ struct PacketSocket: ~Copyable {
     private func receive(waitingMilliseconds: Int32) -> [UInt8]? {
         var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
         guard poll(&request, 1, waitingMilliseconds) > 0 else { return nil }
-        var bytes = [UInt8](repeating: 0, count: 9216)
+        var bytes = [UInt8](repeating: 0, count: PacketPort.frameSize)
         let count = recv(descriptor, &bytes, bytes.count, 0)
         return count < 0 ? nil : Array(bytes.prefix(count))
     }

@@ -1,6 +1,3 @@
-import BlockServer
-import CLinux
-import Glibc
 import HostModel
 
 /// One interface that targets are served on: its packet socket, what waits to be sent there, and its present facts.
@@ -21,8 +18,6 @@ struct Port: ~Copyable {
     /// The number of its falling silent; nil where it answers.
     private(set) var silence: UInt64?
     private let shard: Shard
-    /// More than the longest frame (`PacketPort`).
-    private static let frameBytes: UInt32 = 9216
 
     /// Opens the interface and receives its frames from now on.
     /// - Parameters:
@@ -35,7 +30,7 @@ struct Port: ~Copyable {
         var silence: UInt64?
         // Nobody could be asked whether another target has an address there.
         if !interface.isUp {
-            try Self.filter(packets.descriptor, Self.nothing, name)
+            try PacketPort.filter(packets.descriptor, SocketFilter.nothing, Self.choosing(name))
             silence = Generation.next()
         }
         try packets.bind(to: interface)
@@ -80,66 +75,23 @@ struct Port: ~Copyable {
 
     /// Hears nothing and so answers nothing: meanwhile another target may take an address here.
     private mutating func fallSilent() throws(Failure) {
-        try Self.filter(packets.descriptor, Self.nothing, name)
+        try PacketPort.filter(packets.descriptor, SocketFilter.nothing, Self.choosing(name))
         silence = Generation.next()
     }
 
     /// Answers again.
     mutating func speak() throws(Failure) {
-        try Self.filter(packets.descriptor, SocketFilter.requests(of: shard, keeping: Self.frameBytes), name)
+        let requests = SocketFilter.requests(of: shard, keeping: UInt32(PacketPort.frameSize))
+        try PacketPort.filter(packets.descriptor, requests, Self.choosing(name))
         silence = nil
     }
 
-    /// Of no frame a single byte (BPF_RET).
-    private static var nothing: [sock_filter] { [sock_filter(code: 0x06, jt: 0, jf: 0, k: 0)] }
-
-    private static func filter(_ descriptor: Int32, _ steps: [sock_filter], _ name: String) throws(Failure) {
-        var steps = steps
-        let count = UInt16(steps.count)
-        let status = steps.withUnsafeMutableBufferPointer { steps in
-            var program = sock_fprog(len: count, filter: steps.baseAddress)
-            return setsockopt(
-                descriptor, SOL_SOCKET, SO_ATTACH_FILTER, &program, socklen_t(MemoryLayout<sock_fprog>.size))
-        }
-        if status != 0 { throw Failure.system("cannot choose the frames of the interface \(name)") }
-    }
+    private static func choosing(_ name: String) -> String { "cannot choose the frames of the interface \(name)" }
 
     var status: PortStatus {
         PortStatus(
             interface: name, isPresent: isBound, isUp: isBound && interface.isUp, mtu: interface.mtu,
             address: interface.address.description, silence: silence)
-    }
-}
-
-/// Interfaces that have come up or back. For the server's own thread; others use `ServerOrders`.
-extension AoEServer {
-    /// Answers on an interface again and announces its targets there, unless it has fallen silent once more since.
-    public mutating func speak(on name: String, after silence: UInt64) throws(Failure) {
-        for number in 0..<ports.end where ports.holds(number) && ports[number].pointee.name == name {
-            guard ports[number].pointee.silence == silence else { return }
-            try ports[number].pointee.speak()
-            for target in 0..<exports.end where exports.holds(target) { advertise(target, on: number) }
-            transmit(number)
-        }
-    }
-
-    /// Serves a target on an interface no longer; nothing happens where it is not. What it has under way there is answered.
-    public mutating func withdraw(_ id: TargetID, from name: String) {
-        let target = id.number
-        guard exports.holds(target), generations[target] == id.generation else { return }
-        for port in 0..<ports.end where ports.holds(port) && ports[port].pointee.name == name {
-            exports[target].pointee.ports &= ~(1 << UInt64(port))
-            countTargets(of: port)
-            removeIfUnused(port)
-        }
-    }
-}
-
-extension ServerOrders {
-    /// The interfaces that have come up or back and are silent: whoever keeps the targets asks there whether others have
-    /// their addresses, and then has the server `speak`.
-    public func silentPorts() throws(Failure) -> [PortStatus] {
-        try perform { server throws(Failure) in server.portStatus.filter { $0.isUp && $0.silence != nil } }
     }
 }
 

@@ -91,6 +91,14 @@ public final class ServerOrders: Sendable {
     }
 }
 
+extension ServerOrders {
+    /// The interfaces that have come up or back and are silent: whoever keeps the targets asks there whether others have
+    /// their addresses, and then has the server `speak`.
+    public func silentPorts() throws(Failure) -> [PortStatus] {
+        try perform { server throws(Failure) in server.portStatus.filter { $0.isUp && $0.silence != nil } }
+    }
+}
+
 /// Carries a value that cannot be copied from one thread to another, once.
 public final class Handover<Value: ~Copyable>: @unchecked Sendable {
     // Its giver has put it before anybody else knows of the handover, and only one thread takes it.

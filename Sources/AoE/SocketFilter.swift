@@ -50,5 +50,8 @@ enum SocketFilter {
         ]
     }
 
+    /// Of no frame a single byte.
+    static var nothing: [sock_filter] { [sock_filter(code: end, jt: 0, jf: 0, k: 0)] }
+
     private enum Way { case on, take, drop }
 }

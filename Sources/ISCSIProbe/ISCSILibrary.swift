@@ -30,41 +30,28 @@ struct ISCSILibrary {
     let readCapacity: @convention(c) (Context, CInt) -> Task?
     let freeTask: @convention(c) (Task) -> Void
 
-    /// The name that its interface has had since 1.18 (`SONAME`).
-    private static let name = "libiscsi.so.7"
-
-    /// Throws `.notFound` where it is not installed.
+    /// Throws `.notFound` where it is not installed. Its interface has had that name since 1.18.
     init() throws(Failure) {
-        guard let handle = dlopen(Self.name, RTLD_NOW | RTLD_LOCAL) else {
-            throw Failure(
-                .notFound, "targets cannot be looked at", why: dlerror().map { String(cString: $0) } ?? Self.name,
-                remedy: "install the package libiscsi7")
-        }
-        func find<Function>(_ symbol: String) throws(Failure) -> Function {
-            guard let address = dlsym(handle, symbol) else {
-                throw Failure(.failed, "\(Self.name) cannot be used", why: "it has no '\(symbol)'")
-            }
-            return unsafeBitCast(address, to: Function.self)
-        }
-        createContext = try find("iscsi_create_context")
-        destroyContext = try find("iscsi_destroy_context")
-        setTargetName = try find("iscsi_set_targetname")
-        setSessionType = try find("iscsi_set_session_type")
-        setHeaderDigest = try find("iscsi_set_header_digest")
-        setInitiatorAccount = try find("iscsi_set_initiator_username_pwd")
-        setTargetAccount = try find("iscsi_set_target_username_pwd")
-        setTimeout = try find("iscsi_set_timeout")
-        setNoReconnect = try find("iscsi_set_noautoreconnect")
-        bindInterfaces = try find("iscsi_set_bind_interfaces")
-        connect = try find("iscsi_connect_sync")
-        login = try find("iscsi_login_sync")
-        logout = try find("iscsi_logout_sync")
-        error = try find("iscsi_get_error")
-        discover = try find("iscsi_discovery_sync")
-        freeDiscovery = try find("iscsi_free_discovery_data")
-        reportUnits = try find("iscsi_reportluns_sync")
-        inquiry = try find("iscsi_inquiry_sync")
-        readCapacity = try find("iscsi_readcapacity16_sync")
-        freeTask = try find("scsi_free_scsi_task")
+        let library = try DynamicLibrary("libiscsi.so.7", package: "libiscsi7", doing: "targets cannot be looked at")
+        createContext = try library.function("iscsi_create_context")
+        destroyContext = try library.function("iscsi_destroy_context")
+        setTargetName = try library.function("iscsi_set_targetname")
+        setSessionType = try library.function("iscsi_set_session_type")
+        setHeaderDigest = try library.function("iscsi_set_header_digest")
+        setInitiatorAccount = try library.function("iscsi_set_initiator_username_pwd")
+        setTargetAccount = try library.function("iscsi_set_target_username_pwd")
+        setTimeout = try library.function("iscsi_set_timeout")
+        setNoReconnect = try library.function("iscsi_set_noautoreconnect")
+        bindInterfaces = try library.function("iscsi_set_bind_interfaces")
+        connect = try library.function("iscsi_connect_sync")
+        login = try library.function("iscsi_login_sync")
+        logout = try library.function("iscsi_logout_sync")
+        error = try library.function("iscsi_get_error")
+        discover = try library.function("iscsi_discovery_sync")
+        freeDiscovery = try library.function("iscsi_free_discovery_data")
+        reportUnits = try library.function("iscsi_reportluns_sync")
+        inquiry = try library.function("iscsi_inquiry_sync")
+        readCapacity = try library.function("iscsi_readcapacity16_sync")
+        freeTask = try library.function("scsi_free_scsi_task")
     }
 }

@@ -77,16 +77,16 @@ public final class ExportSupervisor: Sendable {
             case .export(let record): return .exports([try export(record)])
             case .unexport(let address, let force):
                 return .exports([try unexport(try AoEAddress(address), force: force)])
-            case .list(let statistics): return .exports(try list(statistics: statistics))
+            case .list(let statistics): return .exports(list(statistics: statistics))
             case .rescan:
                 try changing.withLock { _ throws(Failure) in try rescan() }
-                return .exports(try list(statistics: false))
+                return .exports(list(statistics: false))
             }
         } catch { return .failure(error) }
     }
 
     /// How all exports stand, by address.
-    func list(statistics wanted: Bool) throws(Failure) -> [ExportStatus] {
+    func list(statistics wanted: Bool) -> [ExportStatus] {
         let known = entries.withLock { Array($0.values) }
         var statuses: [ExportStatus] = []
         for (orders, part) in byServer(known, \.record.address) {

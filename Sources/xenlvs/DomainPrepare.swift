@@ -30,16 +30,7 @@ extension DomainCommand {
             try await reporting {
                 let (name, device) = try GuestDiskArgument.parse(domain)
                 let worker = HostWorker(host: try ThisHost.open(), version: Version.text)
-                let disks: [(device: String?, volume: VolumeName)]
-                if now {
-                    let bracket = try await DomainBracket(worker: worker).prepare(name, device: device)
-                    if let time = bracket.stoodStill {
-                        Console.say("the domain \(name) stood still for \(Format.duration(time))")
-                    }
-                    disks = bracket.disks
-                } else {
-                    disks = try await SwapManager(worker: worker).disks(of: name, device: device)
-                }
+                let disks = try await GuestDiskArgument.disks(of: name, device, inBracket: now, worker)
                 var prepared: [PreparedDisk] = []
                 for disk in disks {
                     let preparer = DomainPreparer(worker: worker)

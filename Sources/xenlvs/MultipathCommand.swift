@@ -113,8 +113,9 @@ struct MultipathCommand: AsyncParsableCommand {
             discussion: """
                 What xenlvsd does beside its other work, for where that does not run. Every path is asked once a second \
                 whether it is the recorded disk and ready; one that is not is not used any more, and taken back when it was \
-                good twice in a row; where a portal of an attachment has no session it is logged in to, at most once a minute. Where no path is left requests wait as long as the map says, and then fail. When it \
-                ends, requests without a path fail at once. Maps of multipathd are left alone.
+                good twice in a row; where a portal of an attachment has no session it is logged in to, at most once a \
+                minute. Where no path is left requests wait as long as the map says, and then fail. When it ends, requests \
+                without a path fail at once. Maps of multipathd are left alone.
 
                 Exit codes: 0 ended as asked; 1 failed; 5 it runs already.
                 """)

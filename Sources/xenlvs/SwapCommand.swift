@@ -52,16 +52,7 @@ struct SwapCommand: AsyncParsableCommand {
             let options = try options(target)
             let worker = HostWorker(host: try ThisHost.open(), version: Version.text)
             let manager = SwapManager(worker: worker)
-            let disks: [(device: String?, volume: VolumeName)]
-            if bracket {
-                let prepared = try await DomainBracket(worker: worker).prepare(name, device: device)
-                if let time = prepared.stoodStill {
-                    Console.say("the domain \(name) stood still for \(Format.duration(time))")
-                }
-                disks = prepared.disks
-            } else {
-                disks = try await manager.disks(of: name, device: device)
-            }
+            let disks = try await GuestDiskArgument.disks(of: name, device, inBracket: bracket, worker)
             var rows: [SwapRow] = []
             for disk in disks {
                 do {
@@ -118,6 +109,18 @@ enum GuestDiskArgument {
                 remedy: "give DOMAIN or DOMAIN:xvda")
         }
         return (parts[0], parts.count == 2 ? parts[1] : nil)
+    }
+
+    /// The disks that are meant. After a bracket they have switches, and how long the domain stood still for that is told.
+    static func disks(
+        of name: String, _ device: String?, inBracket: Bool, _ worker: HostWorker
+    ) async throws -> [(device: String?, volume: VolumeName)] {
+        guard inBracket else { return try await SwapManager(worker: worker).disks(of: name, device: device) }
+        let prepared = try await DomainBracket(worker: worker).prepare(name, device: device)
+        if let time = prepared.stoodStill {
+            Console.say("the domain \(name) stood still for \(Format.duration(time))")
+        }
+        return prepared.disks
     }
 }
 

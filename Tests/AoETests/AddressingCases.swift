@@ -135,17 +135,13 @@ struct AddressingCases {
 
     @Test("Case 51: an interface that goes down with a write under way and comes back serves on, the write as well")
     func downAndUp() throws {
-        let disk = try FreezableDisk()
-        let wire = try Wire(options: ["--writeback", "--direct"], serves: disk.path)
+        let (wire, disk) = try Wire.withFreezableDisk()
         defer {
             // What hangs cannot end.
             try? disk.thaw()
             wire.kill()
         }
-        try disk.freeze()
-        wire.send(.write(1, sectors(5), tag: 100))
-        // Then the target has taken the write.
-        _ = try wire.ask(.configuration(0))
+        try wire.begin(.write(1, sectors(5), tag: 100), on: disk)
         try wire.ip("link", "set", wire.targetInterface, "down")
         usleep(50000)
         // The answer finds no way.

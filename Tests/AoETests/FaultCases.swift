@@ -96,17 +96,13 @@ struct FaultCases {
 
     @Test("Case 45: a write that comes again while the disk still has it is answered once, and does not undo the next")
     func retransmissionUnderWay() throws {
-        let disk = try FreezableDisk()
-        let wire = try Wire(options: ["--writeback", "--direct"], serves: disk.path)
+        let (wire, disk) = try Wire.withFreezableDisk()
         defer {
             // What hangs cannot end.
             try? disk.thaw()
             wire.kill()
         }
-        try disk.freeze()
-        wire.send(.write(7, sectors(1), tag: 100))
-        // Then the target has taken the write.
-        _ = try wire.ask(.configuration(0))
+        try wire.begin(.write(7, sectors(1), tag: 100), on: disk)
         // The network's copy, and the initiator's own.
         wire.send(.write(7, sectors(1), tag: 100))
         wire.send(.write(7, sectors(1), tag: 101))

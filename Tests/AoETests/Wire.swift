@@ -167,3 +167,19 @@ enum NamespaceSocket {
 
 /// Declared by the C library only with _GNU_SOURCE, which Swift's module of it does without.
 @_silgen_name("setns") private func setns(_ descriptor: Int32, _ kind: Int32) -> Int32
+
+/// Requests that do not come to their end.
+extension Wire {
+    /// A wire to a target with a disk that can be made to take no more writes.
+    static func withFreezableDisk() throws -> (Wire, FreezableDisk) {
+        let disk = try FreezableDisk()
+        return (try Wire(options: ["--writeback", "--direct"], serves: disk.path), disk)
+    }
+
+    /// Returns when the target has taken the write, which the disk does not end before it is thawed.
+    func begin(_ write: Request, on disk: FreezableDisk) throws {
+        try disk.freeze()
+        send(write)
+        _ = try ask(.configuration(0))
+    }
+}

@@ -56,7 +56,7 @@ extension Coordinator {
     /// Not every refusal leaves a replica standing alone: where the digests differ it tries again for ever.
     private func checkConnects(_ replica: VolumeReplica, since connected: ContinuousClock.Instant) async throws {
         guard connected.duration(to: .now) > Self.connectionLimit else { return }
-        let log = try? await worker.explain(replica.volume, of: spec, .source)
+        let log = try? await worker.explain(replica.volume)
         throw Failure(
             .unreachable, "the replica of \(replica.volume) is not connected", host: spec.target.name.text,
             why: "\(spec.target.name) has not answered for \(Self.connectionLimit.components.seconds) seconds"
@@ -77,7 +77,7 @@ extension Coordinator {
         for replica in replicas where replica.status?.connection?.state == .standAlone {
             throw Failure(
                 .failed, "the replica of \(replica.volume) stands alone", host: spec.source.name.text,
-                why: try await worker.explain(replica.volume, of: spec, .source),
+                why: try await worker.explain(replica.volume),
                 remedy: "then run 'xenlvs migration resume \(spec.id)'")
         }
     }

@@ -346,7 +346,7 @@ extension HostWorker {
     }
 
     /// Why a replica stands alone, and what to do.
-    func explain(_ name: VolumeName, of spec: MigrationSpec, _ role: Role) async throws -> String {
+    func explain(_ name: VolumeName) async throws -> String {
         try await ReplicaCatalog(host: host).replica(of: name).explanation
     }
 }

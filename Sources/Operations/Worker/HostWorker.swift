@@ -52,8 +52,8 @@ public struct HostWorker: Sendable {
             try await reconnect(volume, of: try recorded(id), secret: secret)
             return .done
         case .explain(let id, let volume):
-            let migration = try recorded(id)
-            return .explanation(try await explain(volume, of: migration.spec, migration.role))
+            _ = try recorded(id)
+            return .explanation(try await explain(volume))
         case .checksum(let id, let volume): return .checksum(try await checksum(volume, of: try recorded(id)))
         case .mirror(let update):
             try mirror(update)

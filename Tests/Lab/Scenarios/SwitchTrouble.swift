@@ -329,16 +329,7 @@ extension Scenarios {
                 var journey = try await hosts.start(LabGuest("web1", kind: .pvh), hasSwitch: true, on: a)
                 try await a.makeDeaf(journey.guest)
                 let failed = try await hosts.migrate("web1", from: a, expecting: 2)
-                print("a deaf guest, live:\n\(failed.stderr)")
-                #expect(failed.stderr.contains("does not answer"), "\(failed.stderr)")
-                try await expectOnVolume(a, "with a deaf guest")
-                try await expectNothingAsked(of: journey.guest, on: a)
-                try await a.letHear(journey.guest)
-                try await Task.sleep(for: .seconds(3))
-                let console = try await hosts.verifyStayed(&journey, failed.id, hasSwitches: true, ends: false)
-                // It was asked for a minute, and has not stopped for that.
-                #expect(console.longestGap < 45_000, "it stood still for \(console.longestGap) ms")
-                try await expectToMove(&journey, hosts)
+                try await expectDeafToStay(&journey, hosts, failed, "live")
             }
         }
 
@@ -401,15 +392,7 @@ extension Scenarios {
                 var journey = try await hosts.start(LabGuest("web1"), hasSwitch: true, on: a)
                 try await a.makeDeaf(journey.guest)
                 let failed = try await hosts.migrate("web1", from: a, "--method", "one-freeze", expecting: 2)
-                print("a deaf guest, one-freeze:\n\(failed.stderr)")
-                #expect(failed.stderr.contains("does not answer"), "\(failed.stderr)")
-                try await expectOnVolume(a, "with a deaf guest")
-                try await expectNothingAsked(of: journey.guest, on: a)
-                try await a.letHear(journey.guest)
-                try await Task.sleep(for: .seconds(3))
-                let console = try await hosts.verifyStayed(&journey, failed.id, hasSwitches: true, ends: false)
-                #expect(console.longestGap < 45_000, "it stood still for \(console.longestGap) ms")
-                try await expectToMove(&journey, hosts)
+                try await expectDeafToStay(&journey, hosts, failed, "one-freeze")
             }
         }
 
@@ -670,6 +653,23 @@ extension Scenarios.SwitchTrouble {
         if moved.report.method == "live" { log = try await target.followArrival(of: journey.guest) }
         try await hosts.verifyMigrated(&journey, moved, from: source, at: place)
         try await log?.signal()
+    }
+
+    /// A guest that did not answer runs on where it is, and moves once it does.
+    private func expectDeafToStay(
+        _ journey: inout Journey, _ hosts: Hosts, _ failed: FinishedMigration, _ method: String
+    ) async throws {
+        let a = hosts.a
+        print("a deaf guest, \(method):\n\(failed.stderr)")
+        #expect(failed.stderr.contains("does not answer"), "\(failed.stderr)")
+        try await expectOnVolume(a, "with a deaf guest")
+        try await expectNothingAsked(of: journey.guest, on: a)
+        try await a.letHear(journey.guest)
+        try await Task.sleep(for: .seconds(3))
+        let console = try await hosts.verifyStayed(&journey, failed.id, hasSwitches: true, ends: false)
+        // It was asked for a minute, and has not stopped for that.
+        #expect(console.longestGap < 45_000, "it stood still for \(console.longestGap) ms")
+        try await expectToMove(&journey, hosts)
     }
 
     /// What was begun with saving the guest has ended, and it runs on its LV.
