@@ -9,6 +9,7 @@ struct Scenarios {}
 
 /// Runs one scenario on hosts that hold nothing, and leaves them so. A failure comes with what both hosts then showed.
 func scenario(_ body: (Hosts) async throws -> Void) async throws {
+    try Test.cancelWhereLate()
     let hosts = try await Hosts.clean()
     do {
         try await body(hosts)
