@@ -90,6 +90,7 @@ extension AoEServer {
             active[activeCount] = Int32(target)
             activeCount += 1
         }
+        if export.pointee.hasNews { advertiseNews(of: target) }
     }
 
     /// Starts what was received.

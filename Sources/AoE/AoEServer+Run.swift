@@ -82,6 +82,14 @@ extension AoEServer {
         export.pointee.advertise(&port.pointee.queue)
     }
 
+    /// Queues the announcement of what a client has set, for all interfaces of the target. That happens as often as
+    /// `SaveBudget` lets clients set something: a client cannot make a storm of it.
+    @inline(never)
+    mutating func advertiseNews(of target: Int) {
+        exports[target].pointee.hasNews = false
+        for number in 0..<ports.end where ports.holds(number) { advertise(target, on: number) }
+    }
+
     private mutating func drain() throws(Failure) {
         for target in 0..<exports.end where exports.holds(target) { exports[target].pointee.isLeaving = true }
         let deadline = Clock.milliseconds() + Self.drainLimitMilliseconds

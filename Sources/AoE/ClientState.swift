@@ -23,6 +23,12 @@ struct ConfigurationString: Sendable {
 
     var all: [UInt8] { (0..<count).map { bytes[$0] } }
 
+    func isEqual(to other: borrowing ConfigurationString) -> Bool {
+        guard count == other.count else { return false }
+        for position in 0..<count where bytes[position] != other.bytes[position] { return false }
+        return true
+    }
+
     func hasPrefix(_ other: UnsafeRawBufferPointer) -> Bool {
         guard other.count <= count else { return false }
         for position in 0..<other.count where bytes[position] != other[position] { return false }

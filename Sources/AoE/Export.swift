@@ -44,6 +44,8 @@ public struct Export: ~Copyable {
     var isActive = false
     /// It takes no more frames, and goes when it has nothing under way.
     var isLeaving = false
+    /// A client has set the configuration string, which is announced to the others.
+    var hasNews = false
     var counters = ExportCounters()
     /// When a client last read or wrote, in nanoseconds of `Clock`; 0 for never.
     private var lastUse: Int64 = 0
@@ -265,6 +267,7 @@ public struct Export: ~Copyable {
             report(error.description)
             return false
         }
+        if !machine.proposed.configuration.isEqual(to: machine.state.configuration) { hasNews = true }
         machine.accept()
         return true
     }

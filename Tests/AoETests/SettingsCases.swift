@@ -27,6 +27,19 @@ struct SettingsCases {
         #expect(try wire.ask(.configuration(0)).string == abc)
     }
 
+    @Test("A configuration string that was set is announced to everybody, and one that stays is not")
+    func announced() throws {
+        let wire = try Wire()
+        while wire.receive(milliseconds: 300) != nil {}
+        #expect(try wire.ask(.configuration(3, abc)).string == abc)
+        let announcement = try #require(wire.receive())
+        #expect(Array(announcement.bytes[0..<6]) == [UInt8](repeating: 0xff, count: 6))
+        #expect(announcement.isResponse && announcement.tag == 0 && announcement.string == abc)
+        #expect(try wire.ask(.configuration(4, abc)).string == abc)
+        #expect(try wire.ask(mask(1, [(1, wire.clientAddress)])).aoeError == nil)
+        #expect(wire.receive(milliseconds: 300) == nil)
+    }
+
     @Test("Cases 33 and 34: test and prefix answer only where the string fits")
     func test() throws {
         let wire = try Wire()
