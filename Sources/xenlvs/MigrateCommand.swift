@@ -45,8 +45,8 @@ struct MigrateCommand: AsyncParsableCommand {
     @Option(
         help: """
             How the bulk of the disks is copied: stream (past DRBD, from a snapshot, compressed and without what is empty; DRBD \
-            then copies what has changed), replica (by DRBD), or auto: stream for thin volumes and on links of up to \
-            100 Mbit/s.
+            then copies what has changed), replica (by DRBD), or auto: stream for thin volumes and where the link, or \
+            --bandwidth, is up to 100 Mbit/s (12.5 MB/s).
             """)
     var seed = SeedChoice.Wish.auto
 

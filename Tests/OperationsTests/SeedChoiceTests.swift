@@ -14,6 +14,9 @@ struct SeedChoiceTests {
         #expect(SeedChoice(.auto, .init(thin: [Self.web1])).why == "web1 is thin")
         let slow = SeedChoice(.auto, .init(megabits: 100))
         #expect(slow.seeds && slow.why == "the link has 100 Mbit/s")
+        let limited = SeedChoice(.auto, .init(megabits: 1000, bandwidth: .mebibytes(10)))
+        #expect(limited.seeds && limited.why == "at most 10 MiB may be copied in a second")
+        #expect(!SeedChoice(.auto, .init(megabits: 1000, bandwidth: .mebibytes(12))).seeds)
         #expect(!SeedChoice(.replica, .init(thin: [Self.web1], megabits: 10)).seeds)
         #expect(SeedChoice(.stream, .init(megabits: 10_000)).seeds)
     }

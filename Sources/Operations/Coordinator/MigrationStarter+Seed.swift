@@ -30,6 +30,7 @@ extension MigrationStarter {
         let addresses = try? HostAddresses.between(
             request.target, local: worker.host.configuration.replicationAddress)
         facts.megabits = addresses.flatMap { LinkSpeed.megabits(of: $0.local) }
+        facts.bandwidth = request.bandwidth ?? worker.host.configuration.bandwidth
         return SeedChoice(request.seed, facts)
     }
 }

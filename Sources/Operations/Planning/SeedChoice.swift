@@ -19,12 +19,16 @@ public struct SeedChoice: Sendable, Equatable {
         var noVolumes: [VolumeName] = []
         /// What the link is able to do, in megabits in a second; nil where that is not known.
         var megabits: Int?
+        /// What the synchronisation may copy in a second; nil where nobody has set a limit.
+        var bandwidth: ByteCount?
         /// Both hosts have DRBD 8.4, as far as is known.
         var isOldDRBD = true
     }
 
-    /// A link that is slower than any disk.
+    /// A link that is slower than any disk, in megabits in a second.
     static let slowLink = 100
+    /// The same, in bytes in a second.
+    static let slowRate = slowLink * 1_000_000 / 8
 
     public var seeds: Bool
     /// The end of a sentence; nil where there is nothing to say.
@@ -50,6 +54,8 @@ public struct SeedChoice: Sendable, Equatable {
                     "\(name) is thin"
                 } else if let megabits = facts.megabits, megabits <= Self.slowLink {
                     "the link has \(megabits) Mbit/s"
+                } else if let bandwidth = facts.bandwidth, bandwidth.bytes <= Self.slowRate {
+                    "at most \(bandwidth) may be copied in a second"
                 } else {
                     nil
                 }

@@ -45,7 +45,7 @@ extension Hosts {
     package func beginSynchronising(
         _ domain: String, from source: LabNode, bandwidth: String
     ) async throws -> (run: LabProcess, id: String) {
-        let running = try await beginMigrating(domain, from: source, "--bandwidth", bandwidth)
+        let running = try await beginMigrating(domain, from: source, "--bandwidth", bandwidth, "--seed", "replica")
         let id = try await waitForPhase("synchronise", of: domain, on: source)
         try await source.run("until grep -q cs:SyncSource /proc/drbd; do sleep 0.2; done")
         return (running, id)

@@ -49,7 +49,8 @@ extension Scenarios {
                 var journey = try await hosts.start(LabGuest("web1"), megabytes: 16, isStamped: false, on: hosts.a)
                 // Free blocks of the file system: nobody writes there, and DRBD alone brings them to the target.
                 try await hosts.a.run("set -o pipefail; \(Self.fillTail)")
-                let running = try await hosts.beginMigrating("web1", from: hosts.a, "--bandwidth", "768K")
+                let running = try await hosts.beginMigrating(
+                    "web1", from: hosts.a, "--bandwidth", "768K", "--seed", "replica")
                 let id = try await hosts.waitForPhase("synchronise", of: "web1", on: hosts.a)
                 try await hosts.a.run("until grep -q SyncSource /proc/drbd; do sleep 0.2; done; sleep 1")
                 try await running.signal("KILL")

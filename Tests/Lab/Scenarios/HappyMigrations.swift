@@ -53,7 +53,7 @@ extension Scenarios {
                 #expect(shell.exit != 0 && shell.stderr.contains("restrict"), "a shell was given: \(shell.stderr)")
                 // Slow enough for a look at it in the middle.
                 let running = try await hosts.beginMigrating(
-                    "web1", from: hosts.a, "--remove-source", "--bandwidth", "4M")
+                    "web1", from: hosts.a, "--remove-source", "--bandwidth", "4M", "--seed", "replica")
                 try await hosts.waitForPhase("synchronise", of: "web1", on: hosts.a)
                 let links = try await hosts.a.run("readlink /dev/xenlvs/web1 /dev/xenlvs/web1-data").text
                 #expect(
