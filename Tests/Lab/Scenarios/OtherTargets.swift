@@ -9,6 +9,7 @@ extension Scenarios {
     struct OtherTargets {
         private static let target = "iqn.2026-11.invalid.xenlvs.nodeb:web1"
         private static let initiator = "iqn.2009-01.lab.xenlvs:nodea"
+        private static let second = "\(initiator)-2"
         private static let chap = "--chap-file /etc/xenlvs/web.chap"
         private static let export =
             "xenlvs export iscsi web1 --portal 10.77.0.2 --initiator \(initiator) \(chap)"
@@ -115,27 +116,33 @@ extension Scenarios {
 
         @Test(
             "A conformance suite finds nothing in an export that it does not find in a disk of the same backend",
-            .onlyInTheFullRun, .timeLimit(.minutes(20)), arguments: ["lio", "tgt"])
-        func conformance(backend: String) async throws {
+            .onlyInTheFullRun, .timeLimit(.minutes(20)), arguments: ConformanceTable.all)
+        func conformance(table: ConformanceTable) async throws {
+            let isTGT = table.backend == "tgt"
             try await scenario { hosts in
                 try await hosts.b.run(
                     """
-                    set -e; mkdir -p /etc/xenlvs; echo 'iscsi_target: \(backend)' >/etc/xenlvs/xenlvs.yaml
+                    set -e; mkdir -p /etc/xenlvs; echo 'iscsi_target: \(table.backend)' >/etc/xenlvs/xenlvs.yaml
                     xenlvs volume create web1 --size 64M; lvcreate -qq -y -Wn -L 64M -n plain vg0
                     """, timeout: .seconds(60))
-                let daemon = backend == "tgt" ? try await startDaemon(on: hosts.b) : nil
+                let daemon = isTGT ? try await startDaemon(on: hosts.b) : nil
                 try await hosts.b.run(
-                    "xenlvs export iscsi web1 --portal 10.77.0.2 --initiator \(Self.initiator)", timeout: .seconds(60))
-                try await hosts.b.run(backend == "tgt" ? plainOfTGT : plainOfKernel, timeout: .seconds(60))
+                    "xenlvs export iscsi web1 --portal 10.77.0.2 --initiator \(Self.initiator) --initiator \(Self.second)",
+                    timeout: .seconds(60))
+                try await hosts.b.run(isTGT ? plainOfTGT : plainOfKernel, timeout: .seconds(60))
                 let plainTarget = "iqn.2026-11.com.example:plain/1"
-                let port = backend == "tgt" ? 3260 : 3261
                 let ours = try await ask(hosts.a, "iscsi://10.77.0.2:3260/\(Self.target)/1")
-                let plain = try await ask(hosts.a, "iscsi://10.77.0.2:\(port)/\(plainTarget)")
-                print("\(backend): ours \(summary(ours)); plain \(summary(plain))")
-                #expect(ours.count > 200 && ours.keys.sorted() == plain.keys.sorted())
-                for (name, outcome) in ours where outcome == "failed" {
-                    #expect(plain[name] == "failed", "\(name) fails, and with a plain disk it is \(plain[name] ?? "-")")
+                let plain = try await ask(hosts.a, "iscsi://10.77.0.2:\(isTGT ? 3260 : 3261)/\(plainTarget)")
+                print(
+                    "iscsi-test-cu, \(table.backend): the export \(ours.summary); a disk made by hand \(plain.summary);",
+                    "the research (\(table.disk)) \(table.summary)")
+                #expect(ours.outcomes.keys.sorted() == plain.outcomes.keys.sorted())
+                for name in ours.failures.subtracting(table.wavering).sorted() {
+                    let known = plain.outcomes[name]?.rawValue ?? "-"
+                    #expect(known == "failed", "\(name) fails, and with a plain disk it is \(known)")
                 }
+                let objections = table.objections(to: ours)
+                #expect(objections.isEmpty, "\(objections.joined(separator: "; "))")
                 try await hosts.b.run("xenlvs unexport iscsi web1 --drain", timeout: .seconds(60))
                 try await daemon?.signal("KILL")
             }
@@ -243,29 +250,14 @@ extension Scenarios.OtherTargets {
         """
     }
 
-    /// The outcome of every test of libiscsi's suite: passed, failed or skipped.
-    private func ask(_ node: LabNode, _ address: String) async throws -> [String: String] {
-        let text = try await node.run(
+    /// The suite's two initiators have names of their own, as in the research: two of one name LIO takes for one where disks are
+    /// reserved, and six more tests fail.
+    private func ask(_ node: LabNode, _ address: String) async throws -> ConformanceRun {
+        let result = try await node.run(
             """
-            iscsi-test-cu --dataloss --initiator-name=\(Self.initiator) --initiator-name-2=\(Self.initiator) \
+            iscsi-test-cu --dataloss --initiator-name=\(Self.initiator) --initiator-name-2=\(Self.second) \
                 --test=ALL \(address) 2>&1
-            """, timeout: .seconds(500), check: false
-        ).stdout
-        var (suite, test, outcomes) = ("", "", [String: String]())
-        for line in text.split(separator: "\n") {
-            let words = line.split(separator: " ")
-            if words.first == "Suite:" { suite = String(words.last ?? "") }
-            if words.first == "Test:", words.count > 1 { test = "\(suite).\(words[1])" }
-            guard !test.isEmpty, outcomes[test] == nil else { continue }
-            if line.contains("[SKIPPED]") { outcomes[test] = "skipped" }
-            if line.hasSuffix("FAILED") { outcomes[test] = "failed" }
-            if line.hasSuffix("passed") { outcomes[test] = "passed" }
-        }
-        return outcomes
-    }
-
-    private func summary(_ outcomes: [String: String]) -> String {
-        ["passed", "failed", "skipped"].map { word in "\(outcomes.count { $0.value == word }) \(word)" }
-            .joined(separator: ", ")
+            """, timeout: .seconds(500), check: false)
+        return ConformanceRun(result.stdout)
     }
 }
