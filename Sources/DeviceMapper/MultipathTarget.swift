@@ -66,10 +66,11 @@ public struct MultipathTarget: Hashable, Sendable {
         groups = []
         for _ in 0..<count {
             guard let selector = words.next().flatMap({ PathSelector(rawValue: String($0)) }), words.counted() == [],
-                let paths = words.number(), let arguments = words.number(), arguments == selector.argumentCount
+                let paths = words.count(upTo: 1024), let arguments = words.number(),
+                arguments == selector.argumentCount
             else { return nil }
             var group = Group(selector, [])
-            for _ in 0..<min(paths, 256) {
+            for _ in 0..<paths {
                 guard let device = words.next().flatMap(BlockDeviceNumber.init(parsing:)),
                     words.take(arguments)?.joined(separator: " ") == selector.pathArguments
                 else { return nil }
@@ -116,18 +117,18 @@ public struct MultipathStatus: Hashable, Sendable {
     /// Reads the parameters of `dmsetup status`. Nil for anything else.
     public init?(parameters: String) {
         var words = WordReader(parameters)
-        guard words.counted() != nil, words.counted() != nil, let count = words.number(), words.number() != nil,
-            (0...64).contains(count)
+        guard words.counted() != nil, words.counted() != nil, let count = words.count(upTo: 1024),
+            words.number() != nil
         else { return nil }
         groups = []
         for _ in 0..<count {
             guard let letter = words.next(), let state = Self.states[letter], words.counted() != nil,
-                let paths = words.number(), let arguments = words.number()
+                let paths = words.count(upTo: 1024), let arguments = words.number()
             else { return nil }
             var group = Group(state: state, paths: [])
-            for _ in 0..<min(paths, 256) {
+            for _ in 0..<paths {
                 guard let device = words.next().flatMap(BlockDeviceNumber.init(parsing:)), let letter = words.next(),
-                    let failures = words.number(), words.take(arguments) != nil, letter == "A" || letter == "F"
+                    let failures = words.count(upTo: .max), words.take(arguments) != nil, letter == "A" || letter == "F"
                 else { return nil }
                 group.paths.append(Path(device: device, isActive: letter == "A", failures: failures))
             }

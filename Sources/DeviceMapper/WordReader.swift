@@ -10,6 +10,9 @@ struct WordReader {
 
     mutating func number() -> Int? { words.popFirst().flatMap { Int($0) } }
 
+    /// How many of something follow; nil for more than `limit`, or fewer than none.
+    mutating func count(upTo limit: Int) -> Int? { number().flatMap { (0...limit).contains($0) ? $0 : nil } }
+
     mutating func take(_ count: Int) -> [Substring]? {
         guard (0...1024).contains(count), words.count >= count else { return nil }
         defer { words = words.dropFirst(count) }

@@ -19,9 +19,13 @@ public struct Table: Sendable, Equatable {
     /// As many cells in each row as there are columns; missing ones are empty.
     public var rows: [[String]]
 
-    public init(columns: [Column], rows: [[String]]) {
+    /// What rows have in common, over all columns, by the index of the row that it stands above.
+    public var heads: [Int: String]
+
+    public init(columns: [Column], rows: [[String]], heads: [Int: String] = [:]) {
         self.columns = columns
         self.rows = rows.map { $0.map(DisplayText.sanitised) }
+        self.heads = heads.mapValues(DisplayText.sanitised)
     }
 
     private static let gap = "  "
@@ -30,12 +34,19 @@ public struct Table: Sendable, Equatable {
 
     /// The table, each line ended by a newline. A table without rows has its header alone.
     /// - Parameters:
-    ///   - width: columns of the terminal; nil for a file or a pipe, where nothing is cut.
+    ///   - width: columns of the terminal; nil for a file or a pipe, where nothing is cut. Heads are wrapped, never cut.
     public func render(width: Int? = nil, style: TerminalStyle = .plain) -> String {
         let widths = fitted(to: width)
         let header = line(columns.map { $0.title.uppercased() }, widths, style)
-        let lines = [style.paint(header, .bold)] + rows.map { line($0, widths, style) }
-        return lines.map { $0 + "\n" }.joined()
+        let lines = rows.enumerated().flatMap { index, row in head(above: index, width) + [line(row, widths, style)] }
+        return ([style.paint(header, .bold)] + lines).map { $0 + "\n" }.joined()
+    }
+
+    private func head(above row: Int, _ width: Int?) -> [String] {
+        guard let head = heads[row] else { return [] }
+        guard let width else { return [head] }
+        let indent = "  "
+        return DisplayText.wrapped(head, to: width - indent.count).enumerated().map { $0 == 0 ? $1 : indent + $1 }
     }
 
     private func fitted(to width: Int?) -> [Int] {

@@ -12,11 +12,17 @@ struct MultipathCommand: AsyncParsableCommand {
 
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
-            commandName: "list", abstract: "List every path of every attachment and map, and why one is down.",
+            commandName: "list",
+            abstract: "List every path of every attachment and map as 'multipath -ll' does, and why one is down.",
             discussion: """
                 A path is a portal of an iSCSI target, with the kernel's disk and what its map says of it; an interface on \
                 which the kernel uses an AoE target; or a disk of a map that 'xenlvs multipath create' has made. Targets are \
                 asked as by 'xenlvs attachments'.
+
+                A line for each device comes before its paths: size, WWID (AoE: serial number), device, and the map's features, \
+                hardware handler and path selector. GROUP is the path's group in the map and the state of that; the kernel \
+                tries them in that order. KERNEL is how device-mapper has the path, and the kernel its disk; FAILED \
+                how often device-mapper has given it up. They are the kernel's words, whoever made the map.
 
                 \(ExitCodeHelp.reading)
                 """)
@@ -24,7 +30,7 @@ struct MultipathCommand: AsyncParsableCommand {
 
         func run() async throws {
             try await reporting {
-                try output.show(try await Attachments(host: try ThisHost.open()).paths())
+                try output.show(PathListing(try await Attachments(host: try ThisHost.open()).paths()))
                 return .done
             }
         }
@@ -170,16 +176,3 @@ struct MapView: Renderable {
 extension PathSelector: ExpressibleByArgument {}
 extension MapPolicy.Grouping: ExpressibleByArgument {}
 extension MapPolicy.Failback: ExpressibleByArgument {}
-
-extension AttachmentPath: Listable {
-    public static var columns: [Table.Column] {
-        [
-            Table.Column("NAME"), Table.Column("PROTOCOL"), Table.Column("PATH", shrinks: true), Table.Column("DISK"),
-            Table.Column("STATE"), Table.Column("DEVICE", shrinks: true), Table.Column("WHY", shrinks: true),
-        ]
-    }
-
-    public var cells: [String] {
-        [name.text, networkProtocol, path, disk ?? "-", isUp ? "up" : "down", device ?? "-", why ?? ""]
-    }
-}

@@ -33,6 +33,7 @@ struct MultipathTargetTests {
             "", "0", "1 x 0 1 1 service-time 0 1 2 8:0 1 1", "0 1 alua 1 1 service-time 0 1 2 8:0 1 1",
             "0 0 1 1 fancy 0 1 1 8:0 1", "0 0 1 1 round-robin 0 1 1 8:0", "0 0 1 1 round-robin 0 1 1 8:0 1 more",
             "0 0 99 1 round-robin 0 1 1 8:0 1", "0 0 1 1 round-robin 0 1 1 8:0 100",
+            "0 0 1 1 round-robin 0 -1 1 8:0 1",
         ])
     func others(text: String) {
         #expect(MultipathTarget(parameters: text) == nil)
@@ -60,8 +61,11 @@ struct MultipathTargetTests {
                 .init(device: one, isActive: true, failures: 0), .init(device: two, isActive: false, failures: 3),
             ])
         #expect(MultipathStatus(parameters: "2 0 0 0 1 1 A 0 2 0 8:0 A 0 8:16 F 1")?.paths.count == 2)
-        for wrong in ["", "2 0 0", "2 0 0 0 1 1 X 0 1 0 8:0 A 0", "2 0 0 0 1 1 A 0 1 0 8:0 Q 0", "2 0 0 0 1 1 A 0 1 0"]
-        {
+        for wrong in [
+            "", "2 0 0", "2 0 0 0 1 1 X 0 1 0 8:0 A 0", "2 0 0 0 1 1 A 0 1 0 8:0 Q 0", "2 0 0 0 1 1 A 0 1 0",
+            "2 0 0 0 -1 1 A 0 1 0 8:0 A 0", "2 0 0 0 1 1 A 0 -1 0 8:0 A 0", "2 0 0 0 1 1 A 0 1 -1 8:0 A 0",
+            "2 0 0 0 1 1 A 0 1 0 8:0 A -1",
+        ] {
             #expect(MultipathStatus(parameters: wrong) == nil, "\(wrong)")
         }
     }

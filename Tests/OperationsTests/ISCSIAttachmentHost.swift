@@ -281,6 +281,11 @@ final class FakeISCSI: CommandRunner {
         try showDisk(disk, number)
     }
 
+    /// As an administrator does it: the kernel learns what its LUNs are by now.
+    func rescanByHand() throws {
+        for session in ISCSISession.all(in: tree) { try rescan(session.number) }
+    }
+
     private func logout(_ number: Int) throws {
         for path in [
             "\(tree.sysfs)/class/iscsi_session/session\(number)",

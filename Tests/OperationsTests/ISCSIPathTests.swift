@@ -144,6 +144,8 @@ struct ISCSIPathTests {
         let listed = try #require(try await host.row())
         #expect(listed.state == .degraded && listed.paths[1].why?.contains("there is no session") == true, "\(listed)")
         #expect(listed.remedy?.contains("link repair") == true)
+        let findings = AttachmentFindings(host: host.host.name).findings([.iscsi(listed)])
+        #expect(findings.map(\.severity) == [.warning] && findings[0].what.contains("10.0.0.2:3260"), "\(findings)")
 
         let lines = Lines()
         let missing = missingPaths(host, lines)

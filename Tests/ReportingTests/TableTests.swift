@@ -49,6 +49,25 @@ private struct VolumeRow: Listable {
         #expect(table.render() == "NAME  SIZE  PATH\na b   \u{FFFD}[2J\n")
     }
 
+    @Test("What rows have in common stands above them over all columns, and is wrapped where it is too long")
+    func heads() {
+        let table = Table(
+            columns: VolumeRow.columns, rows: [["a", "1", "x"], ["a", "2", "y"], ["b", "3", "z"]],
+            heads: [0: "a: of this host\u{1B}", 2: "b: of another host"])
+        #expect(
+            table.render() == """
+                NAME  SIZE  PATH
+                a: of this host\u{FFFD}
+                a        1  x
+                a        2  y
+                b: of another host
+                b        3  z
+
+                """)
+        #expect(
+            table.render(width: 16).split(separator: "\n").suffix(3) == ["b: of another", "  host", "b        3  z"])
+    }
+
     @Test("JSON is sorted, indented and leaves slashes alone")
     func json() throws {
         #expect(

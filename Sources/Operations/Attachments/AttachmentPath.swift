@@ -1,4 +1,5 @@
 import AoE
+import DeviceMapper
 import HostModel
 import ISCSI
 
@@ -10,16 +11,37 @@ public struct AttachmentPath: Sendable, Encodable, Equatable {
     public var networkProtocol: String
     /// What the attachment's link leads to; nil where there is no link.
     public var device: String?
+    /// In bytes, as users of the device see it; nil where it is not there.
+    public var size: ByteCount?
+    /// The disk's identity, as it is recorded; nil for AoE, which has none.
+    public var wwid: String?
+    /// The target's serial number, as it is recorded; nil where it has none, or none was asked for.
+    public var serial: String?
+    /// The map that is made of several SCSI disks, as the kernel has it; nil where there is none.
+    public var map: KernelMap?
     /// Portal or interface.
     public var path: String
     /// The kernel's disk of this path, for iSCSI.
     public var disk: String?
+    /// Where the kernel has that disk, as sysfs tells it; nil where there is none.
+    public var hctl: SCSIAddress?
+    /// The number of its device: `8:16`.
+    public var number: String?
+    /// How the kernel has the disk itself (`SCSIDisk.state`): `running`, `transport-offline`.
+    public var diskState: String?
+    /// Its group in `map`, from 1; nil where it is in none.
+    public var group: Int?
+    /// How device-mapper has the path; nil where it is in no map.
+    public var dmState: KernelMap.PathState?
+    /// How often device-mapper has failed it since the map has its present table.
+    public var failures: Int?
     public var isUp: Bool
     /// Of a path that is up, how multipathd has it; of one that is down, why.
     public var why: String?
 
     private enum CodingKeys: String, CodingKey {
-        case name, device, path, disk, isUp, why
+        case name, device, size, wwid, serial, map, path, disk, hctl, number, diskState, group, dmState, failures, isUp,
+            why
         case networkProtocol = "protocol"
     }
 
@@ -30,7 +52,8 @@ public struct AttachmentPath: Sendable, Encodable, Equatable {
         case .iscsi(let row):
             row.paths.map { path in
                 AttachmentPath(
-                    name: row.name, networkProtocol: "iscsi", device: row.link.target,
+                    name: row.name, networkProtocol: "iscsi", device: row.link.target, size: row.size,
+                    wwid: row.recorded.wwid, serial: row.recorded.serial.isEmpty ? nil : row.recorded.serial,
                     path: ISCSIPath(portal: path.portal, interface: path.interface).words, disk: path.disk,
                     isUp: path.isUp, why: path.why ?? path.map)
             }
@@ -39,15 +62,18 @@ public struct AttachmentPath: Sendable, Encodable, Equatable {
 
     /// Every path of a map that an operator has made; one line where it has none.
     static func all(of map: MapSummary) -> [AttachmentPath] {
-        func row(_ path: String, _ disk: String?, _ isUp: Bool, _ why: String?) -> AttachmentPath {
+        func plain(_ path: String, _ isUp: Bool, _ why: String?) -> AttachmentPath {
             AttachmentPath(
-                name: map.name, networkProtocol: "scsi", device: map.size == nil ? nil : map.device, path: path,
-                disk: disk,
-                isUp: isUp, why: why)
+                name: map.name, networkProtocol: "scsi", device: map.size == nil ? nil : map.device, size: map.size,
+                wwid: map.wwid, path: path, isUp: isUp, why: why)
         }
-        if map.paths.isEmpty { return [row("-", nil, false, map.why)] }
-        return map.paths.map {
-            row($0.group == 0 ? "-" : "group \($0.group)", $0.disk, $0.isUp, $0.isUp ? "active" : $0.why)
+        if map.paths.isEmpty { return [plain("-", false, map.why)] }
+        return map.paths.map { path in
+            var row = plain(
+                path.group == 0 ? "-" : "group \(path.group)", path.isUp, path.isUp ? "active" : path.why)
+            row.disk = path.disk
+            row.number = path.number == "-" ? nil : path.number
+            return row
         }
     }
 
@@ -65,7 +91,8 @@ public struct AttachmentPath: Sendable, Encodable, Equatable {
                     isHeard ? nil : "the kernel has not heard the target there yet"
                 }
             return AttachmentPath(
-                name: row.name, networkProtocol: "aoe", device: row.link.target, path: interface.text, disk: nil,
+                name: row.name, networkProtocol: "aoe", device: row.link.target, size: row.size,
+                serial: row.recorded.serial.isEmpty ? nil : row.recorded.serial, path: interface.text,
                 isUp: why == nil, why: why)
         }
     }
@@ -75,6 +102,24 @@ extension Attachments {
     /// Every path of every attachment, and of maps that an operator has made, as it stands. Changes nothing.
     public func paths() async throws -> [AttachmentPath] {
         let maps = try await MapManager(host: host).all().filter { !$0.isOfAttachment }
-        return try await list().flatMap { AttachmentPath.all(of: $0) } + maps.flatMap { AttachmentPath.all(of: $0) }
+        let rows = try await list()
+        let uuids = try host.iscsiAttachments().filter(\.isMultipath)
+            .reduce(into: [VolumeName: String]()) { $0[$1.name] = MultipathMaps.uuid($1) }
+        let disks = KernelDisk.all(in: host.tree)
+        var paths: [AttachmentPath] = []
+        for row in rows {
+            let map = await kernelMap(uuids[row.name])
+            paths += AttachmentPath.completed(AttachmentPath.all(of: row), by: map, disks)
+        }
+        for summary in maps {
+            let map = await kernelMap(MappedIdentity.ofMap(summary.name, wwid: summary.wwid).uuid)
+            paths += AttachmentPath.completed(AttachmentPath.all(of: summary), by: map, disks)
+        }
+        return paths
+    }
+
+    private func kernelMap(_ uuid: String?) async -> KernelMap? {
+        guard let uuid else { return nil }
+        return await KernelMap.read(uuid: uuid, host.mapper)
     }
 }

@@ -23,12 +23,21 @@ extension LinkKeeper {
         case .dangling:
             facts.why = "this host has no device of \(attachment.address)"
             facts.remedy = "bring it back with 'xenlvs link repair \(name)'"
+        case .replacedByHand where leadsToAnotherDisk(facts, attachment):
+            facts.why = "what \(facts.target ?? "it") leads to is not the recorded disk any more"
+            facts.remedy = "take it away, or bring the recorded disk back, with 'xenlvs link repair \(name)'"
         case .replacedByHand, .notRecorded, .mustNotBe:
             facts.why = "it leads to \(facts.target ?? "something else"), recorded is \(attachment.address)"
             facts.remedy = "remove the link by hand once nothing uses it, then 'xenlvs link repair \(name)'"
         case .notALink: (facts.why, facts.remedy) = ("something is in its place", "move it away by hand")
         }
         return facts
+    }
+
+    /// Whether nobody has changed the link, and the kernel has learned that the disk behind it is another one.
+    func leadsToAnotherDisk(_ facts: LinkFacts, _ attachment: RecordedAttachment) -> Bool {
+        guard facts.verdict == .replacedByHand, let attachment = attachment.overISCSI else { return false }
+        return facts.target == ISCSIDevice.path(attachment, in: host.tree)
     }
 
     /// What is wrong with the attachment that a volume is on; nil where all is well.

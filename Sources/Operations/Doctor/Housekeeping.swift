@@ -89,15 +89,7 @@ struct Housekeeping: Sendable {
     }
 
     private func attachmentFindings() async throws -> [Finding] {
-        let attachments = try await Attachments(host: host).list()
-        let wrong = attachments.filter { $0.why != nil }
-        if wrong.isEmpty { return [finding(.fine, "every attachment is up (\(attachments.count))")] }
-        return wrong.map { attachment in
-            finding(
-                attachment.verdict == .grown ? .warning : .blocking,
-                "the attachment \(attachment.name) of \(attachment.address) is not as it has to be",
-                why: attachment.why, remedy: attachment.remedy)
-        }
+        AttachmentFindings(host: host.name).findings(try await Attachments(host: host).list())
     }
 
     private func replicaFindings() async throws -> [Finding] {

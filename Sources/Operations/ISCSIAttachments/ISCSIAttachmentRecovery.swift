@@ -8,8 +8,8 @@ import Storage
 ///
 /// A link is made only to a disk that is, in WWID and serial number, the recorded one, and no smaller; where it is not,
 /// nothing is logged in to. One that has grown is recorded with its new size. One usable path of several is enough. A link
-/// that is there is taken away where a portal leads to another disk now: the kernel goes on using what the LUN is without a
-/// word.
+/// that is there is taken away where a portal leads to another disk now, since the kernel goes on using what the LUN is without
+/// a word; and where the kernel itself has learned that it is another one.
 struct ISCSIAttachmentRecovery: Sendable {
     let host: HostContext
     private let initiator: OpenISCSI
@@ -80,6 +80,12 @@ struct ISCSIAttachmentRecovery: Sendable {
         }
     }
 
+    /// Whether the kernel itself has learned that the only disk is another one. In a map such a disk is not used by whoever
+    /// checks its paths, and the others may go on.
+    private func isOnAnotherDisk(_ attachment: ISCSIAttachment, _ facts: LinkFacts) -> Bool {
+        !attachment.isMultipath && keeper.leadsToAnotherDisk(facts, .iscsi(attachment))
+    }
+
     private func repair(
         _ attachment: ISCSIAttachment, _ opinion: Result<ISCSIOpinion, Failure>
     ) async -> LinkRepairRow {
@@ -88,9 +94,10 @@ struct ISCSIAttachmentRecovery: Sendable {
             if [.asRecorded, .silent].contains(opinion.verdict), try isComplete(attachment) {
                 return keeper.row(attachment.name, .wasRight)
             }
-            guard try mayBegin(attachment, opinion) || opinion.leadsElsewhere else {
-                return keeper.row(attachment.name, .failed, opinion.why, opinion.remedy)
-            }
+            guard
+                try mayBegin(attachment, opinion) || opinion.leadsElsewhere
+                    || isOnAnotherDisk(attachment, keeper.facts(.iscsi(attachment)))
+            else { return keeper.row(attachment.name, .failed, opinion.why, opinion.remedy) }
             return try await VolumeLock.holding(attachment.name, of: host, patience: Self.patience) {
                 try await OpenISCSI.holding(host) { try await repairLocked(attachment, opinion) }
             }
@@ -108,14 +115,20 @@ struct ISCSIAttachmentRecovery: Sendable {
         let facts = try keeper.facts(.iscsi(attachment))
         switch facts.verdict {
         case .right, .missing, .dangling: break
+        case .replacedByHand where keeper.leadsToAnotherDisk(facts, .iscsi(attachment)): break
         case .replacedByHand, .notALink, .notRecorded, .mustNotBe, .onReplica, .migration, .rightlyAbsent:
             return keeper.row(attachment.name, .refused, facts.why, facts.remedy)
         }
-        guard !opinion.leadsElsewhere else {
-            let isTakenAway = try host.links.remove(attachment.name)
+        let isOnAnother = isOnAnotherDisk(attachment, facts)
+        let isTakenAway =
+            opinion.leadsElsewhere || isOnAnother ? try host.links.remove(attachment.name) : false
+        guard try mayBegin(attachment, opinion) else {
+            let why = [
+                isOnAnother && !opinion.leadsElsewhere ? facts.why : nil, opinion.why,
+                isTakenAway ? "its link was taken away" : nil,
+            ]
             return keeper.row(
-                attachment.name, .failed, (opinion.why ?? "") + (isTakenAway ? "; its link was taken away" : ""),
-                opinion.remedy)
+                attachment.name, .failed, why.compactMap(\.self).joined(separator: "; "), opinion.remedy)
         }
         let credentials = try attachment.chapFile.map { try CHAPFile.read($0) }
         let before = attachment.paths.filter { initiator.session($0, of: attachment) != nil }

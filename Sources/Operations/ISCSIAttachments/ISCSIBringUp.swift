@@ -53,10 +53,14 @@ struct ISCSIBringUp: Sendable {
             let session = initiator.session(path, of: attachment)
             let disk = session?.disks.first { $0.lun == attachment.lun }
             if let session, let disk, disk.wwid != nil, disk.blockDevice(in: host.tree) != nil {
-                let hasOtherSize = disk.wwid == attachment.identity.wwid && disk.size != attachment.identity.size
+                let isAnother = disk.wwid != attachment.identity.wwid
+                let hasOtherSize = !isAnother && disk.size != attachment.identity.size
                 // By a path that is down the kernel cannot learn of a new size: the map does without it until it is back.
                 if hasOtherSize, attachment.isMultipath, !session.isUp { return }
-                guard hasOtherSize, session.isUp, !wasAskedAgain else { return try check(disk, path, of: attachment) }
+                // The target has shown the recorded disk: what the kernel has may be from before that.
+                guard isAnother || hasOtherSize, session.isUp, !wasAskedAgain else {
+                    return try check(disk, path, of: attachment)
+                }
                 wasAskedAgain = true
                 try await initiator.rescan(session)
                 continue
@@ -140,11 +144,20 @@ enum ISCSIDevice {
         return !MultipathMaps.disks(below: map, in: tree).contains(disk.name)
     }
 
-    /// The device and all partitions of it and of its disks.
+    /// The device and all partitions of it and of its disks, whichever disk the LUN is by now: who has it open has it open.
     static func all(_ attachment: ISCSIAttachment, in tree: DeviceTree) -> [BlockDevice] {
-        guard attachment.isMultipath else { return disks(attachment, in: tree).flatMap { $0.blockDevices(in: tree) } }
+        let disks = sessions(attachment, in: tree).flatMap(\.disks).filter { $0.lun == attachment.lun }
+        guard attachment.isMultipath else { return disks.flatMap { $0.blockDevices(in: tree) } }
         // What the map holds is not in use by that.
-        return [read(attachment, in: tree)].compactMap(\.self)
-            + disks(attachment, in: tree).flatMap { BlockDevice.partitions(of: $0.name, in: tree) }
+        return [map(attachment, in: tree)].compactMap(\.self)
+            + disks.flatMap { BlockDevice.partitions(of: $0.name, in: tree) }
+    }
+
+    /// The map of several paths, whatever lies below it.
+    private static func map(_ attachment: ISCSIAttachment, in tree: DeviceTree) -> BlockDevice? {
+        guard let device = try? BlockDevice(at: path(attachment, in: tree), sysfs: tree.sysfs),
+            (try? device.mapping())?.uuid == MultipathMaps.uuid(attachment)
+        else { return nil }
+        return device
     }
 }

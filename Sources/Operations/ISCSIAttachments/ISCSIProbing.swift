@@ -42,6 +42,16 @@ struct ISCSIProbing: Sendable {
             attachment.paths, of: attachment.target, as: initiator, chapFile: attachment.chapFile, lun: attachment.lun)
         return ISCSIOpinion(attachment, results)
     }
+
+    /// Throws `.refused` where the portals of an attachment do not show the recorded disk, no smaller than it was. The kernel,
+    /// which goes on using whatever its LUN is, cannot be asked: what it has of the disk is from before.
+    func requireRecorded(_ attachment: ISCSIAttachment, doing what: String) async throws {
+        let opinion = await ask(attachment, as: try OpenISCSI(host: host).initiatorName())
+        guard ![.asRecorded, .grown].contains(opinion.verdict) else { return }
+        throw Failure(
+            .refused, what, why: "'\(attachment.name)': \(opinion.why ?? opinion.verdict.rawValue)",
+            remedy: opinion.remedy ?? "see 'xenlvs attachments'")
+    }
 }
 
 /// What the portals of an attachment say of its target, with the reason where it is not as recorded. Pure.

@@ -63,6 +63,7 @@ struct MoveTarget {
         _ name: VolumeName, for volume: Volume, _ options: MoveOptions, _ what: String
     ) async throws -> ByteCount {
         let device = try await host.switches.checkedDevice(volume.name, at: .attachment(name), nil)
+        try await checkLeadsThere(name, doing: what)
         let claimants = try host.recordedVolumes().filter {
             $0.place.attachment == name || $0.switchGoal?.move?.place.attachment == name
         }
@@ -82,6 +83,12 @@ struct MoveTarget {
                 remedy: "look at it ('file -s \(device.path)'); if nothing of it is needed, give --overwrite")
         }
         return try device.size()
+    }
+
+    /// Throws `.refused` where an iSCSI target leads to another disk by now: that would be written over.
+    func checkLeadsThere(_ name: VolumeName, doing what: String) async throws {
+        guard case .iscsi(let attachment) = try host.attachment(name) else { return }
+        try await ISCSIProbing(host: host).requireRecorded(attachment, doing: what)
     }
 
     /// Whether its first mebibyte is zeroes. Partition tables, file systems and LVM's labels are there.

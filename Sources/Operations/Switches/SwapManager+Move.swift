@@ -50,6 +50,9 @@ extension SwapManager {
                 throw Failure(.busy, what, why: "it is on its way to \(move.place)", remedy: move.remedy(name))
             }
             if move.stage != .decided { try await checkUsers(volume) }
+            if move.stage == .preparing, let attachment = place.attachment {
+                try await MoveTarget(host: host).checkLeadsThere(attachment, doing: what)
+            }
             return volume
         case .volume, nil: break
         }

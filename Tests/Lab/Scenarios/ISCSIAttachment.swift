@@ -76,6 +76,7 @@ extension Scenarios {
                 #expect(attached.stdout.hasPrefix("/dev/xenlvs/far → /dev/mapper/\(map), 64 MiB"), "\(attached)")
                 try await expect(on: hosts.a, "far", state: "up", target: "as-recorded", paths: 2)
                 if owner == .multipathd { try await checkConfiguration(on: hosts.a) }
+                try await hosts.a.expectListing(of: map)
 
                 let load = try await hosts.a.start(
                     """
@@ -192,9 +193,27 @@ extension Scenarios.ISCSIAttachment {
                 --target-name \(Self.target) --lun 1
             """, timeout: .seconds(90))
         try await expect(on: hosts.a, "far", state: nil, target: "another", paths: nil)
+        try await remapped(hosts.a)
         let refused = try await hosts.a.run("xenlvs link repair far", timeout: .seconds(60), check: false)
         #expect(refused.exit == 4 && refused.stdout.contains("taken away"), "\(refused)")
         #expect(try await hosts.a.run("ls /dev/xenlvs").text.isEmpty)
+    }
+
+    /// The doctor names it; and also once the kernel has learned that it is another disk, whoever has it open keeps it.
+    private func remapped(_ node: LabNode) async throws {
+        let device = "/dev/disk/by-path/ip-10.77.0.2:3260-iscsi-\(Self.target)-lun-1"
+        try await node.run(
+            "for i in $(seq 60); do grep -q LOGGED_IN /sys/class/iscsi_session/*/state && exit; sleep 1; done; exit 1",
+            timeout: .seconds(90))
+        let doctor = try await node.run("xenlvs doctor --format json", timeout: .seconds(120), check: false)
+        #expect(
+            doctor.exit == 1 && doctor.stdout.contains("leads to another disk: LUN 1 of \(Self.target)"),
+            "\(doctor.stdout)")
+        let user = try await node.start("exec sleep 600 <\(device)")
+        try await node.run("sleep 2; iscsiadm -m session --rescan; udevadm settle", timeout: .seconds(60))
+        let busy = try await node.run("xenlvs detach far --force", timeout: .seconds(60), check: false)
+        #expect(busy.exit == 5 && busy.stderr.contains("sleep (pid"), "\(busy)")
+        try await user.signal("KILL")
     }
 
     private func checkSecrets(on node: LabNode) async throws {

@@ -38,6 +38,7 @@ extension Scenarios {
                 try await expectPaths(up: 2, on: hosts.a)
                 let table = try await hosts.a.run("dmsetup table xenlvs-mpath-data").text
                 #expect(table.contains("queue-length") && !table.contains("service-time"), "\(table)")
+                try await hosts.a.expectListing(of: "xenlvs-mpath-data")
 
                 try await hosts.a.run(
                     "set -e; mkfs.ext4 -q \(Self.map) 32M; mount \(Self.map) /mnt; echo kept >/mnt/file; sync",
