@@ -13,13 +13,15 @@ struct WriteHistory {
 /// Remembers the last writes, so that a copy of one of them that arrives late does not undo a later one. A trim is a
 /// write, too.
 ///
-/// Networks duplicate and delay frames, and initiators send a write again; Linux's does so under another tag and, where
-/// it has several interfaces, from another address. So a copy is known by what it writes, and where, and never by who
-/// has sent it. As long as nothing else has been written to the same sectors, to write them again does no harm.
-/// Otherwise a frame that looks like a copy is passed over, and so are all that look like the same one for the next
-/// second. Nobody waits for an answer to a copy. A write that only looks like one, because its initiator reuses tags or
-/// another host writes the same, is sent again by its initiator, and carried out after that second. So nothing is ever
-/// answered that was not done.
+/// Networks duplicate and delay frames, and initiators send a write again. Linux's does so under another tag, where it has
+/// several interfaces from another address, and with the page as it is by then (skb_fillup puts pages into frames, resend
+/// sends them again, drivers/block/aoe/aoecmd.c): even the bytes of a copy need not be those of its original. So a copy is
+/// known by where it writes and by its tag, which tells whether it was sent before what was carried out there, and never by
+/// who has sent it. As long as the same bytes are in its sectors it is answered: it is done. Otherwise a frame that looks
+/// like a copy is passed over, and so are all that look like one of the same write for the next second. Nobody waits for an
+/// answer to a copy. A write that only looks like one, because its initiator reuses tags or another host's clock says
+/// something else, is sent again by its initiator, and carried out after that second. So nothing is ever answered that was
+/// not done.
 ///
 /// All targets of a process share the window, so that its size does not go by their number; each has its own
 /// `WriteHistory`, and nothing of one target is ever compared with a write of another.
@@ -46,10 +48,28 @@ struct ReplayWindow: ~Copyable {
         let end: Int64
         let tag: UInt32
 
+        @inline(__always) func isAtSamePlace(as other: Write) -> Bool {
+            sector == other.sector && end == other.end && target == other.target
+        }
+
         /// Whether they write the same to the same place.
         @inline(__always) func isSame(as other: Write) -> Bool {
-            content == other.content && sector == other.sector && end == other.end && target == other.target
+            content == other.content && isAtSamePlace(as: other)
         }
+
+        /// Whether it was sent before the other one, where both have the tags of one host. Linux's have its clock in the
+        /// lower half, and a count of its requests in the upper one (newtag, drivers/block/aoe/aoecmd.c); others count in
+        /// the lower half. With other bytes it may as well be a write of another host, whose clock says anything: then it
+        /// has to be before in both halves, and not long.
+        @inline(__always) func wasSentBefore(_ other: Write) -> Bool {
+            let ticks = Int16(truncatingIfNeeded: other.tag &- tag)
+            let count = (other.tag >> 16 &- tag >> 16) & 0x7fff
+            if ticks == 0 { return count > 0 && count < 0x4000 }
+            return content == other.content ? ticks > 0 : ticks > 0 && ticks <= Write.late && count < 0x4000
+        }
+
+        /// What Linux's clock counts in the time for which copies are expected, at 1000 ticks a second.
+        private static let late: Int16 = 10_000
     }
 
     /// A line of the processor's cache. Earlier ones are named by how far their numbers lie before its own; 0 for none.
@@ -61,7 +81,7 @@ struct ReplayWindow: ~Copyable {
         let previous: UInt32
         /// The next ones in the lists of their hashes, with the tag and without.
         let sameFrame: UInt32
-        let sameContent: UInt32
+        let samePlace: UInt32
         let received: UInt32
         /// When the first frame that looked like a late copy of it was passed over; 0 for never.
         var passedOver: UInt32
@@ -76,13 +96,16 @@ struct ReplayWindow: ~Copyable {
     /// How long after a retransmission its first copy may arrive: longer than a network card keeps a frame that it
     /// cannot send, and less than half of what Linux's tags count, which is 32 seconds at 1000 ticks a second.
     private static let overtaking = UInt32(10_000_000_000 >> 20)
+    /// The writes to one place that are looked at for one that was sent later. There are more only where one place is
+    /// written all the time, and there the newest tell.
+    private static let depth = 16
     private let capacity: Int
     private let entries: UnsafeMutablePointer<Entry>
     /// Where the lists of entries with the same hash begin, the latest first: its number, plus one; 0 for none. First
-    /// the lists of contents, then those of whole frames. Where an entry is too old to be there still, its list ends.
+    /// the lists of places, then those of places and tags. Where an entry is too old to be there still, its list ends.
     private let heads: UnsafeMutablePointer<UInt64>
     private var next: UInt64 = 0
-    /// Clients must not be able to find contents with the same hash.
+    /// Clients must not be able to find contents, or places, with the same hash.
     private let seed = UInt64.random(in: .min ... .max)
 
     /// - Parameter capacity: the writes of all targets that are remembered; a power of two.
@@ -129,20 +152,20 @@ struct ReplayWindow: ~Copyable {
 
     private mutating func judge(_ write: Write, _ history: inout WriteHistory, _ now: UInt32) -> Judgement {
         let key = Self.mix(
-            write.content ^ write.target ^ Self.mix(UInt64(bitPattern: write.sector) &* 0x9e37_79b9_7f4a_7c15))
+            seed ^ write.target ^ Self.mix(UInt64(bitPattern: write.sector &* 0x1_0001 &+ write.end)))
         let mask = UInt64(2 * capacity - 1)
-        let contents = heads + Int(key & mask)
+        let places = heads + Int(key & mask)
         let frames = heads + 2 * capacity + Int(Self.mix(key ^ UInt64(write.tag)) & mask)
-        if let verdict = judgeCopy(history, write, frames.pointee, contents.pointee, now) { return verdict }
+        if let verdict = judgeCopy(history, write, frames.pointee, places.pointee, now) { return verdict }
         entries[slot(next)] = Entry(
             write: write, ordinal: history.count, previous: distance(history.latest),
-            sameFrame: distance(frames.pointee), sameContent: distance(contents.pointee), received: now, passedOver: 0,
+            sameFrame: distance(frames.pointee), samePlace: distance(places.pointee), received: now, passedOver: 0,
             state: .pending)
         next += 1
         history.latest = next
         history.count &+= 1
         frames.pointee = next
-        contents.pointee = next
+        places.pointee = next
         return .execute(next - 1)
     }
 
@@ -157,40 +180,62 @@ struct ReplayWindow: ~Copyable {
 
     /// nil where the write is none that the window has seen, or one that may be carried out all the same.
     private func judgeCopy(
-        _ history: WriteHistory, _ write: Write, _ frames: UInt64, _ contents: UInt64, _ now: UInt32
+        _ history: WriteHistory, _ write: Write, _ frames: UInt64, _ places: UInt64, _ now: UInt32
     ) -> Judgement? {
-        if let number = find(write, history, from: frames, withTag: true) {
-            switch entries[slot(number)].state {
-            case .pending: return .drop
-            case .done:
-                guard isOverwritten(history, since: number) else { return .acknowledge }
-                return passesOver(number, now) ? .drop : nil
-            case .failed: break
-            }
+        guard let number = findFrame(write, history, from: frames) else {
+            return judgeLate(history, write, places, now)
         }
-        guard let number = find(write, history, from: contents, withTag: false) else { return nil }
         let sent = entries + slot(number)
-        // Linux's tags have its clock in the lower half, and a count of its requests in the upper one (newtag,
-        // drivers/block/aoe/aoecmd.c); others count in the lower half. Either way a lower one was sent before, and what
-        // was carried out is its retransmission.
-        guard sent.pointee.state == .done, Int16(truncatingIfNeeded: write.tag &- sent.pointee.write.tag) < 0,
-            now &- sent.pointee.received < Self.overtaking, isOverwritten(history, since: number)
-        else { return nil }
-        return passesOver(number, now) ? .drop : nil
+        if sent.pointee.write.content == write.content { return judgeSame(history, number, now) }
+        // A tag that is used again for other bytes, or the frame with its page as that was when it left.
+        return now &- sent.pointee.received < Self.overtaking ? judgeOther(number, now) : nil
     }
 
-    /// The target's latest write like this one; nil where none is remembered.
-    private func find(_ write: Write, _ history: WriteHistory, from head: UInt64, withTag: Bool) -> UInt64? {
+    /// The same: a write that was sent before one that has arrived already.
+    private func judgeLate(
+        _ history: WriteHistory, _ write: Write, _ places: UInt64, _ now: UInt32
+    ) -> Judgement? {
+        var position = places
+        for _ in 0..<Self.depth {
+            guard position > 0, isRemembered(position - 1) else { return nil }
+            let (number, entry) = (position - 1, entries + slot(position - 1))
+            guard now &- entry.pointee.received < Self.overtaking else { return nil }
+            if entry.pointee.write.isAtSamePlace(as: write), write.wasSentBefore(entry.pointee.write) {
+                return entry.pointee.write.content == write.content
+                    ? judgeSame(history, number, now) : judgeOther(number, now)
+            }
+            if entry.pointee.samePlace == 0 { return nil }
+            position -= UInt64(entry.pointee.samePlace)
+        }
+        return nil
+    }
+
+    /// What to do with the same bytes for the same place once more.
+    private func judgeSame(_ history: WriteHistory, _ number: UInt64, _ now: UInt32) -> Judgement? {
+        switch entries[slot(number)].state {
+        case .pending: return .drop
+        case .done where !isOverwritten(history, since: number): return .acknowledge
+        case .failed where !isOverwritten(history, since: number): return nil
+        case .done, .failed: return passesOver(number, now) ? .drop : nil
+        }
+    }
+
+    /// What to do with other bytes for the same place that were sent before, or at the same time.
+    private func judgeOther(_ number: UInt64, _ now: UInt32) -> Judgement? {
+        entries[slot(number)].state == .pending || passesOver(number, now) ? .drop : nil
+    }
+
+    /// The target's latest write to this place with this tag; nil where none is remembered.
+    private func findFrame(_ write: Write, _ history: WriteHistory, from head: UInt64) -> UInt64? {
         guard head > 0 else { return nil }
         var number = head - 1
         while isRemembered(number) {
             let entry = entries + slot(number)
-            if entry.pointee.write.isSame(as: write), !withTag || entry.pointee.write.tag == write.tag {
+            if entry.pointee.write.tag == write.tag, entry.pointee.write.isAtSamePlace(as: write) {
                 return history.count &- entry.pointee.ordinal <= UInt32(Self.perTarget) ? number : nil
             }
-            let distance = withTag ? entry.pointee.sameFrame : entry.pointee.sameContent
-            if distance == 0 { return nil }
-            number -= UInt64(distance)
+            if entry.pointee.sameFrame == 0 { return nil }
+            number -= UInt64(entry.pointee.sameFrame)
         }
         return nil
     }

@@ -77,7 +77,7 @@ struct DaemonTests {
         try host.export(file)
         let initiator = host.initiators[0]
         for sector in 0..<10 { #expect(try initiator.write(sector, sectors(1)).isGood) }
-        let copy = Request.write(3, sectors(1), tag: 0x7000_0001)
+        let copy = Request.write(3, sectors(1), tag: 0x7000_0100)
         for _ in 0..<2 { #expect(try initiator.ask(copy).isGood) }
         for sector in 0..<5 { #expect(try initiator.read(sector, 2).isGood) }
         let statistics = try #require(try host.exports("--stats")["e1.2"]?.statistics)

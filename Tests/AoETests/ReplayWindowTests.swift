@@ -112,12 +112,74 @@ struct ReplayWindowTests {
         #expect(window.write(0x0001, 2))
     }
 
-    @Test("A tag that is used again for other bytes or sectors is a write of its own")
+    @Test("A tag that is used again for other sectors is a write of its own; for other bytes it is one after a second")
     func reusedTag() {
         let window = TestWindow()
         #expect(window.write(1, 1))
-        #expect(window.write(1, 2))
         #expect(window.write(1, sector: 8, 2))
+        #expect(window.judge(1, 2) == .drop)
+        window.milliseconds += 1_100
+        #expect(window.write(1, 2))
+        window.milliseconds += 11_000
+        #expect(window.write(1, 3))
+    }
+
+    @Test("A first copy that left with other bytes than its retransmission does not undo the write after it")
+    func changedBytes() {
+        let window = TestWindow()
+        #expect(window.write(0x2_0150, 2))
+        #expect(window.write(0x3_0151, 3))
+        #expect(window.judge(0x1_0100, 1) == .drop)
+        // Sent by a card that was stuck, with what the page held by then.
+        #expect(window.judge(0x2_0150, 9) == .drop)
+        // Also where the one after it is under way.
+        guard case .execute = window.judge(0x4_0200, 4) else { return #expect(Bool(false), "it was not carried out") }
+        #expect(window.judge(0x3_01a0, 8) == .drop)
+        window.milliseconds += 11_000
+        #expect(window.write(0x3_01a0, 8))
+    }
+
+    @Test(
+        "Of four copies the last one is carried out, and the others are late, however they arrive",
+        arguments: [true, false])
+    func manyCopies(succeeds: Bool) {
+        let window = TestWindow()
+        #expect(window.write(0x4_0300, 1, succeeds: succeeds))
+        if succeeds { #expect(window.judge(0x1_0100, 1) == .acknowledge) }
+        #expect(window.write(0x5_0310, 2))
+        #expect(window.judge(0x3_0200, 1) == .drop)
+        #expect(window.judge(0x1_0100, 1) == .drop)
+    }
+
+    @Test("A copy that comes while its retransmission is under way is passed over, and later ones too")
+    func copyOfPending() {
+        let window = TestWindow()
+        #expect(window.judge(0x4_0300, 1) == .execute(0))
+        #expect(window.judge(0x1_0100, 1) == .drop)
+        #expect(window.write(0x5_0310, 2))
+        #expect(window.judge(0x3_0200, 1) == .drop)
+    }
+
+    @Test("Of two requests in one tick of the clock the count tells which was sent before")
+    func sameTick() {
+        let window = TestWindow()
+        #expect(window.write(0x0002_0100, 2))
+        #expect(window.judge(0x0001_0100, 1) == .drop)
+        #expect(window.write(0x0003_0100, 3))
+        // The count has 15 bits.
+        #expect(window.write(0x0000_0200, sector: 9, 2))
+        #expect(window.judge(0x7fff_0200, sector: 9, 1) == .drop)
+    }
+
+    @Test("Another host whose clock is far off is not held up, and one whose clock is a little behind for a second")
+    func otherHost() {
+        let window = TestWindow()
+        #expect(window.write(0x0010_8000, 1))
+        #expect(window.write(0x4fff_1000, 2))
+        #expect(window.write(0x0011_8001, 3))
+        #expect(window.judge(0x0001_7f00, 4) == .drop)
+        window.milliseconds += 1_100
+        #expect(window.write(0x0002_8300, 4))
     }
 
     @Test("A write that has failed is carried out when it is sent again, and may have changed its sectors")
