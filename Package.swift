@@ -55,7 +55,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(
             name: "ServingTests",
-            dependencies: ["Serving", "AoE", "BlockServer", "CLinux", "HostModel"],
+            dependencies: ["Serving", "AoE", "BlockServer", "CLinux", "HostModel", "Hosts"],
             swiftSettings: settings),
         .target(
             name: "ISCSI", dependencies: ["HostModel", .product(name: "Yams", package: "Yams")],

@@ -12,7 +12,15 @@ extension AoEServer {
     mutating func round() -> Bool {
         var now = Clock.nanoseconds()
         var taken = 0
-        for port in 0..<ports.end where ports.holds(port) { taken += takeFrames(port, now) }
+        // The first one gets what room there is. It is the next one's turn only when frames were taken: by the rounds it
+        // could always be the same one's, as each completion takes a round of its own, and what it makes room for another.
+        if firstPort >= ports.end { firstPort = 0 }
+        var turn = firstPort
+        for _ in 0..<ports.end {
+            if ports.holds(turn) { taken += takeFrames(turn, now) }
+            turn = turn + 1 < ports.end ? turn + 1 : 0
+        }
+        if taken > 0 { firstPort += 1 }
         if taken > 0 || activeCount > 0 { submitActive() }
         for port in 0..<ports.end where ports.holds(port) { ports[port].pointee.packets.giveBack() }
         if activeCount > 0 {
@@ -149,6 +157,10 @@ extension AoEServer {
             case EFAULT: repair(port, position)
             case EAGAIN, ENOBUFS:
                 if waits(port) { return }
+            case ENETDOWN:
+                // The socket tells of it only once.
+                port.pointee.wasDown = true
+                giveUp(port, position)
             default: giveUp(port, position)
             }
         }
@@ -197,6 +209,7 @@ extension AoEServer {
             let export = exports[Int(active[position])]
             if export.pointee.engine.isIdle {
                 export.pointee.isActive = false
+                export.pointee.formerPorts = 0
             } else {
                 if export.pointee.engine.isReady { isReady = true }
                 active[kept] = active[position]

@@ -7,6 +7,8 @@ extension AoEServer {
     private static let hopeLimit = 8
     private static let lookoutNanoseconds: Int64 = 25_000
     private static let drainLimitMilliseconds: Int64 = 30_000
+    /// So that it is done before a second has passed: events are waited for that long.
+    private static let lookAgainMilliseconds: Int64 = 500
 
     /// Serves until `stop` is readable; then no more frames are taken, and what is under way is brought to its end.
     /// - Parameter orders: what other threads ask of the server meanwhile.
@@ -24,8 +26,9 @@ extension AoEServer {
             let ready = events.wait(milliseconds: isBusy ? 0 : isStalled ? 1 : 1000)
             if ready.contains(.orders) { orders?.carryOut(&self) }
             if ready.contains(.stop) { break }
-            if ready.contains(.links) { interfacesChanged() }
-            if ready.contains(.frames), !hasFrames { clearErrors() }
+            if ready.contains(.links) || ready.contains(.frames) && !hasFrames && takeErrors() || isLookDue {
+                interfacesChanged()
+            }
         }
         try drain()
     }
@@ -47,23 +50,35 @@ extension AoEServer {
         return false
     }
 
-    /// An interface that goes down leaves an error on its socket that would be ready for ever.
-    private func clearErrors() {
-        for port in 0..<ports.end where ports.holds(port) { ports[port].pointee.packets.clearError() }
+    /// Takes the errors of all sockets, which would keep them ready for ever. Returns whether an interface has been down
+    /// since the last look.
+    private func takeErrors() -> Bool {
+        var wasDown = false
+        for port in 0..<ports.end where ports.holds(port) {
+            ports[port].pointee.takeError()
+            if ports[port].pointee.wasDown { wasDown = true }
+        }
+        return wasDown
     }
 
-    /// Looks at all interfaces again after one has changed.
-    private mutating func interfacesChanged() {
+    private var isLookDue: Bool { lookAt != 0 && Clock.milliseconds() >= lookAt }
+
+    /// Looks at all interfaces again after one has changed; before long once more where the kernel does not say how one is.
+    mutating func interfacesChanged() {
         links.drain()
-        clearErrors()
+        _ = takeErrors()
+        var failures: [Failure] = []
         for number in 0..<ports.end where ports.holds(number) {
             switch ports[number].pointee.refresh() {
             case .none: break
             case .gone: report("the interface \(ports[number].pointee.name) has gone; waiting for it to come back")
-            case .failed(let failure): report(failure.description)
+            case .failed(let failure): failures.append(failure)
             case .changed: if ports[number].pointee.interface.isUp { advertiseAll(on: number) }
             }
         }
+        for failure in failures where !lookFailures.contains(failure) { report(failure.description) }
+        lookFailures = failures
+        lookAt = failures.isEmpty ? 0 : Clock.milliseconds() + Self.lookAgainMilliseconds
     }
 
     private mutating func advertiseAll(on port: Int) {
@@ -71,10 +86,11 @@ extension AoEServer {
         transmit(port)
     }
 
-    /// Queues the announcement of a target for an interface that it is served on.
+    /// Queues the announcement of a target for an interface that it is served on, unless that is silent: all are announced
+    /// when it speaks again.
     mutating func advertise(_ target: Int, on number: Int) {
         let (export, port) = (exports[target], ports[number])
-        guard export.pointee.isServed(on: number) else { return }
+        guard export.pointee.isServed(on: number), port.pointee.silence == nil else { return }
         if port.pointee.queue.room == 0 { transmit(number) }
         guard port.pointee.queue.room > 0 else { return }
         export.pointee.machine.ownAddress = port.pointee.interface.address

@@ -35,6 +35,7 @@ extension AoEServer {
     }
 
     private mutating func port(on name: String) throws(Failure) -> Int {
+        removeIfUnused()
         for port in 0..<ports.end where ports.holds(port) && ports[port].pointee.name == name {
             guard ports[port].pointee.isBound else {
                 throw Failure(.notFound, "cannot serve on the interface \(name)", why: "it has gone")
@@ -65,14 +66,16 @@ extension AoEServer {
         ports[port].pointee.onlyTarget = count == 1 ? last : -1
     }
 
-    /// Lets an interface go on which no target is served any more. It stays while any target has something under way: it may have
-    /// been withdrawn there, and its answer goes where the request came from.
-    mutating func removeIfUnused(_ port: Int) {
-        guard ports[port].pointee.targetCount == 0 else { return }
-        for target in 0..<exports.end where exports.holds(target) {
-            if exports[target].pointee.isActive || !exports[target].pointee.engine.isIdle { return }
+    /// Lets the interfaces go on which no target is served any more. One stays while a target that was withdrawn there has
+    /// something under way: its answer goes where the request came from. It goes with a later order then.
+    mutating func removeIfUnused() {
+        for port in 0..<ports.end where ports.holds(port) && ports[port].pointee.targetCount == 0 {
+            var isOwed = false
+            for target in 0..<exports.end where exports.holds(target) {
+                if exports[target].pointee.formerPorts >> UInt64(port) & 1 == 1 { isOwed = true }
+            }
+            if !isOwed { _ = ports.remove(port) }
         }
-        _ = ports.remove(port)
     }
 
     /// Answers on an interface again and announces its targets there, unless it has fallen silent once more since.
@@ -80,6 +83,7 @@ extension AoEServer {
         for number in 0..<ports.end where ports.holds(number) && ports[number].pointee.name == name {
             guard ports[number].pointee.silence == silence else { return }
             try ports[number].pointee.speak()
+            guard ports[number].pointee.silence == nil else { return }
             for target in 0..<exports.end where exports.holds(target) { advertise(target, on: number) }
             transmit(number)
         }
@@ -90,10 +94,10 @@ extension AoEServer {
         let target = id.number
         guard exports.holds(target), generations[target] == id.generation else { return }
         for port in 0..<ports.end where ports.holds(port) && ports[port].pointee.name == name {
-            exports[target].pointee.ports &= ~(1 << UInt64(port))
+            exports[target].pointee.withdraw(from: port)
             countTargets(of: port)
-            removeIfUnused(port)
         }
+        removeIfUnused()
     }
 
     /// Takes no more frames for a target. What it has under way is brought to its end; then `remove` takes it out.
@@ -112,10 +116,8 @@ extension AoEServer {
         let (address, served) = (exports[target].pointee.machine.address, exports[target].pointee.ports)
         addresses.clear(address)
         let export = exports.remove(target)
-        for port in 0..<ports.end where served >> UInt64(port) & 1 == 1 {
-            countTargets(of: port)
-            removeIfUnused(port)
-        }
+        for port in 0..<ports.end where served >> UInt64(port) & 1 == 1 { countTargets(of: port) }
+        removeIfUnused()
         return export
     }
 

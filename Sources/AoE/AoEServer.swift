@@ -51,6 +51,8 @@ public struct AoEServer: ~Copyable {
     var exports: SlotTable<Export>
     let generations: UnsafeMutablePointer<UInt64>
     var ports: SlotTable<Port>
+    /// The interface whose frames are taken first in the next round.
+    var firstPort = 0
     let limits: Limits
     let addresses: AddressTable
     var commons: TargetCommons
@@ -59,6 +61,10 @@ public struct AoEServer: ~Copyable {
     let active: UnsafeMutablePointer<Int32>
     var activeCount = 0
     let links: LinkMonitor
+    /// When interfaces are to be looked at again without having changed, in milliseconds; 0 for never.
+    var lookAt: Int64 = 0
+    /// Why they could not be looked at the last time.
+    var lookFailures: [Failure] = []
     let events: EventPoll
     let report: @Sendable (String) -> Void
     /// How often in a row, at most `hopeLimit`, looking out for a frame was worth it.

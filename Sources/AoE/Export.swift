@@ -38,6 +38,8 @@ public struct AoETargetConfiguration: Sendable {
 public struct Export: ~Copyable {
     /// The ports that it is served on, a bit for each.
     var ports: UInt64 = 0
+    /// Those that it was withdrawn from while it had something under way, which is answered there.
+    var formerPorts: UInt64 = 0
     /// Its number in the server.
     var number = 0 { didSet { engine.number = number } }
     /// Whether the server has it among those with requests under way.
@@ -98,6 +100,13 @@ public struct Export: ~Copyable {
     var hasRoom: Bool { engine.hasFreeSlot }
 
     @inline(__always) func isServed(on port: Int) -> Bool { ports >> UInt64(port) & 1 == 1 && !isLeaving }
+
+    /// Takes no more frames on a port.
+    mutating func withdraw(from port: Int) {
+        let bit = UInt64(1) << UInt64(port)
+        if !engine.isIdle { formerPorts |= ports & bit }
+        ports &= ~bit
+    }
 
     /// Takes a frame; only where there is room here and in the queue. Its bytes must stay until `submit` has returned.
     mutating func receive(

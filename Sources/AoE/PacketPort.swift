@@ -115,11 +115,12 @@ struct PacketPort: ~Copyable {
         }
     }
 
-    /// Takes an error that the socket keeps.
-    borrowing func clearError() {
+    /// Takes the error that the socket keeps; 0 where there is none.
+    borrowing func takeError() -> Int32 {
         var error: Int32 = 0
         var length = socklen_t(MemoryLayout<Int32>.size)
         getsockopt(descriptor, SOL_SOCKET, SO_ERROR, &error, &length)
+        return error
     }
 
     private func status(_ position: Int) -> UnsafeMutablePointer<UInt32> {

@@ -1,3 +1,4 @@
+import Glibc
 import HostModel
 
 /// One interface that targets are served on: its packet socket, what waits to be sent there, and its present facts.
@@ -15,6 +16,8 @@ struct Port: ~Copyable {
     var onlyTarget = -1
     /// Since when frames could not be sent, in milliseconds; 0 where they can.
     var stuckSince: Int64 = 0
+    /// Whether its socket has told, since the last look, that the interface was down: it may be up again by then.
+    var wasDown = false
     /// The number of its falling silent; nil where it answers.
     private(set) var silence: UInt64?
     private let shard: Shard
@@ -53,18 +56,19 @@ struct Port: ~Copyable {
 
     /// Looks at the interface again: another MTU or address, down, gone, or back. One that was down or gone is silent until
     /// `speak`.
-    mutating func refresh() -> Change {
-        guard let current = try? NetworkInterface(named: name) else {
-            guard isBound else { return .none }
-            isBound = false
-            // It may be there under another name.
-            try? fallSilent()
-            return .gone
+    mutating func refresh() -> Change { refresh(Result { () throws(Failure) in try NetworkInterface(named: name) }) }
+
+    /// - Parameter look: what the kernel says of it now.
+    mutating func refresh(_ look: Result<NetworkInterface, Failure>) -> Change {
+        let current: NetworkInterface
+        do throws(Failure) { current = try look.get() } catch {
+            // That the kernel has no room to say how it is does not make it go.
+            return error.code == .failed ? .failed(error) : leave()
         }
-        guard current != interface || !isBound else { return .none }
+        guard current != interface || !isBound || wasDown else { return .none }
         let isNew = current.index != interface.index || !isBound
         do throws(Failure) {
-            if isNew || !current.isUp { try fallSilent() }
+            if isNew || wasDown || !current.isUp { try fallSilent() }
             if isNew { try packets.bind(to: current) }
         } catch { return .failed(error) }
         isBound = true
@@ -73,14 +77,31 @@ struct Port: ~Copyable {
         return silence == nil ? .changed : .none
     }
 
+    /// There is no such interface, or another kind of one.
+    private mutating func leave() -> Change {
+        guard isBound else {
+            wasDown = false
+            return .none
+        }
+        // It may be there under another name.
+        do throws(Failure) { try fallSilent() } catch { return .failed(error) }
+        isBound = false
+        return .gone
+    }
+
     /// Hears nothing and so answers nothing: meanwhile another target may take an address here.
     private mutating func fallSilent() throws(Failure) {
         try PacketPort.filter(packets.descriptor, SocketFilter.nothing, Self.choosing(name))
         silence = Generation.next()
+        wasDown = false
     }
 
-    /// Answers again.
+    mutating func takeError() { if packets.takeError() == ENETDOWN { wasDown = true } }
+
+    /// Answers again; falls silent anew where it has been down since the last look, because others were asked before that.
     mutating func speak() throws(Failure) {
+        takeError()
+        guard !wasDown else { return try fallSilent() }
         let requests = SocketFilter.requests(of: shard, keeping: UInt32(PacketPort.frameSize))
         try PacketPort.filter(packets.descriptor, requests, Self.choosing(name))
         silence = nil

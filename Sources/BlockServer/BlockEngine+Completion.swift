@@ -115,8 +115,8 @@ extension BlockEngine {
 
     private mutating func failWritten(_ error: Int32) {
         while !unsynced.isEmpty { endSynced(unsynced.removeFirst(in: slots), error) }
-        guard durability == .durable else { return }
-        // The device may be done with those under way, and have lost them with the others.
+        // The device may be done with those under way, and have lost them with the others. That holds without a sync for each
+        // write, too: who has asked for this one is told of what ended before it, and the next would vouch for the rest.
         var index = firstRunning
         while index >= 0 {
             if slots[Int(index)].operation == .write { slots[Int(index)].result = error }

@@ -29,6 +29,8 @@ struct ExportEntry: Sendable {
     var phase: Phase
     /// Whether it stands in the list that is kept: an export that is still being made does not yet.
     var isKept: Bool
+    /// Whether somebody is taking it, leaving, from the server and closing its backing.
+    var isBeingTaken = false
     /// Its address on each interface, claimed on this host.
     var claims: [ClaimBox] = []
     /// Why it could not be served, as the log has it.

@@ -6,7 +6,8 @@ import Synchronization
 
 /// What operators change.
 extension ExportSupervisor {
-    /// Exports, and keeps it. When it returns, clients can use it, and a restart brings it back.
+    /// Exports, and keeps it. When it returns, clients can use it, and a restart brings it back. Throws `.outcomeUnknown`
+    /// where it is kept and its server does not say whether clients can use it.
     func export(_ record: ExportRecord) throws(Failure) -> ExportStatus {
         try changing.withLock { _ throws(Failure) in
             try check(record)
@@ -19,13 +20,17 @@ extension ExportSupervisor {
             let entry = ExportEntry(record: record, phase: .installed(installed), isKept: true, claims: claims)
             entries.withLock { $0[record.address] = entry }
             do throws(Failure) { try keep() } catch {
-                // Nobody knows of it yet.
-                _ = entries.withLock { $0.removeValue(forKey: record.address) }
+                // Nobody uses it yet. If its server does not let go of it now, the clock takes leave of it later.
+                update(record.address) { ($0.phase, $0.isKept) = (.leaving(installed.id), false) }
                 try? finishRemoval(record.address, installed.id, seconds: 1)
                 throw error
             }
             for name in record.interfaces { attach(entry, to: name) }
-            return try status(of: record.address)
+            do throws(Failure) { return try status(of: record.address) } catch {
+                throw Failure(
+                    .outcomeUnknown, "\(record.address) is exported, but it is not known whether clients can use it",
+                    why: error.why ?? error.what, remedy: "see 'xenlvs exports'")
+            }
         }
     }
 
@@ -86,11 +91,10 @@ extension ExportSupervisor {
         }
         guard let leaving else { return status }
         try finishRemoval(address, leaving, seconds: Self.drainSeconds)
-        forget(address, leaving)
         return status
     }
 
-    /// Takes an export from the list and closes its target. Returns the target where it has to be waited for.
+    /// Takes an export from the list. Returns its target where there is one, which has to be taken then.
     private func beginRemoval(_ address: AoEAddress, force: Bool) throws(Failure) -> AoEServer.TargetID? {
         guard let entry = entries.withLock({ $0[address] }) else { throw Self.unknown(address) }
         guard let id = entry.installedID else {
@@ -109,7 +113,6 @@ extension ExportSupervisor {
             throw error
         }
         update(address) { $0.phase = .leaving(id) }
-        try server(of: address).orders.perform { server throws(Failure) in try server.close(id) }
         return id
     }
 
@@ -124,49 +127,73 @@ extension ExportSupervisor {
             remedy: "unmount it there and wait a minute, or give --force")
     }
 
-    /// Waits until a closed target has nothing under way, and lets it go, with its backing.
+    /// Has a leaving target take no more frames, waits until it has nothing under way, and lets it go, with its backing.
     private func finishRemoval(_ address: AoEAddress, _ id: AoEServer.TargetID, seconds: Int) throws(Failure) {
-        for _ in 0..<seconds * 100 {
-            if try take(address, id) { return }
+        let deadline = ContinuousClock.now + .seconds(seconds)
+        repeat {
+            do throws(Failure) { if try take(address, id) { return } } catch {
+                // One that does not answer in time may do so yet; one that is ending does not.
+                if error.code == .refused { throw error }
+            }
             usleep(10_000)
-        }
+        } while ContinuousClock.now < deadline
         throw Failure(
             .outcomeUnknown, "the export is ending",
             why: "requests to its backing did not end within \(seconds) seconds",
             remedy: "look at the device and at the kernel log; 'xenlvs exports' shows when it has gone")
     }
 
-    /// Takes a closed target from the server. Returns false while it has requests under way.
+    /// Takes a leaving target from its server, closes its backing, and forgets it. Returns whether it has gone: it has not
+    /// while it has requests under way, or while somebody else is at the same.
     private func take(_ address: AoEAddress, _ id: AoEServer.TargetID) throws(Failure) -> Bool {
-        let removed: Handover<Export>?
+        guard let isFree = beginTaking(address, id) else { return true }
+        guard isFree else { return false }
+        var hasGone = false
+        defer { endTaking(address, id, hasGone: hasGone) }
         do throws(Failure) {
-            removed = try server(of: address).orders.perform { server throws(Failure) -> Handover<Export>? in
+            let removed = try server(of: address).orders.perform { server throws(Failure) -> Handover<Export>? in
                 try server.close(id)
                 guard let export = try server.remove(id) else { return nil }
                 return Handover(export)
             }
+            if let export = removed?.take() {
+                hasGone = true
+                // On this thread, because that may take a while.
+                _ = consume export
+            }
         } catch {
-            // Somebody else has taken it.
-            if error.code == .notFound { return true }
-            throw error
+            // An order has taken it that was given up before it came to its end.
+            guard error.code == .notFound else { throw error }
+            hasGone = true
         }
-        // Closed on this thread: that may take a while.
-        return removed?.take() != nil
+        return hasGone
+    }
+
+    /// Returns whether the caller is to take a leaving target: false where somebody else is at it, nil where it has gone.
+    private func beginTaking(_ address: AoEAddress, _ id: AoEServer.TargetID) -> Bool? {
+        entries.withLock { entries in
+            guard case .leaving(id) = entries[address]?.phase else { return nil }
+            guard entries[address]?.isBeingTaken == false else { return false }
+            entries[address]?.isBeingTaken = true
+            return true
+        }
+    }
+
+    private func endTaking(_ address: AoEAddress, _ id: AoEServer.TargetID, hasGone: Bool) {
+        entries.withLock { entries in
+            guard case .leaving(id) = entries[address]?.phase else { return }
+            if hasGone { entries[address] = nil } else { entries[address]?.isBeingTaken = false }
+        }
     }
 
     /// Takes leave of targets that nobody waits for any more.
     func removeLeaving() {
-        for (address, entry) in entries.withLock({ $0 }) {
-            guard case .leaving(let id) = entry.phase else { continue }
-            if (try? take(address, id)) == true { forget(address, id) }
+        let leaving = entries.withLock { entries in
+            entries.compactMap { address, entry -> (AoEAddress, AoEServer.TargetID)? in
+                if case .leaving(let id) = entry.phase { (address, id) } else { nil }
+            }
         }
-    }
-
-    /// Nothing happens where the address has another export by now.
-    private func forget(_ address: AoEAddress, _ id: AoEServer.TargetID) {
-        entries.withLock { entries in
-            if case .leaving(id) = entries[address]?.phase { entries[address] = nil }
-        }
+        for (address, id) in leaving { _ = try? take(address, id) }
     }
 
     /// Takes in what backings have grown by.

@@ -58,14 +58,23 @@ extension ExportSupervisor {
             // Otherwise it has gone again.
             guard let probe = try? Self.probe(served, on: name), probe.isUp, let conflicts = try? probe.conflicts()
             else { continue }
-            let taken = served.filter { conflicts[$0.record.address] != nil }.compactMap(\.installedID)
             for (orders, silence) in servers {
-                _ = try? orders.perform { server throws(Failure) in
-                    for id in taken { server.withdraw(id, from: name) }
-                    try server.speak(on: name, after: silence)
+                let taken = served.map(\.record.address).filter {
+                    conflicts[$0] != nil && server(of: $0).orders === orders
                 }
+                let ids = served.filter { taken.contains($0.record.address) }.compactMap(\.installedID)
+                do throws(Failure) {
+                    try orders.perform { server throws(Failure) in
+                        for id in ids { server.withdraw(id, from: name) }
+                        // Where it cannot, it stays silent, and others are asked again.
+                        try? server.speak(on: name, after: silence)
+                    }
+                } catch {
+                    // What was not withdrawn must not pass for withdrawn: the server would speak for it the next time.
+                    continue
+                }
+                for address in taken { note(conflicts[address], of: address, on: name) }
             }
-            for (address, conflict) in conflicts { note(conflict, of: address, on: name) }
         }
     }
 

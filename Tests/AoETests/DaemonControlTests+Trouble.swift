@@ -57,6 +57,39 @@ struct DaemonTroubleTests {
         #expect(try host.terminate() == 0)
     }
 
+    @Test("An export that a thread which hangs has not taken in time leaves nothing, and can be made when it goes on")
+    func exportToHungThread() throws {
+        let disk = try FreezableDisk()
+        let path = disk.place + "/buffered"
+        try Data(count: 1 << 20).write(to: URL(fileURLWithPath: path))
+        let host = try DaemonHost()
+        defer {
+            // What hangs cannot end.
+            try? disk.thaw()
+            host.kill()
+        }
+        let file = try host.file()
+        // They belong to the same thread, however many there are.
+        func export(_ path: String, slot: Int) throws -> DaemonHost.Run {
+            let words = ["--shelf", "1", "--slot", "\(slot)", "--interface", "target0", "--writeback", "--buffered"]
+            return try host.run([Wire.product, "export", "aoe", path] + words)
+        }
+        #expect(try export(path, slot: 2).status == 0, "\(host.log)")
+        try disk.freeze()
+        host.initiators[0].send(.write(1, sectors(1), tag: 100))
+        usleep(100_000)
+        let late = try export(file.path, slot: 6)
+        #expect(late.status == 1 && late.errors.contains("was not done"), "\(late.errors)")
+        try disk.thaw()
+        while try #require(host.initiators[0].receive()).tag != 100 {}
+        #expect(try host.exports().keys.sorted() == ["e1.2"])
+        let again = try export(file.path, slot: 6)
+        #expect(again.status == 0, "\(again.errors)")
+        var read = Request.read(0, 1)
+        read.slot = 6
+        #expect(try host.initiators[0].ask(read).isGood)
+    }
+
     @Test("Where an interface comes back, others are asked whether they have the address, before anything is answered")
     func conflictOnReturn() throws {
         let host = try DaemonHost(interfaces: 2)
@@ -66,7 +99,9 @@ struct DaemonTroubleTests {
         while host.initiators[0].receive(milliseconds: 100) != nil {}
         let answering = Answering(host.initiators[0])
         try host.ip("link", "set", "target0", "up")
-        answering.end()
+        // What is set by another interface is announced there, and not where nobody was asked yet.
+        #expect(try host.initiators[1].ask(.configuration(4, Array("news".utf8))).aoeError == nil)
+        #expect(answering.end()?.isResponse == false, "it has announced itself before it asked")
         try host.wait("the other target is not seen: \(host.log)") {
             host.log.contains("e1.2 is not served on target0: the target at 02:00:00:00:00:0a")
         }

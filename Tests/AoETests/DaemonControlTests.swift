@@ -318,14 +318,16 @@ final class NotifySocket {
 
 /// Plays another target: answers the question whether anybody has the address.
 final class Answering: @unchecked Sendable {
-    // Only the thread uses it until it has ended.
+    // Only the thread uses them until it has ended.
     private let initiators: Initiators
+    private var heard: Reply?
     private let done = DispatchSemaphore(value: 0)
 
     init(_ initiators: Initiators) {
         self.initiators = initiators
         Thread { [self] in
-            if let question = self.initiators.receive(milliseconds: 20000) {
+            heard = self.initiators.receive(milliseconds: 20000)
+            if let question = heard {
                 var answer = Request.configuration(0)
                 (answer.versionAndFlags, answer.tag) = (0x18, question.tag)
                 self.initiators.send(answer)
@@ -334,5 +336,10 @@ final class Answering: @unchecked Sendable {
         }.start()
     }
 
-    func end() { done.wait() }
+    /// Returns what it has answered.
+    @discardableResult
+    func end() -> Reply? {
+        done.wait()
+        return heard
+    }
 }

@@ -48,6 +48,11 @@ final class DaemonHost {
 
     func ip(_ words: String...) throws { _ = try Shell.run(["ip", "-n", targetNamespace] + words) }
 
+    /// Runs `body` on a thread on the daemon's side of the wires, and returns what it does.
+    func onTargetSide<Value>(_ body: @escaping () throws -> Value) throws -> Value {
+        try NamespaceThread.run(in: targetNamespace, body)
+    }
+
     /// A new file in memory, which goes with the host.
     func file(sectors: Int = 2048) throws -> TestFile {
         let file = try TestFile(sectors: sectors, in: "/dev/shm")

@@ -118,35 +118,13 @@ final class Wire: Initiators {
     func ip(_ words: String...) throws { _ = try Shell.run(["ip", "-n", targetNamespace] + words) }
 }
 
-/// A packet socket in another network namespace.
+/// A packet socket in another network namespace, where it stays.
 enum NamespaceSocket {
-    struct Failed: Error { var step: String, code: Int32 }
-
-    /// A thread enters the namespace and ends; the socket stays there.
     static func open(_ namespace: String, _ interface: String) throws -> Int32 {
-        let box = Box()
-        let thread = Thread {
-            box.result = Result { try enter(namespace, interface) }
-            box.done.signal()
-        }
-        thread.start()
-        box.done.wait()
-        return try box.result.get()
+        try NamespaceThread.run(in: namespace) { try bound(to: interface) }
     }
 
-    // Written before the semaphore is signalled and read after it was waited for.
-    private final class Box: @unchecked Sendable {
-        var result: Result<Int32, any Error> = .failure(Failed(step: "start", code: 0))
-        let done = DispatchSemaphore(value: 0)
-    }
-
-    private static func enter(_ namespace: String, _ interface: String) throws -> Int32 {
-        let handle = Glibc.open("/run/netns/\(namespace)", O_RDONLY | O_CLOEXEC)
-        defer { close(handle) }
-        // CLONE_NEWNET
-        guard handle >= 0, setns(handle, 0x4000_0000) == 0 else {
-            throw Failed(step: "setns", code: errno)
-        }
+    private static func bound(to interface: String) throws -> Int32 {
         let descriptor = socket(AF_PACKET, Int32(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), 0)
         var address = sockaddr_ll()
         address.sll_family = UInt16(AF_PACKET)
@@ -157,11 +135,47 @@ enum NamespaceSocket {
                 bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_ll>.size))
             }
         }
-        guard status == 0 else { throw Failed(step: "bind", code: errno) }
+        guard status == 0 else { throw NamespaceThread.Failed(step: "bind", code: errno) }
         // The answers to a burst wait here.
         var size: Int32 = 8 << 20
         setsockopt(descriptor, SOL_SOCKET, SO_RCVBUFFORCE, &size, socklen_t(MemoryLayout<Int32>.size))
         return descriptor
+    }
+}
+
+/// A thread that enters another network namespace, works there, and ends.
+enum NamespaceThread {
+    struct Failed: Error { var step: String, code: Int32 }
+
+    /// Returns what `body` does. It may use what is the caller's, who waits for it.
+    static func run<Value>(in namespace: String, _ body: @escaping () throws -> Value) throws -> Value {
+        let work = Work(body)
+        let thread = Thread {
+            work.result = Result {
+                try enter(namespace)
+                return try work.body()
+            }
+            work.done.signal()
+        }
+        thread.start()
+        work.done.wait()
+        return try work.result.get()
+    }
+
+    // Only the thread uses it until the semaphore is signalled, and only the caller afterwards.
+    private final class Work<Value>: @unchecked Sendable {
+        let body: () throws -> Value
+        var result: Result<Value, any Error> = .failure(Failed(step: "start", code: 0))
+        let done = DispatchSemaphore(value: 0)
+
+        init(_ body: @escaping () throws -> Value) { self.body = body }
+    }
+
+    private static func enter(_ namespace: String) throws {
+        let handle = Glibc.open("/run/netns/\(namespace)", O_RDONLY | O_CLOEXEC)
+        defer { close(handle) }
+        // CLONE_NEWNET
+        guard handle >= 0, setns(handle, 0x4000_0000) == 0 else { throw Failed(step: "setns", code: errno) }
     }
 }
 
