@@ -116,7 +116,7 @@ extension Scenarios {
 
         @Test(
             "A conformance suite finds nothing in an export that it does not find in a disk of the same backend",
-            .onlyInTheFullRun, .timeLimit(.minutes(20)), arguments: ConformanceTable.all)
+            .onlyInTheFullRun, .timeLimit(.minutes(40)), arguments: ConformanceTable.all)
         func conformance(table: ConformanceTable) async throws {
             let isTGT = table.backend == "tgt"
             try await scenario { hosts in
@@ -257,7 +257,7 @@ extension Scenarios.OtherTargets {
             """
             iscsi-test-cu --dataloss --initiator-name=\(Self.initiator) --initiator-name-2=\(Self.second) \
                 --test=ALL \(address) 2>&1
-            """, timeout: .seconds(500), check: false)
+            """, timeout: .seconds(1100), check: false)
         return ConformanceRun(result.stdout)
     }
 }
