@@ -19,7 +19,7 @@ extension Failure.Code {
         case .refused, .failed, .unreachable: .failed
         case .busy: .busy
         case .outcomeUnknown: .partlyDone
-        case .inconsistent, .needsRecovery, .takenOver: .needsRecovery
+        case .inconsistent, .needsRecovery, .takenOver, .runsUndecided: .needsRecovery
         case .interrupted: .interrupted
         }
     }

@@ -24,6 +24,8 @@ public struct Failure: Error, Sendable, Hashable, Codable, CustomStringConvertib
         case needsRecovery
         /// The other host has ended the migration by itself, after its operator had declared this one dead.
         case takenOver
+        /// The domain runs on the target of its migration, and nobody has decided that it belongs there.
+        case runsUndecided
         /// The operator interrupted the run.
         case interrupted
     }

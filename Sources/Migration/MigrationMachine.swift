@@ -11,6 +11,8 @@ import HostModel
 /// - The way back does not wait for a target that cannot be reached: a target never starts a domain without the
 ///   decision, so the guest is put back first and the target is tidied up when it answers again. For a guest that a live
 ///   hand-over may have suspended no target is waited for at all.
+/// - A target that says that the domain runs there without a decision stops everything: gone back, two of it would run, and
+///   which one goes on only the operator can say.
 /// - An outcome that is not known is never treated as a failure of a step that could have let the domain run.
 /// - What follows once a host is declared dead is in `MigrationMachine+Fenced.swift`.
 public struct MigrationMachine: Sendable, Codable, Hashable {
@@ -162,6 +164,7 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
     /// What follows a failed or unknown forward step, by what it could have done to the guest.
     private mutating func failed(_ step: Step, _ failure: Failure, isUnknown: Bool) -> Action {
         if plan.isCommitted(at: step) { return failedAfterDecision(step, failure, isUnknown: isUnknown) }
+        if failure.code == .runsUndecided { return suspend(at: .forward(step), failure, needsRecovery: true) }
         switch step.phase {
         // Of a cold migration the guest is off meanwhile: it does not wait for the operator.
         case .synchronise where !step.mayFindGuestSuspended && plan.method != .cold:
@@ -221,12 +224,13 @@ public struct MigrationMachine: Sendable, Codable, Hashable {
             return rest.isEmpty
                 ? enter(.finished(.rolledBack(because: cause))) : enter(.rollingBack(left: rest, because: cause))
         case .failed(let failure), .unknown(let failure):
-            if step == .discardOnTarget, left.contains(where: { $0 != step && $0.side == .source }) {
+            let runsThere = failure.code == .runsUndecided
+            if step == .discardOnTarget, !runsThere, left.contains(where: { $0 != step && $0.side == .source }) {
                 // The guest's way back does not wait for the target; the step is taken again after it.
                 return enter(.rollingBack(left: Self.guestFirst(left), because: cause))
             }
             return suspend(
-                at: .rollback(left: left, because: cause), failure, needsRecovery: step.side == .source)
+                at: .rollback(left: left, because: cause), failure, needsRecovery: step.side == .source || runsThere)
         case .resumed, .abortRequested: return action
         case .peerFenced(let failure): return fenced(left, cause, failure)
         case .takenOver(let failure): return handedOver(failure)

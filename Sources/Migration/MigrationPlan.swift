@@ -179,20 +179,24 @@ public struct MigrationPlan: Sendable, Codable, Hashable {
     ///
     /// The guest comes first: nothing before `continueOnSource` needs the target but `discardOnTarget`, and that may
     /// fail for want of a connection, or be left for later, because a target never starts a domain without the decision.
+    /// By switches it does not wait for DRBD to be taken down either, which fails where something holds the replica open: it
+    /// runs past it, as a guest does that is led back while it runs.
     public func rollback(from step: Step) -> [Step] {
         let clean: [Step] = [.cleanSourceAfterRollback, .cleanTargetAfterRollback, .closeTargetAfterRollback]
         switch step.phase {
         case .prepare: return [.discardOnTarget, .takeDownSourceReplica] + clean
         case .substitute, .synchronise, .handOver, .settle, .tidyUp, .rollBack, .rescue:
             // A guest that runs is led back as it runs; only one that is saved is restored.
+            let back: [Step] = [.restoreOnSource, .continueOnSource]
             let way: [Step] =
                 switch (storage, method) {
-                case (.replicas, .threeFreeze): [.saveForRollback, .takeDownSourceReplica, .linkSourceToVolume]
-                case (.replicas, .oneFreeze), (.replicas, .live): [.leadSourceToVolume, .takeDownSourceReplica]
-                case (.replicas, .cold): [.takeDownSourceReplica, .linkSourceToVolume]
-                case (.shared, _): []
+                case (.replicas, .threeFreeze): [.saveForRollback, .takeDownSourceReplica, .linkSourceToVolume] + back
+                case (.replicas, .oneFreeze), (.replicas, .live):
+                    [.leadSourceToVolume] + back + [.takeDownSourceReplica]
+                case (.replicas, .cold): [.takeDownSourceReplica, .linkSourceToVolume] + back
+                case (.shared, _): back
                 }
-            return [.discardOnTarget] + way + [.restoreOnSource, .continueOnSource] + clean
+            return [.discardOnTarget] + way + clean
         }
     }
 

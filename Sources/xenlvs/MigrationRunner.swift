@@ -1,5 +1,3 @@
-import Dispatch
-import Glibc
 import HostModel
 import Hosts
 import Migration
@@ -21,10 +19,13 @@ struct MigrationRunner {
         let starter = MigrationStarter(worker: worker)
         // From the look at what is free to its record: two that begin at the same moment must not choose the same numbers.
         let turn = try await RunLock.start(host)
+        // A checkpoint or a bracket that is under way would find its domain migrated, and this its domain stopped.
+        let domain = try RunLock(holding: request.domain, starter)
         let (spec, choice) = try await accepted(request, starter)
         Console.say("\(spec.domain) moves by \(choice.method.rawValue): \(choice.reason)")
         let lock = try RunLock(spec.id, host)
         try starter.begin(spec)
+        domain.release()
         turn.release()
         return try await drive(spec, event: nil, lock)
     }
@@ -120,8 +121,8 @@ extension MigrationRunner {
     private func sayWhatNext(
         _ suspension: MigrationMachine.Suspension, _ report: MigrationReport, _ spec: MigrationSpec
     ) {
-        // A target that has decided by itself is to be looked at first, as the reason says.
-        if suspension.reason.code == .takenOver { return }
+        // A target that has decided by itself, or whose guest runs, is to be looked at first, as the reason says.
+        if suspension.reason.code == .takenOver || suspension.reason.code == .runsUndecided { return }
         if let dead = report.declaredDead {
             return Console.say("  go on with: xenlvs migration resolve \(spec.id) --fenced \(dead)")
         }
@@ -140,6 +141,9 @@ struct RunLock: ~Copyable {
         lock = try FileLock(path: "\(host.paths.run)/migration-\(id).lock", purpose: "migration \(id)")
     }
 
+    /// The start of a domain's migration; throws `.busy` where something else may stop the domain.
+    init(holding domain: DomainName, _ starter: MigrationStarter) throws { lock = try starter.hold(domain) }
+
     private init(_ lock: consuming FileLock) { self.lock = lock }
 
     /// One start of a migration; waits for the others.
@@ -151,24 +155,4 @@ struct RunLock: ~Copyable {
     }
 
     consuming func release() {}
-}
-
-/// Turns SIGINT and SIGTERM into a request.
-final class SignalWatch {
-    private let sources: [any DispatchSourceSignal]
-
-    init(_ handler: @escaping @Sendable () -> Void) {
-        let queue = DispatchQueue(label: "signals")
-        sources = [SIGINT, SIGTERM, SIGHUP].map { number in
-            signal(number, SIG_IGN)
-            let source = DispatchSource.makeSignalSource(signal: number, queue: queue)
-            source.setEventHandler(handler: handler)
-            source.resume()
-            return source
-        }
-    }
-
-    func stop() {
-        for source in sources { source.cancel() }
-    }
 }

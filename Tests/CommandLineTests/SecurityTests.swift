@@ -14,7 +14,7 @@ struct SecurityTests {
         for _ in 0..<2 {
             let agent = Process()
             agent.executableURL = URL(fileURLWithPath: "/bin/sh")
-            let hello = #"{"id":1,"request":{"hello":{"host":"nodea","protocolVersion":5}}}"#
+            let hello = #"{"id":1,"request":{"hello":{"host":"nodea","protocolVersion":6}}}"#
             let survey = #"{"id":2,"request":{"survey":{"_0":{"volumes":[]}}}}"#
             agent.arguments = [
                 "-c", "umask \(umask); printf '%s\\n' '\(hello)' '\(survey)' | \"$0\" agent", Product.path,

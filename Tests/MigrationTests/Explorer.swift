@@ -174,12 +174,22 @@ struct Explorer {
             if hasWay, left.first?.side == .target, node.world.source.domain == .away {
                 complain("a suspended guest waits for the target", node)
             }
-        case .suspended(let stop):
-            guard case .forward(let step) = stop.resumesAt, step.phase == .synchronise else { return }
-            if node.world.isWindowOpen, node.world.isConnected {
+        case .suspended(let stop): checkWait(at: stop.resumesAt, node)
+        case .forward, .rescuing, .reclaiming, .finished: return
+        }
+    }
+
+    private mutating func checkWait(at point: MigrationMachine.ResumePoint, _ node: Node) {
+        switch point {
+        case .forward(let step):
+            if step.phase == .synchronise, node.world.isWindowOpen, node.world.isConnected {
                 complain("two Primaries stay allowed while the migration waits", node)
             }
-        case .forward, .rescuing, .reclaiming, .finished: return
+        case .rollback(let left, _):
+            if plan.usesSwitches, left.first == .takeDownSourceReplica, node.world.source.domain != .running {
+                complain("a guest that stands still waits until its replica is taken down", node)
+            }
+        case .reclaim: return
         }
     }
 

@@ -137,6 +137,47 @@ struct MethodTests {
         }
     }
 
+    @Test("A guest that runs on the target without a decision stops everything: gone back, two of it would run")
+    func runsUndecided() {
+        let news = Failure(.runsUndecided, "web1 was let run on nodeb", host: "nodeb")
+        for storage in MigrationPlan.Storage.allCases {
+            var machine = MigrationMachine(
+                plan: MigrationPlan(method: .live, storage: storage, settlement: .late, comparesCopies: false))
+            while machine.state != .forward(.clearTarget) { _ = machine.handle(.done) }
+            let stop = MigrationMachine.Suspension(
+                resumesAt: .forward(.clearTarget), reason: news, needsRecovery: true)
+            #expect(machine.handle(.failed(news)) == .stop(stop))
+            #expect(machine.handle(.resumed) == .perform(.clearTarget))
+        }
+        for plan in ExhaustiveSimulationTests.plans {
+            var machine = MigrationMachine(plan: plan)
+            while machine.state != .forward(.decide) { _ = machine.handle(.done) }
+            var action = machine.handle(.abortRequested)
+            while action != .perform(.discardOnTarget) { action = machine.handle(.done) }
+            guard case .stop(let stop) = machine.handle(.failed(news)) else {
+                Issue.record("\(plan) goes on: \(machine.state)")
+                continue
+            }
+            #expect(stop.needsRecovery && stop.reason == news)
+            #expect(machine.handle(.resumed) == .perform(.discardOnTarget))
+        }
+    }
+
+    @Test("By switches the guest runs again before its replica is taken down, which it does not need")
+    func guestBeforeReplica() throws {
+        for plan in ExhaustiveSimulationTests.plans where plan.storage == .replicas {
+            for step in plan.steps where !plan.isCommitted(at: step) && step.phase != .prepare {
+                let way = plan.rollback(from: step)
+                let runs = try #require(way.firstIndex(of: .continueOnSource))
+                let isGone = try #require(way.firstIndex(of: .takeDownSourceReplica))
+                #expect((runs < isGone) == plan.usesSwitches, "\(plan.method), from \(step): \(way)")
+                #expect(try isGone < #require(way.firstIndex(of: .cleanSourceAfterRollback)))
+                guard plan.usesSwitches else { continue }
+                #expect(try #require(way.firstIndex(of: .leadSourceToVolume)) < runs)
+            }
+        }
+    }
+
     @Test("A settlement by switches that fails leaves the guest where it runs, and is gone on with")
     func failedSettlement() {
         let plan = MigrationPlan(method: .oneFreeze, settlement: .late, comparesCopies: false)

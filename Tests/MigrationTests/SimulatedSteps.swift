@@ -191,7 +191,8 @@ extension SimulatedWorld {
     }
 
     private mutating func clearTarget() throws {
-        try require(!target.knowsDecision && target.domain != .running)
+        try requireWaitingTarget()
+        try require(!target.knowsDecision)
         (target.domain, target.domainUses) = (.none, .none)
         isWindowOpen = false
         guard target.replica == .primary else { return }
@@ -248,6 +249,7 @@ extension SimulatedWorld {
     }
 
     private mutating func discardOnTarget() throws {
+        try requireWaitingTarget()
         try require(!target.knowsDecision)
         target.restorePending = false
         target.domain = .none

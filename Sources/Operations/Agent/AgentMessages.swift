@@ -182,8 +182,9 @@ struct ReplyLine: Codable {
 
 public enum AgentProtocol {
     /// 2: images are sent as pieces, some of which the target has already. 3: empty lines from an agent that is not asked. 4: disks that
-    /// hosts share. 5: volumes that are sent past DRBD.
-    public static let version = 5
+    /// hosts share. 5: volumes that are sent past DRBD. 6: a guest that runs on the target without a decision, which an older
+    /// source would take for a lost connection, and go back.
+    public static let version = 6
     /// A longer line is refused before it is parsed.
     public static let longestLine = 4 << 20
 }

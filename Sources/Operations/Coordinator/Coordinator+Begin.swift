@@ -41,7 +41,8 @@ extension Coordinator {
     }
 
     /// What a target has decided by itself meanwhile, asked before anything can let the guest run here. A target that does not
-    /// answer has to be gone without: what it was told last is in this journal.
+    /// answer has to be gone without: what it was told last is in this journal. Throws where somebody has let the guest run
+    /// there.
     private func newsFromTarget(_ event: MigrationMachine.Event) async throws -> MigrationMachine.Event? {
         if journal.machine.isCommitted || journal.hasDeclaredTargetDead { return nil }
         if case .finished = journal.machine.state { return nil }
@@ -50,6 +51,8 @@ extension Coordinator {
             journal.returnUnmirrored(update.events)
             let failure = Failure(error, doing: "cannot ask \(spec.target.name)")
             if failure.code == .busy { throw failure }
+            // Whatever were done now, two of it might run.
+            if failure.code == .runsUndecided { throw await tellingOfBothSides(failure) }
             if failure.code == .takenOver { return .takenOver(failure) }
             // Gone back already, by a run that could not record it.
             if failure.code == .notFound, event == .resumed, journal.machine.state != .forward(.reserveTarget) {

@@ -104,7 +104,7 @@ public final class Coordinator {
             report(.stepEnded(step))
             event = .done
         } catch {
-            let failure = Failure(error, doing: "cannot \(step.title)")
+            let failure = await tellingOfBothSides(Failure(error, doing: "cannot \(step.title)"))
             if failure.code == .interrupted, interruption.isRequested, let way = try interrupted() { return way }
             journal.note(.stepFailed(step, failure))
             report(.stepFailed(step, failure))
@@ -245,7 +245,9 @@ extension Failure {
     var leavesOutcomeOpen: Bool {
         switch code {
         case .outcomeUnknown, .unreachable: true
-        case .usage, .notFound, .refused, .busy, .failed, .inconsistent, .needsRecovery, .takenOver, .interrupted: false
+        case .usage, .notFound, .refused, .busy, .failed, .inconsistent, .needsRecovery, .takenOver, .runsUndecided,
+            .interrupted:
+            false
         }
     }
 }

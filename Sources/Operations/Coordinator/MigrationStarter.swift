@@ -76,6 +76,7 @@ public struct MigrationStarter: Sendable {
     private func look(_ request: MigrationRequest) async throws -> Prospect {
         // First of all: while it is frozen the domain is not even there to be looked at.
         try host.database.requireNoOpenMigration(of: request.domain)
+        try requireNoneStopped(request.domain)
         let description = try await describe(request.domain)
         let disks = DiskCheck.assign(description)
         var findings = disks.findings.map {
@@ -131,8 +132,8 @@ public struct MigrationStarter: Sendable {
         return Prospect(findings: findings, spec: spec, choice: choice)
     }
 
-    /// Takes the migration into this host's journal. Throws `.busy` where the domain has one already, `.usage` for one that
-    /// neither this host nor the target would read back.
+    /// Takes the migration into this host's journal, while the domain is held (`hold`) since before the look at it. Throws
+    /// `.busy` where the domain has one already, `.usage` for one that neither this host nor the target would read back.
     public func begin(_ spec: MigrationSpec) throws {
         let text = try JSONText.encode(spec)
         _ = try JSONText.decode(MigrationSpec.self, from: text, what: "the migration \(spec.id)")

@@ -43,7 +43,8 @@ public enum FencedHost {
             let words = failure.why ?? ""
             let signs = ["Permission denied", "Host key verification failed", "command not found", "not found"]
             return signs.contains { words.contains($0) } ? "it says: \(words)" : nil
-        case .usage, .notFound, .refused, .busy, .failed, .inconsistent, .needsRecovery, .takenOver, .interrupted:
+        case .usage, .notFound, .refused, .busy, .failed, .inconsistent, .needsRecovery, .takenOver, .runsUndecided,
+            .interrupted:
             return "its agent says: \(failure.what)"
         }
     }

@@ -79,11 +79,20 @@ struct EffectRunner: CommandRunner {
 
     @discardableResult
     func run(_ command: Command) async throws -> CommandResult {
+        try await around(command) { try await runner.run(command) }
+    }
+
+    @discardableResult
+    func run(_ command: Command, input: Int32) async throws -> CommandResult {
+        try await around(command) { try await runner.run(command, input: input) }
+    }
+
+    private func around(_ command: Command, _ body: () async throws -> CommandResult) async throws -> CommandResult {
         switch command.effect {
-        case .query: return try await runner.run(command)
+        case .query: return try await body()
         case .mutation:
             let place = effects.begin()
-            let result = try await runner.run(command)
+            let result = try await body()
             effects.pass(place, .after)
             return result
         }

@@ -105,8 +105,7 @@ extension HostWorker {
             return Failure(
                 .failed, "cannot save \(spec.domain)", host: host.name.text,
                 why: "somebody has paused it, so that it does not answer",
-                remedy: "let it run with 'xl unpause \(spec.domain)' unless the way back has done so", causes: [failure]
-            )
+                remedy: "let it run with 'xl unpause \(spec.domain)'", causes: [failure])
         case .absent, .present:
             return Failure(
                 .needsRecovery, "cannot save \(spec.domain), and it does not run on either", host: host.name.text,
@@ -183,10 +182,12 @@ extension HostWorker {
     }
 
     /// Destroys what a killed `xl restore` of an earlier run has left half made; the image still has everything. Returns what
-    /// is there then.
+    /// is there then. On the source only what this migration has an image of, or starts anew, is its own.
     func clearUnfinished(_ spec: MigrationSpec) async throws -> DomainObservation {
         let observation = try await settled(spec)
         guard case .present(let id, .paused) = observation, try await !isComplete(id) else { return observation }
+        let isSource = try recorded(spec.id).role == .source
+        if isSource, spec.plan.method != .cold, (try? newestImage(spec)) == nil { return observation }
         try await host.runner.run(XLCommands.destroy(id))
         return try await settled(spec)
     }
@@ -218,69 +219,5 @@ extension HostWorker {
             throw Failure(.failed, "the domain \(spec.domain) was restored but is not there", host: host.name.text)
         }
         return StepResult()
-    }
-
-    /// Marks the image as spent and lets the domain run.
-    func letRun(_ spec: MigrationSpec, _ purpose: SavedImages.Purpose) async throws -> StepResult {
-        var result = StepResult()
-        if let id = memory.takeDomain(of: spec.id) {
-            // Restored and checked a moment ago by this very process.
-            result.freezeEnded = try await letRun(spec, purpose, id)
-        } else {
-            switch try await observe(spec) {
-            case .present(_, .active):
-                try host.markSpent(spec.id, purpose)
-                // Its save may have been killed together with the run that waited for it.
-                if purpose == .rollback { _ = try await settledUnasked(spec) }
-            case .present(let id, .paused):
-                try await checkDisks(spec, id)
-                result.freezeEnded = try await letRun(spec, purpose, id)
-            case .present(_, let state):
-                throw Failure(.failed, "the domain \(spec.domain) is \(state.rawValue)", host: host.name.text)
-            case .absent: throw Failure(.failed, "the domain \(spec.domain) is gone", host: host.name.text)
-            }
-        }
-        // The guest runs. What cannot be tidied now is tidied with everything else at the end.
-        do { try host.images.retireSpent(spec.id, purpose) } catch {
-            result.notes.append("a spent image is left for now: \(error)")
-        }
-        return result
-    }
-
-    private func letRun(
-        _ spec: MigrationSpec, _ purpose: SavedImages.Purpose, _ id: DomainID
-    ) async throws -> HostMoment {
-        try host.markSpent(spec.id, purpose)
-        try await host.runner.run(XLCommands.unpause(id))
-        return .now
-    }
-
-    /// Checks that the domain holds the very devices that its links point to: between the restore and now nothing may
-    /// have opened something else.
-    func checkDisks(_ spec: MigrationSpec, _ id: DomainID) async throws {
-        for volume in spec.disks {
-            guard case .link(let target, .device(_, let number)) = try host.links.read(volume.name) else {
-                throw Failure(
-                    .inconsistent, "the link \(host.links.path(of: volume.name)) does not lead to a device",
-                    host: host.name.text, remedy: "see 'xenlvs link show \(volume.name)'")
-            }
-            guard try await deviceHeld(by: id, volume.device) == number else {
-                throw Failure(
-                    .inconsistent, "\(volume.device) of \(spec.domain) is not \(target)", host: host.name.text,
-                    why: "Xen's backend has opened another device")
-            }
-        }
-    }
-
-    /// The device that Xen's backend has opened for a domain's disk; nil where it has none.
-    func deviceHeld(by id: DomainID, _ device: String) async throws -> BlockDeviceNumber? {
-        guard let query = BackendDisk.query(id, device: device) else {
-            throw Failure(.inconsistent, "'\(device)' is not the name of a guest's disk")
-        }
-        // 'xl restore -p' exits with 0 even where the backend could not open the disk.
-        guard let disk = BackendDisk(parsing: try await host.runner.run(query).output), disk.objection == nil,
-            let major = disk.major, let minor = disk.minor
-        else { return nil }
-        return BlockDeviceNumber(major: major, minor: minor)
     }
 }

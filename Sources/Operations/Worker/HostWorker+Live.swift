@@ -65,6 +65,11 @@ extension HostWorker {
         let observation = try await settledUnasked(spec)
         guard case .present(_, .active) = observation else {
             if observation.isPaused {
+                // A live hand-over pauses nobody: on the way back nothing is left to do for it.
+                if isGoingBack {
+                    result.notes.append(pausedNote(spec))
+                    return result
+                }
                 throw Failure(
                     .failed, "the domain \(spec.domain) does not run on \(host.name)", host: host.name.text,
                     why: "somebody has paused it, so that it does not answer",
@@ -104,7 +109,7 @@ extension HostWorker {
             while quietLooks < 2 {
                 let isReleased =
                     spec.plan.method == .live || !BlockBackend.all().contains { $0.device == device.number }
-                quietLooks = try isReleased && device.requestsUnderWay() == 0 ? quietLooks + 1 : 0
+                quietLooks = try isReleased && device.writesUnderWay() == 0 ? quietLooks + 1 : 0
                 guard ContinuousClock.now < deadline else {
                     throw Failure(
                         .failed, "requests of \(spec.domain) to \(disk.name) do not come to an end",
@@ -135,13 +140,15 @@ extension HostWorker {
         try await HostTurn.take(.image, of: spec.id, on: host, limit: .seconds(90)) {
             try removeArrivalNote(spec.id)
             var left = try await arrivals(spec)
+            try requireWaiting(left, spec)
             switch try await observe(spec) {
             case .absent: break
             case .present(let id, .paused): left.append(NamedDomain(id: id, state: .paused))
             case .present(_, let state):
+                try requireWaiting(state, spec)
                 throw Failure(
                     .inconsistent, "the domain \(spec.domain) is \(state.rawValue) on the target without a decision",
-                    host: host.name.text, remedy: "find out who started it; nothing was changed")
+                    host: host.name.text, remedy: "see 'xl list' there; nothing was changed")
             }
             for domain in left { try await host.runner.run(XLCommands.destroy(domain.id)) }
             guard spec.plan.usesSwitches else { return }

@@ -18,17 +18,12 @@ extension HostWorker {
             _ = try await clearArrival(spec)
             return try await takeDownReplicas(spec, .target)
         }
-        switch try await observe(spec) {
-        case .absent: break
-        case .present(let id, .paused), .present(let id, .dying), .present(let id, .crashed):
+        if case .present(let id, let state) = try await observe(spec) {
+            try requireWaiting(state, spec)
             try await host.runner.run(XLCommands.destroy(id))
             guard try await observe(spec) == .absent else {
                 throw Failure(.failed, "the paused domain \(spec.domain) cannot be destroyed", host: host.name.text)
             }
-        case .present(_, let state):
-            throw Failure(
-                .inconsistent, "the domain \(spec.domain) is \(state.rawValue) on the target without a decision",
-                host: host.name.text, remedy: "find out who started it; nothing was changed")
         }
         return try await takeDownReplicas(spec, .target)
     }
@@ -46,11 +41,23 @@ extension HostWorker {
                 try await host.runner.run(XLCommands.destroy(id))
                 return StepResult()
             }
+            guard SavedImages.Purpose.ofSource.contains(where: { host.images.awaitsRun(spec.id, $0) }) else {
+                return try await leavePaused(spec, id)
+            }
             try await host.runner.run(XLCommands.unpause(id))
         case .present: break
         }
         if try await runsOnVolumes(spec, .source) { return StepResult() }
         return try await save(spec, .rollback)
+    }
+
+    /// Somebody else has paused it, and knows why: on its plain volumes it needs nothing, and on a replica it cannot be saved.
+    private func leavePaused(_ spec: MigrationSpec, _ id: DomainID) async throws -> StepResult {
+        if try await usesVolumes(id, spec, .source) { return StepResult() }
+        throw Failure(
+            .failed, "cannot save \(spec.domain) for the way back", host: host.name.text,
+            why: "it is paused, and not by this migration",
+            remedy: "let it run with 'xl unpause \(spec.domain)' once nobody needs it paused, then resume or abort")
     }
 
     /// Nil where the guest is there, or an image of it.
@@ -100,7 +107,7 @@ extension HostWorker {
 
     /// The image that holds the guest's present memory. At most one can be whole: each is spent before the guest runs on.
     func newestImage(_ spec: MigrationSpec) throws -> SavedImages.Purpose {
-        let whole = try [SavedImages.Purpose.rollback, .handOver, .substitution].filter {
+        let whole = try SavedImages.Purpose.ofSource.filter {
             try host.images.state(spec.id, $0) == .whole
         }
         guard let newest = whole.first else {

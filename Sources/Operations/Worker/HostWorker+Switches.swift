@@ -44,6 +44,18 @@ extension HostWorker {
         return result
     }
 
+    /// Source, on the way back. By switches the guest runs past its replicas already, and taking them down fails where something
+    /// holds one open: until that is mended nothing of the peer's may get to the volumes.
+    func takeDownForRollback(_ spec: MigrationSpec) async throws -> StepResult {
+        if spec.plan.usesSwitches {
+            for (volume, replica) in zip(spec.volumes, try await replicas(of: spec)) where replica.status != nil {
+                // Where it cannot be done, taking it down says why.
+                try? await disconnect(try await control(volume, spec, .source))
+            }
+        }
+        return try await takeDownReplicas(spec, .source)
+    }
+
     private func leadToVolume(_ volume: VolumeSpec, _ role: Role) async throws -> TableChange? {
         let known = try requireSwitched(volume, role)
         return try await effect {

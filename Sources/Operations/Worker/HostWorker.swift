@@ -57,6 +57,7 @@ public struct HostWorker: Sendable {
         case .checksum(let id, let volume): return .checksum(try await checksum(volume, of: try recorded(id)))
         case .mirror(let update):
             try mirror(update)
+            try await requireNotRunning(update.id)
             return .done
         case .share(let order, let peer): return .share(try await share(order, for: peer))
         }
@@ -106,7 +107,8 @@ public struct HostWorker: Sendable {
         case .restoreOnSource where spec.plan.method == .cold: return StepResult()
         case .continueOnSource where spec.plan.method == .cold: return try await boot(spec)
         case .saveForVolume: return try await saveForSettlement(spec, role)
-        case .takeDownTargetReplica, .takeDownSourceReplica: return try await takeDownReplicas(spec, role)
+        case .takeDownTargetReplica: return try await takeDownReplicas(spec, role)
+        case .takeDownSourceReplica: return try await takeDownForRollback(spec)
         case .linkTargetToVolumeEarly, .linkTargetToVolume, .linkSourceToVolume:
             return try await linkToVolumes(spec, role)
         case .restoreOnVolume: return try await restore(spec, role, .settlement)

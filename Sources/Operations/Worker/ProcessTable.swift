@@ -26,17 +26,28 @@ enum ProcessTable {
         try hasXL(["restore"]) { images.contains(String($0)) }
     }
 
+    /// Whether LVM is making what this file holds a group's metadata: a command of ours, which outlives whoever has begun it.
+    static func isTakingMetadata(from file: String) throws -> Bool {
+        try has { words in words.contains("vgcfgrestore") && words.contains { $0 == file } }
+    }
+
     private static func hasXL(_ verbs: [Substring], with isMeant: (Substring) -> Bool) throws -> Bool {
-        try FileManager.default.contentsOfDirectory(atPath: "/proc").contains { entry in
-            guard entry.allSatisfy(\.isNumber), let line = KernelFile.read("/proc/\(entry)/cmdline") else {
-                return false
-            }
-            let words = line.split(separator: "\0")
+        try has { words in
             guard words.count >= 3, words[0] == "xl" || words[0].hasSuffix("/xl") else { return false }
             guard let verb = words.dropFirst().first(where: { !$0.hasPrefix("-") }), verbs.contains(verb) else {
                 return false
             }
             return words.contains(where: isMeant)
+        }
+    }
+
+    /// Whether there is a process whose command line is meant. One that has ended, and was not waited for yet, has none.
+    private static func has(_ isMeant: ([Substring]) -> Bool) throws -> Bool {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc").contains { entry in
+            guard entry.allSatisfy(\.isNumber), let line = KernelFile.read("/proc/\(entry)/cmdline") else {
+                return false
+            }
+            return isMeant(line.split(separator: "\0"))
         }
     }
 }

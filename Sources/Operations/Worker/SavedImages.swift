@@ -26,6 +26,9 @@ public struct SavedImages: Sendable {
         case rollback = "back"
         /// The guest's memory at an earlier moment, on both hosts: what has not changed since is not sent again. Never restored.
         case base = "base"
+
+        /// Those that a source can restore, the newest first.
+        static let ofSource: [Purpose] = [.rollback, .handOver, .substitution]
     }
 
     public enum State: Sendable, Equatable {
@@ -117,6 +120,12 @@ public struct SavedImages: Sendable {
         }
         // Also where all are marked: a run that was cut off may not have come this far.
         if !mine.isEmpty { try DurableFile.synchronise(directory: directory) }
+    }
+
+    /// Whether an image is spent and its guest may not have been let run yet: once it runs, `retireSpent` follows.
+    func awaitsRun(_ id: MigrationID, _ purpose: Purpose) -> Bool {
+        var status = stat()
+        return stat(spentPath(id, purpose), &status) == 0 && status.st_size > 0
     }
 
     /// Gives a spent image's space back: the next freeze needs room for an image of its own. That of the first freeze stays
