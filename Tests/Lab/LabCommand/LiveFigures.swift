@@ -24,6 +24,12 @@ struct LiveFigures {
         return sorted.count.isMultiple(of: 2) ? (sorted[middle - 1] + sorted[middle]) / 2 : sorted[middle]
     }
 
+    /// A percentile by nearest rank: of fewer than a hundred samples the 99th is the worst.
+    private func rank(_ percent: Int, _ name: String) -> Double? {
+        guard let sorted = samples[name]?.sorted(), !sorted.isEmpty else { return nil }
+        return sorted[(sorted.count * percent + 99) / 100 - 1]
+    }
+
     private func ratio(_ above: String, _ below: String) -> Double? {
         guard let above = median(above), let below = median(below), below > 0 else { return nil }
         return above / below
@@ -45,6 +51,8 @@ struct LiveFigures {
             values[name] = median(name)
             if name.hasSuffix("exchange_ms") || name.hasSuffix("swap_ms") {
                 values[name.replacing("_ms", with: "_worst_ms")] = samples[name]?.max()
+                values[name.replacing("_ms", with: "_p99_ms")] = rank(99, name)
+                values[name.replacing("_ms", with: "_count")] = samples[name].map { Double($0.count) }
             }
         }
         values["prediction_error_worst"] = samples["prediction_error"]?.max()
