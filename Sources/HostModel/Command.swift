@@ -128,6 +128,11 @@ public protocol CommandRunner: Sendable {
 
     /// The same, and tells each line that a mutation prints on stderr when it comes.
     func run(_ command: Command, hearing: @escaping @Sendable (String) -> Void) async throws -> CommandResult
+
+    /// The same, with an open file as the program's standard input, which is empty otherwise. The program has the file for as
+    /// long as it lives, also beyond its deadline and this process.
+    @discardableResult
+    func run(_ command: Command, input: Int32) async throws -> CommandResult
 }
 
 extension CommandRunner {
@@ -137,4 +142,8 @@ extension CommandRunner {
         for line in result.errors.split(whereSeparator: \.isNewline) { hearing(String(line)) }
         return result
     }
+
+    /// For runners that play back: nothing reads it.
+    @discardableResult
+    public func run(_ command: Command, input: Int32) async throws -> CommandResult { try await run(command) }
 }

@@ -6,7 +6,7 @@ import HostModel
 
 /// An exclusive lock on a file, held until the value goes away or the process ends, however it ends.
 public struct FileLock: ~Copyable, Sendable {
-    private let descriptor: Int32
+    let descriptor: Int32
 
     /// Takes the lock at `path` at once. Throws `.busy`, naming `purpose`, where another process holds it.
     public init(path: String, purpose: String) throws {
@@ -54,10 +54,25 @@ public struct FileLock: ~Copyable, Sendable {
             && held.st_dev == named.st_dev
     }
 
+    /// Leaves the lock to the programs that hold it as well: it is given up when the last of them ends.
+    public consuming func leave() {
+        close(descriptor)
+        discard self
+    }
+
     /// The lock is given up in words: a child that another thread has just forked, and that has not begun its program yet,
     /// holds the same open file, and would keep the lock beyond the `close`.
     deinit {
         flock(descriptor, LOCK_UN)
         close(descriptor)
+    }
+}
+
+extension CommandRunner {
+    /// Runs `command`, which holds `lock` as well for as long as it lives, also where this process is killed meanwhile. Whoever
+    /// does not know at the end whether it still runs has to `leave` the lock to it.
+    @discardableResult
+    public func run(_ command: Command, holding lock: borrowing FileLock) async throws -> CommandResult {
+        try await run(command, input: lock.descriptor)
     }
 }

@@ -13,11 +13,11 @@ import Synchronization
 
 /// Runs commands on this host as child processes.
 ///
-/// The environment is replaced (`LC_ALL=C`, a fixed `PATH`), standard input is empty, at most `outputLimit` bytes of each
-/// stream are kept and the rest is drained. Each runs in a session of its own, so that Ctrl-C on the terminal reaches this
-/// process alone, which decides what follows. A query is killed at its deadline. A mutation never is: it survives a
-/// cancelled task and the death of this process, and past its deadline its outcome is reported as unknown.
-/// (swift-subprocess kills the child when the awaiting task is cancelled, so commands run in an unstructured task.)
+/// The environment is replaced (`LC_ALL=C`, a fixed `PATH`), standard input is empty or what the caller gives, at most
+/// `outputLimit` bytes of each stream are kept and the rest is drained. Each runs in a session of its own, so that Ctrl-C
+/// on the terminal reaches this process alone, which decides what follows. A query is killed at its deadline. A mutation
+/// never is: it survives a cancelled task and the death of this process, and past its deadline its outcome is reported as
+/// unknown. (swift-subprocess kills the child when the awaiting task is cancelled, so commands run in an unstructured task.)
 /// What a mutation prints goes to files in memory: of a pipe whose reader has died `xl save` would die, too, by SIGPIPE,
 /// and leave its guest suspended.
 public final class ProcessRunner: CommandRunner {
@@ -33,27 +33,38 @@ public final class ProcessRunner: CommandRunner {
     }
 
     @discardableResult
-    public func run(_ command: Command) async throws -> CommandResult { try await run(command, hearing: nil) }
+    public func run(_ command: Command) async throws -> CommandResult {
+        try await run(command, hearing: nil, input: nil)
+    }
+
+    @discardableResult
+    public func run(_ command: Command, input: Int32) async throws -> CommandResult {
+        try await run(command, hearing: nil, input: input)
+    }
 
     public func run(
         _ command: Command, hearing: @escaping @Sendable (String) -> Void
     ) async throws -> CommandResult {
-        try await run(command, hearing: Optional(hearing))
+        try await run(command, hearing: hearing, input: nil)
     }
 
     private func run(
-        _ command: Command, hearing: (@Sendable (String) -> Void)?
+        _ command: Command, hearing: (@Sendable (String) -> Void)?, input given: Int32?
     ) async throws -> CommandResult {
         let path = try ToolPaths.path(of: command.tool)
         let arguments = ToolPaths.leadingArguments(of: command.tool) + command.arguments
         let environment = ToolPaths.environment(of: command)
+        let input = try Self.input(given)
         let started = ContinuousClock.now
         activity.begin()
         let work = Task { [activity] in
-            defer { activity.end() }
+            defer {
+                close(input)
+                activity.end()
+            }
             switch command.effect {
-            case .query: return try await Self.asking { try await Self.spawn(path, arguments, environment) }
-            case .mutation: return try await Self.spawnSurviving(path, arguments, environment, hearing)
+            case .query: return try await Self.asking { try await Self.spawn(path, arguments, environment, input) }
+            case .mutation: return try await Self.spawnSurviving(path, arguments, environment, input, hearing)
             }
         }
         let result = try await withDeadline(command, work)
@@ -115,6 +126,16 @@ public final class ProcessRunner: CommandRunner {
         }
     }
 
+    /// What the child gets as its standard input, to be closed when it has ended: the caller may close its own before.
+    private static func input(_ given: Int32?) throws -> Int32 {
+        let input =
+            if let given { fcntl(given, F_DUPFD_CLOEXEC, 3) } else { open("/dev/null", O_RDONLY | O_CLOEXEC) }
+        guard input >= 0 else {
+            throw Failure(.failed, "cannot prepare a command's input", why: String(cString: strerror(errno)))
+        }
+        return input
+    }
+
     private static var ownSession: PlatformOptions {
         var options = PlatformOptions()
         options.createSession = true
@@ -122,7 +143,8 @@ public final class ProcessRunner: CommandRunner {
     }
 
     private static func spawnSurviving(
-        _ path: String, _ arguments: [String], _ environment: Environment, _ hearing: (@Sendable (String) -> Void)?
+        _ path: String, _ arguments: [String], _ environment: Environment, _ input: Int32,
+        _ hearing: (@Sendable (String) -> Void)?
     ) async throws -> CommandResult {
         let output = try MemoryFile()
         let errors = try MemoryFile()
@@ -134,7 +156,8 @@ public final class ProcessRunner: CommandRunner {
         }
         let outcome = try await Subprocess.run(
             .path(FilePath(path)), arguments: Arguments(arguments), environment: environment,
-            workingDirectory: "/", platformOptions: ownSession, input: .none,
+            workingDirectory: "/", platformOptions: ownSession,
+            input: .fileDescriptor(FileDescriptor(rawValue: input), closeAfterSpawningProcess: false),
             output: .fileDescriptor(FileDescriptor(rawValue: output.descriptor), closeAfterSpawningProcess: false),
             error: .fileDescriptor(FileDescriptor(rawValue: errors.descriptor), closeAfterSpawningProcess: false))
         let (said, cut) = try output.beginning(outputLimit)
@@ -145,11 +168,13 @@ public final class ProcessRunner: CommandRunner {
     }
 
     private static func spawn(
-        _ path: String, _ arguments: [String], _ environment: Environment
+        _ path: String, _ arguments: [String], _ environment: Environment, _ input: Int32
     ) async throws -> CommandResult {
         let outcome = try await Subprocess.run(
             .path(FilePath(path)), arguments: Arguments(arguments), environment: environment,
-            workingDirectory: "/", platformOptions: ownSession, input: .none, output: .sequence, error: .sequence
+            workingDirectory: "/", platformOptions: ownSession,
+            input: .fileDescriptor(FileDescriptor(rawValue: input), closeAfterSpawningProcess: false),
+            output: .sequence, error: .sequence
         ) { execution in
             async let output = keep(execution.standardOutput)
             async let errors = keep(execution.standardError)
@@ -180,76 +205,6 @@ public final class ProcessRunner: CommandRunner {
             }
         }
         return (String(decoding: kept, as: UTF8.self), truncated)
-    }
-}
-
-/// Tells the lines that are appended to a file, soon after they are.
-private final class Listener: Sendable {
-    private static let interval = Duration.milliseconds(5)
-    private let descriptor: Int32
-    private let hearing: @Sendable (String) -> Void
-    private let state = Mutex((position: off_t(0), pending: [UInt8](), hasEnded: false))
-
-    init(_ descriptor: Int32, _ hearing: @escaping @Sendable (String) -> Void) {
-        self.descriptor = descriptor
-        self.hearing = hearing
-    }
-
-    /// Until it is cancelled.
-    func start() -> Task<Void, any Error> {
-        Task { [self] in
-            while true {
-                try await Task.sleep(for: Self.interval)
-                read()
-            }
-        }
-    }
-
-    /// - Parameter isLast: nothing is read any more after this: the descriptor may be another file's by then.
-    func read(isLast: Bool = false) {
-        state.withLock { state in
-            guard !state.hasEnded else { return }
-            state.hasEnded = isLast
-            var buffer = [UInt8](repeating: 0, count: 16_384)
-            while true {
-                let count = pread(descriptor, &buffer, buffer.count, state.position)
-                guard count > 0 else { return }
-                state.position += off_t(count)
-                state.pending += buffer[..<count]
-                while let end = state.pending.firstIndex(of: UInt8(ascii: "\n")) {
-                    hearing(String(decoding: state.pending[..<end], as: UTF8.self))
-                    state.pending.removeSubrange(...end)
-                }
-            }
-        }
-    }
-}
-
-/// A file without a name, in memory, that a child writes to for as long as it likes, whether we live or not.
-private struct MemoryFile: ~Copyable {
-    let descriptor: Int32
-
-    init() throws {
-        // memfd_create is not among what Swift shows of glibc. This, too, is closed when another child is started.
-        let name = "/xenlvs-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
-        descriptor = shm_open(name, O_RDWR | O_CREAT | O_EXCL, 0o600)
-        guard descriptor >= 0 else {
-            throw Failure(.failed, "cannot make a file in /dev/shm", why: String(cString: strerror(errno)))
-        }
-        shm_unlink(name)
-    }
-
-    deinit { close(descriptor) }
-
-    /// The text of the first `limit` bytes, and whether there are more.
-    func beginning(_ limit: Int) throws -> (String, truncated: Bool) {
-        var status = stat()
-        guard fstat(descriptor, &status) == 0 else {
-            throw Failure(.failed, "cannot read what a command printed", why: String(cString: strerror(errno)))
-        }
-        var bytes = [UInt8](repeating: 0, count: min(limit, Int(status.st_size)))
-        let count = pread(descriptor, &bytes, bytes.count, 0)
-        return (String(decoding: bytes.prefix(max(0, count)), as: UTF8.self), Int(status.st_size) > limit)
     }
 }
 

@@ -16,7 +16,8 @@ public enum LVMHost {
     ///
     /// To be called at most once in a process, from its main thread. Every inherited descriptor above 2 is closed, so
     /// that LVM cannot keep a lock or a device of the parent's open, and standard input becomes `/dev/null`, so that a
-    /// question of LVM's is answered with no.
+    /// question of LVM's is answered with no. A file on standard input is a lock that is meant to be held: it stays open, under
+    /// another number, for as long as this process lives.
     public static func run(arguments: [String]) -> Int32 {
         do throws(Failure) {
             let line = try LVMCommandLine.joined(arguments)
@@ -31,6 +32,7 @@ public enum LVMHost {
 
     private static func isolate() throws(Failure) {
         let what = "cannot prepare a process for LVM"
+        try keepLock(doing: what)
         for descriptor in try openDescriptors(doing: what) where descriptor > 2 {
             // What this process opened itself, such as the runtime's event queue, is close-on-exec; what it inherited
             // cannot be.
@@ -42,6 +44,14 @@ public enum LVMHost {
             throw Failure(.failed, what, why: "/dev/null: \(String(cString: strerror(errno)))")
         }
         close(null)
+    }
+
+    private static func keepLock(doing what: String) throws(Failure) {
+        var status = stat()
+        guard fstat(STDIN_FILENO, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return }
+        guard fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) >= 0 else {
+            throw Failure(.failed, what, why: "the lock on its input: \(String(cString: strerror(errno)))")
+        }
     }
 
     private static func openDescriptors(doing what: String) throws(Failure) -> [Int32] {

@@ -56,15 +56,16 @@ public struct BlockDevice: Sendable, Equatable {
         return ByteCount.sectors(sectors)
     }
 
-    /// Reads and writes that the device has taken and not answered yet (Documentation/ABI/stable/sysfs-block: `inflight`).
-    public func requestsUnderWay() throws(Failure) -> Int {
+    /// The writes that the device has taken and not answered yet: the second number of `inflight`
+    /// (Documentation/ABI/stable/sysfs-block), after that of the reads.
+    public func writesUnderWay() throws(Failure) -> Int {
         let what = "cannot see what is under way on \(path)"
         let text = try TextFile.read("\(attributes)/inflight", doing: what)
         let numbers = text.split(whereSeparator: \.isWhitespace).map { Int($0) }
-        guard numbers.count == 2, let reads = numbers[0], let writes = numbers[1] else {
+        guard numbers.count == 2, let writes = numbers[1] else {
             throw Failure(.inconsistent, what, why: "the kernel says '\(text)'")
         }
-        return reads + writes
+        return writes
     }
 
     /// The smallest piece, in bytes, that the device reads and writes (Documentation/ABI/stable/sysfs-block).

@@ -42,7 +42,7 @@ enum ExitCodeHelp {
     static let changing = """
         Exit codes: 0 done; 1 refused or failed, nothing changed; 3 a command was still running when its time was up; \
         4 needs recovery, or the journal cannot be read; 5 busy: a domain, a migration or another command has it; \
-        6 not found; 64 usage.
+        6 not found; 64 usage; 130 interrupted.
         """
     static let migrating = """
         Exit codes: 0 done; 1 refused or failed, nothing changed; 2 failed, rolled back; 3 partly done: resume it; \

@@ -34,7 +34,8 @@ extension DomainCommand {
             func run() async throws {
                 try await reporting {
                     let (name, room) = (try DomainName(domain), try room.map(SizeArgument.size))
-                    let made = try await CheckpointCommand.manager().create(name, room: room)
+                    let manager = try CheckpointCommand.manager()
+                    let made = try await finishing { try await manager.create(name, room: room) }.value
                     let time = made.freezeMilliseconds.map { Format.duration(milliseconds: $0) } ?? "a while"
                     Console.result("\(made.name): the domain \(name) stood still for \(time)")
                     return .done
@@ -74,7 +75,8 @@ extension DomainCommand {
             func run() async throws {
                 try await reporting {
                     let name = try VolumeName(checkpoint)
-                    let restored = try await CheckpointCommand.manager().restore(name, say: Console.say)
+                    let manager = try CheckpointCommand.manager()
+                    let restored = try await finishing { try await manager.restore(name, say: Console.say) }.value
                     Console.result("the domain \(restored.domain) runs as at the checkpoint \(name)")
                     return .done
                 }

@@ -30,14 +30,24 @@ extension DomainCommand {
             try await reporting {
                 let (name, device) = try GuestDiskArgument.parse(domain)
                 let worker = HostWorker(host: try ThisHost.open(), version: Version.text)
-                let disks = try await GuestDiskArgument.disks(of: name, device, inBracket: now, worker)
+                let disks = try await GuestDiskArgument.disks(of: name, device, inBracket: now, worker).disks
+                let preparer = DomainPreparer(worker: worker)
                 var prepared: [PreparedDisk] = []
                 for disk in disks {
-                    let preparer = DomainPreparer(worker: worker)
-                    prepared.append(
-                        live
-                            ? try await preparer.adopt(disk.volume, device: disk.device)
-                            : try await preparer.prepare(disk.volume, device: disk.device))
+                    guard live else {
+                        prepared.append(try await preparer.prepare(disk.volume, device: disk.device))
+                        continue
+                    }
+                    let (adopted, wasInterrupted) = try await finishing {
+                        try await preparer.adopt(disk.volume, device: disk.device)
+                    }
+                    prepared.append(adopted)
+                    if wasInterrupted, prepared.count < disks.count {
+                        try output.show(prepared)
+                        throw Failure(
+                            .interrupted, "not all disks of '\(name)' have their switches", why: "it was interrupted",
+                            remedy: "type the same again to go on")
+                    }
                 }
                 try output.show(prepared)
                 if prepared.contains(where: \.takesEffectAtNextStart) {

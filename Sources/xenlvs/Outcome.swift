@@ -1,6 +1,7 @@
 import ArgumentParser
 import Glibc
 import HostModel
+import Hosts
 import Reporting
 
 /// Standard output is for results, standard error for everything else.
@@ -30,4 +31,11 @@ func reporting(_ work: () async throws -> ExitStatus) async throws {
         status = failure.code.exitStatus
     }
     if status != .done { throw ExitCode(status.rawValue) }
+}
+
+/// Runs `body` to its end, also after Ctrl-C or where the session is lost: a guest stands still meanwhile.
+/// - Returns: also whether the operator has asked for the end.
+func finishing<Value>(_ body: () async throws -> Value) async rethrows -> (value: Value, wasInterrupted: Bool) {
+    try await SignalWatch.finishing(
+        told: { Console.say("interrupted; finishing first, so that no guest is left standing still") }, body)
 }

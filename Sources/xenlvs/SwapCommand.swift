@@ -52,7 +52,14 @@ struct SwapCommand: AsyncParsableCommand {
             let options = try options(target)
             let worker = HostWorker(host: try ThisHost.open(), version: Version.text)
             let manager = SwapManager(worker: worker)
-            let disks = try await GuestDiskArgument.disks(of: name, device, inBracket: bracket, worker)
+            let (disks, wasInterrupted) = try await GuestDiskArgument.disks(
+                of: name, device, inBracket: bracket, worker)
+            if wasInterrupted {
+                throw Failure(
+                    .interrupted, "'\(domain)' was not swapped",
+                    why: "it was interrupted; the guest has its switches by now",
+                    remedy: "type the same again to go on")
+            }
             var rows: [SwapRow] = []
             for disk in disks {
                 do {
@@ -112,15 +119,20 @@ enum GuestDiskArgument {
     }
 
     /// The disks that are meant. After a bracket they have switches, and how long the domain stood still for that is told.
+    /// - Returns: also whether the operator has asked for the end in it.
     static func disks(
         of name: String, _ device: String?, inBracket: Bool, _ worker: HostWorker
-    ) async throws -> [(device: String?, volume: VolumeName)] {
-        guard inBracket else { return try await SwapManager(worker: worker).disks(of: name, device: device) }
-        let prepared = try await DomainBracket(worker: worker).prepare(name, device: device)
+    ) async throws -> (disks: [(device: String?, volume: VolumeName)], wasInterrupted: Bool) {
+        guard inBracket else {
+            return (try await SwapManager(worker: worker).disks(of: name, device: device), false)
+        }
+        let (prepared, wasInterrupted) = try await finishing {
+            try await DomainBracket(worker: worker).prepare(name, device: device)
+        }
         if let time = prepared.stoodStill {
             Console.say("the domain \(name) stood still for \(Format.duration(time))")
         }
-        return prepared.disks
+        return (prepared.disks, wasInterrupted)
     }
 }
 

@@ -64,6 +64,24 @@ struct LVMHostTests {
         #expect(!String(decoding: result.standardErrorContent, as: UTF8.self).contains("leaked"))
     }
 
+    @Test("A lock on standard input is held for as long as the process lives, and standard input is empty nevertheless")
+    func lock() async {
+        await #expect(processExitsWith: .exitCode(0)) {
+            let path = "/tmp/xenlvs-lvm-lock-\(getpid())"
+            let lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+            precondition(write(lock, "y", 1) == 1 && lseek(lock, 0, SEEK_SET) == 0)
+            precondition(flock(lock, LOCK_EX | LOCK_NB) == 0 && dup2(lock, STDIN_FILENO) == STDIN_FILENO)
+            close(lock)
+            let code = LVMHost.run(arguments: ["version"])
+            var byte: UInt8 = 0
+            precondition(read(STDIN_FILENO, &byte, 1) == 0)
+            let other = open(path, O_RDWR | O_CLOEXEC)
+            precondition(other >= 0 && flock(other, LOCK_EX | LOCK_NB) == -1 && errno == EWOULDBLOCK)
+            unlink(path)
+            exit(code)
+        }
+    }
+
     @Test(
         "A report far longer than the 4095 bytes of LVM's log callback arrives whole",
         .enabled(if: access("/dev/loop-control", R_OK | W_OK) == 0, "loop devices need /dev/loop-control"),

@@ -49,13 +49,13 @@ final class BracketHost {
 
     deinit { try? FileManager.default.removeItem(atPath: root) }
 
-    /// Lets the kernel show what was written to a device.
-    func show(_ minor: Int, written: Int, discarded: Int = 0, sequence: Int = 7) throws {
+    /// Lets the kernel show what was written to a device, and how many reads of it are under way.
+    func show(_ minor: Int, written: Int, discarded: Int = 0, sequence: Int = 7, reads: Int = 0) throws {
         let place = "\(root)/sys/dev/block/253:\(minor)"
         try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
         for (file, text) in [
-            ("stat", "  5 0 40 1  8 2 \(written) 3  0 4 5  1 0 \(discarded) 1  2 1"), ("inflight", "       0        0"),
-            ("diskseq", "\(sequence)"),
+            ("stat", "  5 0 40 1  8 2 \(written) 3  0 4 5  1 0 \(discarded) 1  2 1"),
+            ("inflight", "       \(reads)        0"), ("diskseq", "\(sequence)"),
         ] {
             try Data("\(text)\n".utf8).write(to: URL(fileURLWithPath: "\(place)/\(file)"))
         }
@@ -106,6 +106,7 @@ final class FakeXen: CommandRunner {
         var minorsOfRestored = BracketHost.disks.map { $0.2 }
         var failing: Set<String> = []
         var image = FakeXen.image
+        var stateOfResumed = "-b----"
     }
 
     private let state = Mutex(State())
@@ -116,6 +117,8 @@ final class FakeXen: CommandRunner {
     func put(_ guest: Guest?) { state.withLock { $0.guest = guest } }
     /// What a domain has open when it is restored the next time.
     func restoreOn(_ minors: [Int]) { state.withLock { $0.minorsOfRestored = minors } }
+    /// How a suspended domain is after it was told to run on.
+    func resume(as state: String) { self.state.withLock { $0.stateOfResumed = state } }
     func fail(_ verb: String) { state.withLock { _ = $0.failing.insert(verb) } }
     func saveOnly(_ count: Int) { state.withLock { $0.image = Array(Self.image.prefix(count)) } }
 
@@ -155,7 +158,7 @@ final class FakeXen: CommandRunner {
         if state.failing.contains(words[0]) { return false }
         switch words[0] {
         // What lets a suspended domain run on.
-        case "save" where words[1] == "-c": state.guest?.state = "-b----"
+        case "save" where words[1] == "-c": state.guest?.state = state.stateOfResumed
         case "save":
             try Data(state.image).write(to: URL(fileURLWithPath: words[words.count - 1]))
             state.guest?.state = "--p---"

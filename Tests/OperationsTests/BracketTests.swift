@@ -19,6 +19,14 @@ struct BracketTests {
         #expect(try host.isClean)
     }
 
+    @Test("A disk that is read meanwhile has come to rest")
+    func isRead() async throws {
+        let host = try BracketHost()
+        try host.show(10, written: 100, reads: 3)
+        _ = try await host.bracket.perform(host.name)
+        #expect(try host.isClean)
+    }
+
     @Test("An image that is not whole, or a disk whose writes are not counted, lets the domain run on")
     func runsOn() async throws {
         for isShort in [true, false] {
@@ -86,6 +94,36 @@ struct BracketTests {
             #expect(host.xen.guest?.state == "-b----" && host.xen.guest?.request.isEmpty == true)
             #expect(try host.isClean)
         }
+    }
+
+    @Test("A domain that was told to run on is looked at again: it may be paused then")
+    func resumedPaused() async throws {
+        let host = try BracketHost()
+        try await host.leave(.saving)
+        host.xen.put(FakeXen.Guest(id: 5, state: "---ss-"))
+        host.xen.resume(as: "--p---")
+        let repairs = try await host.bracket.recover()
+        #expect(host.xen.mutations == ["save -c 5", "unpause 5"])
+        #expect(repairs.map(\.words) == ["the domain was stopped, and runs on"])
+        #expect(try host.isClean)
+    }
+
+    @Test("A domain that stays suspended is told, and what is recorded of it stays")
+    func staysSuspended() async throws {
+        let host = try BracketHost()
+        try await host.leave(.saving)
+        host.xen.put(FakeXen.Guest(id: 5, state: "---ss-"))
+        host.xen.resume(as: "---ss-")
+        let repairs = try await host.bracket.recover()
+        #expect(host.xen.mutations == ["save -c 5", "save -c 5", "save -c 5"])
+        #expect(repairs.map(\.needsOperator) == [true])
+        #expect(repairs.first?.words.contains("suspended") == true)
+        #expect(try !host.bracket.records().isEmpty && host.hasImage)
+        // Whatever lets it run on by then.
+        host.xen.resume(as: "-b----")
+        let again = try await host.bracket.recover()
+        #expect(again.map(\.words) == ["the domain was stopped, and runs on"])
+        #expect(try host.isClean)
     }
 
     @Test("What was saved, and what a restore has left half made, is not taken for restored")

@@ -79,6 +79,7 @@ public struct CheckpointManager: Sendable {
     ) async throws -> Checkpoint {
         let domain = try DomainName(description.name)
         let what = "cannot make a checkpoint of '\(domain)'"
+        try host.database.requireNoOpenMigration(of: domain)
         let use = try await host.currentUse(asksLVM: true)
         let number = try freeNumber(domain, volumes.map(\.volume), use)
         var disks: [Checkpoint.Disk] = []

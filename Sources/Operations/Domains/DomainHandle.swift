@@ -62,39 +62,58 @@ struct DomainHandle: Sendable {
         if let failure = try await host.runner.failure(ofXL: command, doing: what) { throw failure }
     }
 
-    /// Waits for an `xl save` that goes on by itself, then lets the domain run where it has stopped. Returns whether it had;
-    /// nothing happens where it runs, or is gone.
+    /// How often a suspended domain is told to run on.
+    private static let resumptions = 3
+
+    /// Waits for an `xl save` that goes on by itself, lets the domain run where it has stopped, and sees that it does. Returns
+    /// whether it had stopped; nothing happens where it runs, or is gone.
+    /// - Throws: `.needsRecovery` where it stays as it is.
     func letGo() async throws -> Bool {
         let deadline = ContinuousClock.now + XLCommands.deadline(memory: memory)
         var end: ContinuousClock.Instant?
-        while let (id, state) = try await find() {
+        var resumed = 0
+        var wasStopped = false
+        var known = try await find()?.id
+        while let id = known {
+            // Before its state: what was seen while a save was at work says nothing of how that has left it.
             let isSaving = try ProcessTable.isSaving(id)
-            switch state {
-            case .poweredOff, .rebooting, .crashed: return false
+            guard let found = try await find() else { break }
+            known = found.id
+            // A reboot gives it another number.
+            guard found.id == id else { continue }
+            switch found.state {
+            case .poweredOff, .rebooting, .crashed: return wasStopped
             case .active where !isSaving:
                 if end == nil, try await host.runner.withdrawSuspendRequest(of: id) {
                     end = ContinuousClock.now + Self.followTime
                 }
-                guard let lastLook = end, ContinuousClock.now < lastLook else { return false }
+                guard let lastLook = end, ContinuousClock.now < lastLook else { return wasStopped }
+            // What these commands end with does not tell how the domain is: it is looked at again.
             case .paused where !isSaving:
                 _ = try await host.runner.withdrawSuspendRequest(of: id)
                 try await host.runner.run(XLCommands.unpause(id))
-                return true
+                wasStopped = true
             // The 'xl save' was killed: only a save that ends lets the domain run on.
-            case .suspended where !isSaving:
+            case .suspended where !isSaving && resumed < Self.resumptions:
                 try await host.runner.run(XLCommands.resumeSuspended(id, memory: memory))
-                return true
+                (wasStopped, end, resumed) = (true, nil, resumed + 1)
+            case .suspended where !isSaving:
+                throw staysStopped("it is suspended, and 'xl save -c' does not let it run on")
             case .active, .paused, .suspended, .dying: break
             }
             guard ContinuousClock.now < deadline else {
-                throw Failure(
-                    .needsRecovery, "the domain \(name) does not come to rest",
-                    why: "an 'xl save' of an earlier run has not ended",
-                    remedy: "look at 'xl list' and at the processes named xl, then run 'xenlvs recover'")
+                let why = isSaving ? "an 'xl save' of an earlier run has not ended" : "it stays \(found.state.rawValue)"
+                throw staysStopped(why)
             }
             try await Task.sleep(for: .milliseconds(200))
         }
-        return false
+        return wasStopped
+    }
+
+    private func staysStopped(_ why: String) -> Failure {
+        Failure(
+            .needsRecovery, "the domain \(name) does not come to rest", why: why,
+            remedy: "look at 'xl list' and at the processes named xl, then run 'xenlvs recover'")
     }
 
     /// What is there once no `xl restore` from `image` of an earlier run is at work any more. What a killed one has left half

@@ -43,7 +43,7 @@ extension DomainBracket {
         var isLost = false
     }
 
-    /// How long what a paused guest has asked for may take to come to its end.
+    /// How long what a paused guest has written may take to come to its end.
     private static let patience = Duration.seconds(20)
 
     /// What was written so far to the disks of a guest that stands still.
@@ -81,14 +81,14 @@ extension DomainBracket {
         return counts
     }
 
-    /// A write that is under way need not be counted yet.
+    /// A write that is under way need not be counted yet. What is read changes nothing, whoever reads.
     private func rest(_ device: BlockDevice) async throws {
         let deadline = ContinuousClock.now + Self.patience
-        while try device.requestsUnderWay() > 0 {
+        while try device.writesUnderWay() > 0 {
             guard ContinuousClock.now < deadline else {
                 throw Failure(
                     .busy, "\(device.path) does not come to rest",
-                    why: "it has requests under way, although its guest stands still",
+                    why: "it has writes under way, although its guest stands still",
                     remedy: "see whether it answers, and what else uses it: 'lsblk', 'xenlvs attachments'")
             }
             try await Task.sleep(for: .milliseconds(20))

@@ -111,6 +111,8 @@ public struct DomainBracket: Sendable {
         if let finding = assigned.findings.first {
             throw Failure(.refused, what, why: finding.what, remedy: finding.remedy)
         }
+        // By its domain, too: one on shared disks has no volumes.
+        try host.database.requireNoOpenMigration(of: name)
         for (_, volume) in assigned.volumes {
             try SwapManager.requireNoMigration(of: volume, try OpenMigration.all(in: host.database))
         }

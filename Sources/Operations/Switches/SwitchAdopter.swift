@@ -19,8 +19,8 @@ import Storage
 struct SwitchAdopter: Sendable {
     let host: HostContext
 
-    /// How long another LVM command may have the group.
-    private static let patience = Duration.seconds(60)
+    /// How long another LVM command may have the group, or one of a killed run may be at work.
+    static let patience = Duration.seconds(60)
 
     /// The devices of an adoption, by identity.
     struct Identities: Sendable {
@@ -42,28 +42,51 @@ struct SwitchAdopter: Sendable {
         }
     }
 
-    private func reference(_ volume: Volume) throws -> LogicalVolumeReference {
+    func reference(_ volume: Volume) throws -> LogicalVolumeReference {
         guard let reference = volume.place.logicalVolume else {
             throw Failure(.refused, "the volume '\(volume.name)' cannot have a switch", why: "it is no LV")
         }
         return reference
     }
 
-    private func lock(_ group: VolumeGroupName) async throws -> FileLock {
+    /// Does `body` while LVM's lock on the group is held. A command that may still run at its end keeps the lock.
+    func locked<Value>(
+        _ group: VolumeGroupName, _ body: (borrowing FileLock) async throws -> Value
+    ) async throws -> Value {
         let place = try LVMLockPlace(parsing: try await host.runner.run(LVMCommands.lockQuery()).output)
-        return try await FileLock.waiting(
+        // LVM makes it with the first command that locks, and at boot this may be before that.
+        mkdir(place.directory, 0o700)
+        let lock = try await FileLock.waiting(
             sharedAt: place.file(of: group), purpose: "an LVM command on \(group)", limit: Self.patience)
+        do { return try await body(lock) } catch let failure as Failure where failure.code == .outcomeUnknown {
+            lock.leave()
+            throw failure
+        }
     }
 
     /// Makes the device that a guest has open the switch. To be called under the volume's lock. Returns the volume as it is
     /// recorded then.
     func adopt(_ volume: Volume) async throws -> Volume {
         let reference = try reference(volume)
+        return try await settling(volume) {
+            try await locked(reference.group) { lock in try await change(volume, reference, under: lock) }
+        }
+    }
+
+    /// Goes on with what `body` has begun, or takes it back where it has failed.
+    func settling(_ volume: Volume, after body: () async throws -> Void) async throws -> Volume {
         let what = "cannot make the device of '\(volume.name)' its switch"
-        do { try await change(volume, reference) } catch {
+        do { try await body() } catch {
             let failure = Failure(error, doing: what)
             // Nothing was begun.
             guard let pending = try host.recordedVolume(volume.name), pending.adoption != nil else { throw failure }
+            // Whatever LVM says now, the command that is still at work may give the LV its new UUID later.
+            if failure.code == .outcomeUnknown {
+                throw Failure(
+                    .needsRecovery, what, why: failure.why.map { "\(failure.what): \($0)" } ?? failure.what,
+                    remedy: "the guest runs on, on the same data; see what 'vgcfgrestore' waits for ('ps -ef', "
+                        + "'dmesg'), and run 'xenlvs link repair \(volume.name)' once it has ended")
+            }
             do {
                 let now = try await settled(pending)
                 // What failed came after LVM had the new UUID.
@@ -82,16 +105,19 @@ struct SwitchAdopter: Sendable {
         return try await settled(pending)
     }
 
+    /// The group's metadata, with the LV's new UUID.
+    func metadataFile(_ volume: VolumeName) -> String { "\(host.paths.run)/adopt-\(volume).vg" }
+
     /// Everything between the lock and its end. What is looked at before the lock may be another thing after it: a snapshot
     /// that is taken meanwhile puts devices below the LV's own.
-    private func change(_ volume: Volume, _ reference: LogicalVolumeReference) async throws {
-        let lock = try await lock(reference.group)
-        defer { withExtendedLifetime(lock) {} }
+    private func change(
+        _ volume: Volume, _ reference: LogicalVolumeReference, under lock: borrowing FileLock
+    ) async throws {
         let (adoption, identities) = try await check(volume, reference)
-        let file = "\(host.paths.run)/adopt-\(volume.name).vg"
+        let file = metadataFile(volume.name)
         try PrivateDirectory.prepare(host.paths.run)
         defer { unlink(file) }
-        try await host.runner.run(LVMCommands.writeMetadata(of: reference.group, to: file))
+        try await host.runner.run(LVMCommands.writeMetadata(of: reference.group, to: file), holding: lock)
         var metadata = LVMMetadataText(KernelFile.read(file) ?? "")
         try metadata.renew(reference, from: adoption.former, to: adoption.next)
         try DurableFile.replace(file, with: Array(metadata.text.utf8))
@@ -102,9 +128,16 @@ struct SwitchAdopter: Sendable {
         try host.put(pending)
         host.effects.pass(.adopt, .after)
         try await exchange(volume, identities)
-        try await pass(.adoptCommit) {
-            _ = try await host.runner.run(LVMCommands.takeMetadata(of: reference.group, from: file))
-        }
+        try await commit(volume.name, reference.group, identities, under: lock)
+    }
+
+    /// The LV has its new UUID for LVM. The command outlives this process, and the lock has to last as long as it.
+    func commit(
+        _ volume: VolumeName, _ group: VolumeGroupName, _ identities: Identities, under lock: borrowing FileLock
+    ) async throws {
+        host.effects.pass(.adoptCommit, .before)
+        try await host.runner.run(LVMCommands.takeMetadata(of: group, from: metadataFile(volume)), holding: lock)
+        host.effects.pass(.adoptCommit, .after)
         try await giveName(identities)
     }
 
@@ -114,13 +147,13 @@ struct SwitchAdopter: Sendable {
         guard let device = try await Blocking.run("device-mapper", { try mapper.find(uuid: identities.former.uuid) }),
             let table = device.table
         else { throw Failure(.inconsistent, "\(identities.former.path) is not there any more") }
-        // The kernel's own name stays while the others change.
-        try host.setLink(volume.name, to: "/dev/dm-\(device.number.minor)")
         try await pass(.adoptName) {
             try await Blocking.run("device-mapper") {
                 try mapper.rename(identities.former, to: identities.adopted)
             }
         }
+        // Since the rename it has led nowhere, as it does until 'link repair' where this run is killed here. It is not led to
+        // the kernel's own name before, which stays: that one is given to another device one day.
         try host.setLink(volume.name, to: identities.adopted.path)
         try await pass(.adoptDevice) {
             try await Blocking.run("device-mapper") { try mapper.create(identities.coming, table) }
@@ -137,7 +170,7 @@ struct SwitchAdopter: Sendable {
     }
 
     /// LVM has the new UUID: the LV's device gets its name. Under LVM's lock.
-    private func giveName(_ identities: Identities) async throws {
+    func giveName(_ identities: Identities) async throws {
         let mapper = host.mapper
         try await Blocking.run("device-mapper") {
             guard try mapper.find(uuid: identities.next.uuid)?.name == identities.coming.name else { return }
@@ -149,97 +182,5 @@ struct SwitchAdopter: Sendable {
         host.effects.pass(step, .before)
         try await body()
         host.effects.pass(step, .after)
-    }
-
-    // MARK: - What a killed run has left
-
-    /// The volume without an adoption that has not ended, and without the name of a switch that a restart has ended.
-    func settled(_ volume: Volume) async throws -> Volume {
-        if let adoption = volume.adoption { return try await settle(volume, adoption) }
-        guard volume.hasAdoptedSwitch, let key = volume.switchKey else { return volume }
-        let mapper = host.mapper
-        guard try await Blocking.run("device-mapper", { try mapper.find(uuid: key) }) == nil else { return volume }
-        var fresh = volume
-        fresh.switchKey = nil
-        try host.put(fresh)
-        return fresh
-    }
-
-    private func settle(_ volume: Volume, _ adoption: SwitchAdoption) async throws -> Volume {
-        let reference = try reference(volume)
-        let identities = Identities(volume.name, reference, adoption)
-        let found = try await look(reference)
-        switch found.uuid {
-        case adoption.next: return try await finish(volume, adoption, identities, found)
-        case adoption.former: return try await takeBack(volume, identities, reference)
-        default:
-            throw Failure(
-                .inconsistent, "\(reference) is not what is recorded for volume \(volume.name)",
-                why: "its UUID is \(found.uuid)", remedy: "see 'xenlvs volume show \(volume.name)'")
-        }
-    }
-
-    /// LVM has the new UUID.
-    private func finish(
-        _ volume: Volume, _ adoption: SwitchAdoption, _ identities: Identities, _ found: LogicalVolume
-    ) async throws -> Volume {
-        var settled = volume
-        (settled.logicalVolumeUUID, settled.switchGoal, settled.adoption) = (adoption.next, .volume, nil)
-        let mapper = host.mapper
-        let lock = try await lock(found.reference.group)
-        try await giveName(identities)
-        _ = consume lock
-        let adopted = try await Blocking.run("device-mapper") { try mapper.find(uuid: identities.adopted.uuid) }
-        // After a restart there is none, and a switch like any other is made.
-        settled.switchKey = adopted == nil ? nil : identities.adopted.uuid
-        if let adopted {
-            try adopted.require(identities.adopted)
-            let plain = try await host.switches.checkedDevice(settled)
-            guard found.size >= volume.size, adopted.table?.soleDevice == plain.number else {
-                throw Failure(
-                    .inconsistent, "\(adopted.path) does not lead to \(plain.path)",
-                    why: "its table is '\(adopted.table?.description ?? "empty")'",
-                    remedy: "find out who changed it; see 'dmsetup ls --tree'")
-            }
-            if adopted.isSuspended {
-                try await Blocking.run("device-mapper") { try mapper.resume(identities.adopted) }
-            }
-        }
-        try host.put(settled)
-        try await host.switches.bringUp(settled)
-        try host.links.set(volume.name, to: identities.adopted.path)
-        return settled
-    }
-
-    /// LVM has the former UUID: what the guest has open is the LV's device again.
-    private func takeBack(
-        _ volume: Volume, _ identities: Identities, _ reference: LogicalVolumeReference
-    ) async throws -> Volume {
-        var settled = volume
-        settled.adoption = nil
-        let lock = try await lock(reference.group)
-        let mapper = host.mapper
-        try await Blocking.run("device-mapper") {
-            let adopted = try mapper.find(uuid: identities.adopted.uuid)
-            let next = try mapper.find(uuid: identities.next.uuid)
-            if let adopted {
-                let current = adopted.name == identities.adopted.name ? identities.adopted : identities.former
-                try adopted.require(current)
-                if adopted.isSuspended { try mapper.resume(current) }
-                // What LVM has led elsewhere meanwhile is where it has to lead.
-                if let next, let table = next.table, adopted.table?.soleDevice == next.number {
-                    _ = try mapper.change(current, to: table, limit: VolumeSwitches.limit)
-                }
-            }
-            try mapper.remove(next?.name == identities.coming.name ? identities.coming : identities.next)
-            if adopted?.name == identities.adopted.name { try mapper.rename(identities.adopted, to: identities.former) }
-        }
-        _ = consume lock
-        // An LVM command may have found less than it wanted to change.
-        try await host.runner.run(LVMCommands.refresh(reference))
-        let plain = try await VolumeStore(runner: host.runner).device(volume.name, .data, at: volume.place)
-        try host.links.set(volume.name, to: plain)
-        try host.put(settled)
-        return settled
     }
 }
