@@ -32,8 +32,6 @@ NODE_BINARY := .build/node/xenlvs
 # Libraries that are linked in where they can be: to bind them at every start takes longer than most commands.
 STATIC_LIBRARIES := libsqlite3.a libstdc++.a
 STATIC := .build/static-libraries
-# A hundred thousand relocations in 21 KB instead of 2.6 MB that every start reads; needs the glibc of Debian 12.
-LINK := -Xlinker -z -Xlinker pack-relative-relocs
 SOURCES := $(shell find Sources Package.swift -type f)
 SCRIPTS = $(shell grep --recursive --files-with-matches --extended-regexp '^\#!/bin/(ba)?sh' .ci packaging Tests/Lab)
 
@@ -44,7 +42,7 @@ build: $(BINARY) $(DAEMON) ## the release binaries, with Swift's runtime linked 
 
 $(RELEASE_SCRATCH)/release/xenlvs $(RELEASE_SCRATCH)/release/xenlvsd: $(SOURCES) | deps-build $(STATIC)
 	swift build --configuration release --static-swift-stdlib --product $(@F) --scratch-path $(RELEASE_SCRATCH) \
-	    -Xswiftc -L$(abspath $(STATIC)) $(LINK)
+	    -Xswiftc -L$(abspath $(STATIC))
 	touch $@
 
 # The linker takes what it finds first: here there is nothing but the static form.
@@ -67,7 +65,7 @@ debug-tests: deps-build
 define link-for-node
 	swiftc -static-stdlib -use-ld=lld -emit-executable -o $(NODE_BINARY).new \
 	    @$(DEBUG)/$(1).product/Objects.LinkFileList -Xlinker --defsym=main=$(1)_main \
-	    -Xlinker --gc-sections -Xlinker --strip-all $(LINK) -L$(STATIC) \
+	    -Xlinker --gc-sections -Xlinker --strip-all -L$(STATIC) \
 	    -lCoreFoundation -l_FoundationICU -l_FoundationCollections -l_FoundationCShims
 	@cmp --silent $(NODE_BINARY).new $(dir $(NODE_BINARY))$(1) && rm $(NODE_BINARY).new || \
 	    mv $(NODE_BINARY).new $(dir $(NODE_BINARY))$(1)
@@ -111,7 +109,7 @@ bench-migration: image debug build ## measure xenlvs against the procedure typed
 
 bench-aoe: deps-bench build ## measure the AoE target against vblade; as root
 	swift build --configuration release --static-swift-stdlib --product bench-aoe --scratch-path $(RELEASE_SCRATCH) \
-	    -Xswiftc -L$(abspath $(STATIC)) $(LINK)
+	    -Xswiftc -L$(abspath $(STATIC))
 	XENLVS_BINARY=$(abspath $(BINARY)) $(RELEASE_SCRATCH)/release/bench-aoe
 
 bench-iscsi: image debug build ## measure iSCSI exports against targetctl, and the loss of a path
