@@ -1,5 +1,6 @@
 import HostModel
 import Migration
+import Synchronization
 
 #if canImport(Glibc)
     import Glibc
@@ -8,9 +9,10 @@ import Migration
 /// A place at which a process of xenlvs ends or stops on purpose, so that a test can show what follows.
 ///
 /// `XENLVS_CRASH_AT=STEP:before` or `STEP:after` kills the run, as a power cut would; `XENLVS_STOP_AT`, with the same words,
-/// stops it until it gets a SIGCONT, so that something can be done to the hosts meanwhile. Both say so on standard error.
-/// Several places are separated by commas. STEP is the raw value of a `Step`, `SwapStep` or `CheckpointStep`. *Before* means that nothing of the step was
-/// done; *after*, that it was done and the journal does not know it.
+/// stops it until it gets a SIGCONT, so that something can be done to the hosts meanwhile; there it goes on when it comes by
+/// once more, on a way back. Both say so on standard error.
+/// Several places are separated by commas. STEP is the raw value of a `Step`, `SwapStep` or `CheckpointStep`. *Before* means
+/// that nothing of the step was done; *after*, that it was done and the journal does not know it.
 ///
 /// `STEP.N:before` and `STEP.N:after` are the places around the Nth thing (from 1) that the step changes outside the process
 /// which performs it: a command that changes something, a link, an image's mark. On the other host it is the agent that
@@ -21,6 +23,9 @@ public struct CrashPoint: Sendable, Equatable {
         case crash = "XENLVS_CRASH_AT"
         case stop = "XENLVS_STOP_AT"
     }
+
+    /// Where this process has been stopped already.
+    private static let stopped = Mutex<Set<String>>([])
 
     public let act: Act
     /// The raw value of a `Step`, a `SwapStep` or a `CheckpointStep`.
@@ -74,6 +79,7 @@ public struct CrashPoint: Sendable, Equatable {
             case .crash: ("crashed", SIGKILL)
             case .stop: ("stopped", SIGSTOP)
             }
+        if act == .stop, !Self.stopped.withLock({ $0.insert("\(step)\(number):\(moment.rawValue)").inserted }) { return }
         let line = "\(word) at \(step)\(number):\(moment.rawValue)\n"
         _ = line.withCString { write(2, $0, strlen($0)) }
         kill(getpid(), signal)

@@ -64,7 +64,7 @@ public struct GuestDisk: Sendable {
     public let garbage: [String]
     /// What is wrong with the stamped blocks behind the file system; nil where the disk has none. See
     /// `Tests/Lab/image/programs/stamps.c`.
-    public let stamps: [String]?
+    public var stamps: [String]?
 
     init(listing: String, isSound: Bool, report: String) {
         var counter: [Tick] = []

@@ -117,7 +117,9 @@ extension Hosts {
             try await node.shutDown(guest)
             let console = try await journey.console()
             for (index, volume) in guest.volumes.enumerated() {
-                let disk = try await node.disk("/dev/xenlvs/\(volume)")
+                var disk = try await node.disk("/dev/xenlvs/\(volume)")
+                // Behind a file system that was made for a smaller disk there is room for stamps, and none are there.
+                if !journey.isStamped { disk.stamps = nil }
                 problems += disk.problems(given: console, expectedBoots: journey.expectedBoots, isFirst: index == 0).map
                 { "\(volume): \($0)" }
                 if journey.isStamped, disk.stamps == nil { problems.append("\(volume) has no stamped blocks") }
