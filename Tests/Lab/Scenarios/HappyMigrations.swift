@@ -7,7 +7,7 @@ extension Scenarios {
     struct Migrations {
         @Test(
             "A PV guest on a switch is moved there with one freeze and back with three, and its report is one page",
-            .timeLimit(.minutes(15)))
+            .timeLimit(.minutes(30)))
         func movesPVGuest() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), hasSwitch: true, on: hosts.a)

@@ -17,7 +17,7 @@ extension Scenarios {
         enum MapOwner: String, CaseIterable { case multipathd, xenlvs }
 
         @Test(
-            "Attached, written, refused to strangers, given back, and back after a power cut", .timeLimit(.minutes(6)))
+            "Attached, written, refused to strangers, given back, and back after a power cut", .timeLimit(.minutes(15)))
         func onePortal() async throws {
             try await scenario { hosts in
                 try await prepare(hosts)

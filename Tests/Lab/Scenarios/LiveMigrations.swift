@@ -9,7 +9,7 @@ extension Scenarios {
         private static let migrate = "xenlvs migrate web1 --to nodeb"
 
         @Test(
-            "A PVH guest on a switch moves live to a host that shares nothing, and back", .timeLimit(.minutes(15)))
+            "A PVH guest on a switch moves live to a host that shares nothing, and back", .timeLimit(.minutes(30)))
         func thereAndBack() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1", kind: .pvh), hasSwitch: true, on: hosts.a)

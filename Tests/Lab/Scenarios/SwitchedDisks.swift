@@ -8,7 +8,7 @@ extension Scenarios {
     struct SwitchedDisks {
         @Test(
             "A prepared domain's disk goes to a replica and back while it runs, and nothing is lost",
-            .timeLimit(.minutes(10)))
+            .timeLimit(.minutes(20)))
         func thereAndBack() async throws {
             try await scenario { hosts in
                 let a = hosts.a

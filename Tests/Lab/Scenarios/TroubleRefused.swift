@@ -47,7 +47,7 @@ extension Scenarios {
         }
 
         @Test(
-            "What speaks against a migration is found before anything is changed", .timeLimit(.minutes(15)))
+            "What speaks against a migration is found before anything is changed", .timeLimit(.minutes(30)))
         func preflight() async throws {
             try await scenario { hosts in
                 var journey = try await hosts.start(LabGuest("web1"), on: hosts.a)
