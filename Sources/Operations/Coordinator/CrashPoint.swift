@@ -79,7 +79,9 @@ public struct CrashPoint: Sendable, Equatable {
             case .crash: ("crashed", SIGKILL)
             case .stop: ("stopped", SIGSTOP)
             }
-        if act == .stop, !Self.stopped.withLock({ $0.insert("\(step)\(number):\(moment.rawValue)").inserted }) { return }
+        if act == .stop, !Self.stopped.withLock({ $0.insert("\(step)\(number):\(moment.rawValue)").inserted }) {
+            return
+        }
         let line = "\(word) at \(step)\(number):\(moment.rawValue)\n"
         _ = line.withCString { write(2, $0, strlen($0)) }
         kill(getpid(), signal)
