@@ -101,8 +101,12 @@ struct AdoptionLockTests {
             lvm.watch(file)
             let command = Process()
             command.executableURL = URL(fileURLWithPath: "/bin/sh")
-            command.arguments = ["-c", "sleep 1; :", "lvm-worker", "--", "vgcfgrestore", "--file", file, "vg0"]
+            command.arguments = ["-c", "sleep 3; :", "lvm-worker", "--", "vgcfgrestore", "--file", file, "vg0"]
             try command.run()
+            // A child is there before its program is.
+            for _ in 0..<200 where try !ProcessTable.isTakingMetadata(from: file) {
+                try await Task.sleep(for: .milliseconds(10))
+            }
             #expect(try ProcessTable.isTakingMetadata(from: file))
             #expect(try !ProcessTable.isTakingMetadata(from: file + "x"))
             // It ends where the LV's device, which is not there, would get its link.
