@@ -201,7 +201,8 @@ struct ReplayWindow: ~Copyable {
             let (number, entry) = (position - 1, entries + slot(position - 1))
             guard now &- entry.pointee.received < Self.overtaking else { return nil }
             if entry.pointee.write.isAtSamePlace(as: write), write.wasSentBefore(entry.pointee.write) {
-                return entry.pointee.write.content == write.content
+                // Whether older ones are overwritten takes too long to find out: they are passed over.
+                return entry.pointee.write.content == write.content && isRecent(entry, history)
                     ? judgeSame(history, number, now) : judgeOther(number, now)
             }
             if entry.pointee.samePlace == 0 { return nil }
@@ -232,12 +233,17 @@ struct ReplayWindow: ~Copyable {
         while isRemembered(number) {
             let entry = entries + slot(number)
             if entry.pointee.write.tag == write.tag, entry.pointee.write.isAtSamePlace(as: write) {
-                return history.count &- entry.pointee.ordinal <= UInt32(Self.perTarget) ? number : nil
+                return isRecent(entry, history) ? number : nil
             }
             if entry.pointee.sameFrame == 0 { return nil }
             number -= UInt64(entry.pointee.sameFrame)
         }
         return nil
+    }
+
+    /// Whether a write of the target is among the last that are remembered of it.
+    private func isRecent(_ entry: UnsafeMutablePointer<Entry>, _ history: WriteHistory) -> Bool {
+        history.count &- entry.pointee.ordinal <= UInt32(Self.perTarget)
     }
 
     /// Whether anything else has been written to its sectors, or may have been: what fails half way has written too.
