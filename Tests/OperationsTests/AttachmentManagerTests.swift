@@ -11,11 +11,6 @@ import Testing
 struct AttachmentManagerTests {
     private let web1 = VolumeName(unchecked: "web1")
 
-    private func failure(_ body: () async throws -> Void) async -> Failure? {
-        do { try await body() } catch { return error as? Failure }
-        return nil
-    }
-
     @Test("A target gets its device, its record and its link, by the interfaces on which it answers")
     func attach() async throws {
         let host = try AttachmentHost()

@@ -96,12 +96,18 @@ struct BracketTests {
         }
     }
 
-    @Test("A domain that was told to run on is looked at again: it may be paused then")
-    func resumedPaused() async throws {
+    /// A host on which a killed save has left its domain suspended.
+    private func suspendedHost(resumesAs state: String) async throws -> BracketHost {
         let host = try BracketHost()
         try await host.leave(.saving)
         host.xen.put(FakeXen.Guest(id: 5, state: "---ss-"))
-        host.xen.resume(as: "--p---")
+        host.xen.resume(as: state)
+        return host
+    }
+
+    @Test("A domain that was told to run on is looked at again: it may be paused then")
+    func resumedPaused() async throws {
+        let host = try await suspendedHost(resumesAs: "--p---")
         let repairs = try await host.bracket.recover()
         #expect(host.xen.mutations == ["save -c 5", "unpause 5"])
         #expect(repairs.map(\.words) == ["the domain was stopped, and runs on"])
@@ -110,10 +116,7 @@ struct BracketTests {
 
     @Test("A domain that stays suspended is told, and what is recorded of it stays")
     func staysSuspended() async throws {
-        let host = try BracketHost()
-        try await host.leave(.saving)
-        host.xen.put(FakeXen.Guest(id: 5, state: "---ss-"))
-        host.xen.resume(as: "---ss-")
+        let host = try await suspendedHost(resumesAs: "---ss-")
         let repairs = try await host.bracket.recover()
         #expect(host.xen.mutations == ["save -c 5", "save -c 5", "save -c 5"])
         #expect(repairs.map(\.needsOperator) == [true])

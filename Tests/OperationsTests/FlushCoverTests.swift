@@ -14,11 +14,6 @@ struct FlushCoverTests {
     private let web1 = VolumeName(unchecked: "web1")
     private let cover = "/dev/mapper/xenlvs-cover-web1"
 
-    private func failure(_ body: () async throws -> Void) async -> Failure? {
-        do { try await body() } catch { return error as? Failure }
-        return nil
-    }
-
     @Test("Its link leads there, it grows with the disk, it comes back after a boot, and it goes before the disk does")
     func life() async throws {
         let host = try AttachmentHost()

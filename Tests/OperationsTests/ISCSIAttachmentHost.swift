@@ -52,6 +52,12 @@ final class ISCSIAttachmentHost {
                 chapFile: chapFile, limit: .seconds(1)))
     }
 
+    /// Somebody checks the paths of our own maps, for as long as the value lives.
+    func watchPaths() throws -> FileLock {
+        try PrivateDirectory.prepare(host.paths.run)
+        return try FileLock(path: MapKeeper.watchLock(host.paths), purpose: "checking paths")
+    }
+
     func row(_ name: String = "web1") async throws -> ISCSIAttachmentSummary? {
         try await ISCSIAttachmentCatalog(host: host).all().first { $0.name.text == name }
     }

@@ -15,11 +15,6 @@ struct ISCSIAttachmentTests {
     private let other = FakeISCSI.Disk(serial: 2, megabytes: 64)
     private let web1 = VolumeName(unchecked: "web1")
 
-    private func failure(_ body: () async throws -> Void) async -> Failure? {
-        do { try await body() } catch { return error as? Failure }
-        return nil
-    }
-
     /// Nothing of an attachment is left anywhere.
     private func expectNothing(_ host: ISCSIAttachmentHost, at place: SourceLocation = #_sourceLocation) throws {
         #expect(host.link == nil, sourceLocation: place)
@@ -252,8 +247,7 @@ struct ISCSIAttachmentTests {
         let host = try ISCSIAttachmentHost()
         let portals = ["10.0.0.1", "10.0.0.2"]
         for portal in portals { host.network.serve(one, at: portal) }
-        try PrivateDirectory.prepare(host.host.paths.run)
-        let watch = try FileLock(path: MapKeeper.watchLock(host.host.paths), purpose: "checking paths")
+        let watch = try host.watchPaths()
         defer { withExtendedLifetime(watch) {} }
         let attached = try await host.attach(at: portals)
         #expect(attached.node == host.root + "/dev/mapper/xenlvs-mpath-web1" && host.link == attached.node)

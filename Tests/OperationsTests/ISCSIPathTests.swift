@@ -25,18 +25,12 @@ struct ISCSIPathTests {
         func add(_ line: String) { lines.withLock { $0.append(line) } }
     }
 
-    private func failure(_ body: () async throws -> Void) async -> Failure? {
-        do { try await body() } catch { return error as? Failure }
-        return nil
-    }
-
     /// Attached by both portals.
     private func attached(_ owner: MapOwner) async throws -> ISCSIAttachmentHost {
         let host = try ISCSIAttachmentHost()
         if owner == .multipathd { host.network.startMultipathd() }
         for portal in portals { host.network.serve(one, at: portal) }
-        try PrivateDirectory.prepare(host.host.paths.run)
-        let watch = try FileLock(path: MapKeeper.watchLock(host.host.paths), purpose: "checking paths")
+        let watch = try host.watchPaths()
         defer { withExtendedLifetime(watch) {} }
         #expect(try await host.attach(at: portals).attachment.isMultipath)
         #expect(try host.mapped.count == 2)

@@ -122,11 +122,6 @@ struct LVMFilterSettingTests {
         #expect(try await host.setting.set().map(\.severity) == [.fine])
         #expect(host.local == nil)
     }
-
-    private func failure(_ body: () async throws -> Void) async -> Failure? {
-        do { try await body() } catch { return error as? Failure }
-        return nil
-    }
 }
 
 /// A host whose LVM reads a directory of the test's.

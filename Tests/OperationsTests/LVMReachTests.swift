@@ -16,8 +16,7 @@ struct LVMReachTests {
         let host = try ISCSIAttachmentHost()
         let portals = ["10.0.0.1", "10.0.0.2"]
         for portal in portals { host.network.serve(.init(serial: 1, megabytes: 64), at: portal) }
-        try PrivateDirectory.prepare(host.host.paths.run)
-        let watch = try FileLock(path: MapKeeper.watchLock(host.host.paths), purpose: "checking paths")
+        let watch = try host.watchPaths()
         defer { withExtendedLifetime(watch) {} }
         var attachment = try await host.attach(at: portals).attachment
         let checks = ISCSIChecks(host: host.host)

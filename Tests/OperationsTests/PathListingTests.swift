@@ -178,8 +178,7 @@ struct PathListingTests {
         let host = try ISCSIAttachmentHost()
         let portals = ["10.0.0.1", "10.0.0.2"]
         for portal in portals { host.network.serve(.init(serial: 1, megabytes: 64), at: portal) }
-        try PrivateDirectory.prepare(host.host.paths.run)
-        let watch = try FileLock(path: MapKeeper.watchLock(host.host.paths), purpose: "checking paths")
+        let watch = try host.watchPaths()
         defer { withExtendedLifetime(watch) {} }
         let wwid = try await host.attach(at: portals).attachment.identity.wwid
         let paths = try await Attachments(host: host.host).paths()

@@ -12,11 +12,6 @@ struct RemappedDiskTests {
     private let web1 = VolumeName(unchecked: "web1")
     private let portals = ["10.0.0.1", "10.0.0.2"]
 
-    private func failure(_ body: () async throws -> Void) async -> Failure? {
-        do { try await body() } catch { return error as? Failure }
-        return nil
-    }
-
     /// Attached by one portal, and then remapped.
     private func remapped(isKnownToKernel: Bool = false) async throws -> ISCSIAttachmentHost {
         let host = try ISCSIAttachmentHost()

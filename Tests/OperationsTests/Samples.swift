@@ -5,6 +5,12 @@ import Storage
 
 @testable import Operations
 
+/// What `body` throws; nil where it throws nothing, or no failure of ours.
+func failure(_ body: () async throws -> Void) async -> Failure? {
+    do { try await body() } catch { return error as? Failure }
+    return nil
+}
+
 /// Values that the tests of this target share.
 enum Sample {
     static func volume(_ name: String, _ state: VolumeState = .active) throws -> Volume {

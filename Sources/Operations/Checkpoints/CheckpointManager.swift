@@ -50,9 +50,7 @@ public struct CheckpointManager: Sendable {
 
     /// Only one command at a time has a domain's checkpoints. A killed one leaves no lock behind.
     func holding<Value>(_ name: DomainName, _ body: () async throws -> Value) async throws -> Value {
-        try PrivateDirectory.prepare(host.paths.run)
-        let lock = try FileLock(
-            path: "\(host.paths.run)/checkpoint-\(name).lock", purpose: "a checkpoint of the domain '\(name)'")
+        let lock = try host.lockStopping(name, purpose: "a checkpoint of the domain '\(name)'")
         defer { withExtendedLifetime(lock) {} }
         return try await body()
     }

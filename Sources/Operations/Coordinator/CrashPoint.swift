@@ -73,16 +73,14 @@ public struct CrashPoint: Sendable, Equatable {
     /// Ends or stops this process if this is the place.
     func pass(_ step: String, effect: Int? = nil, _ moment: Moment) {
         guard step == self.step, effect == self.effect, moment == self.moment else { return }
-        let number = effect.map { ".\($0)" } ?? ""
+        let place = "\(step)\(effect.map { ".\($0)" } ?? ""):\(moment.rawValue)"
         let (word, signal) =
             switch act {
             case .crash: ("crashed", SIGKILL)
             case .stop: ("stopped", SIGSTOP)
             }
-        if act == .stop, !Self.stopped.withLock({ $0.insert("\(step)\(number):\(moment.rawValue)").inserted }) {
-            return
-        }
-        let line = "\(word) at \(step)\(number):\(moment.rawValue)\n"
+        if act == .stop, !Self.stopped.withLock({ $0.insert(place).inserted }) { return }
+        let line = "\(word) at \(place)\n"
         _ = line.withCString { write(2, $0, strlen($0)) }
         kill(getpid(), signal)
     }

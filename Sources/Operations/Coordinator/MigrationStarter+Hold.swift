@@ -6,12 +6,8 @@ extension MigrationStarter {
     /// Holds the domain from the look at it to the migration's record: who saves a domain looks for migrations before, and
     /// not again until it runs. Released with the value. Throws `.busy` where a checkpoint or a bracket is under way.
     public func hold(_ domain: DomainName) throws -> FileLock {
-        let host = worker.host
-        try PrivateDirectory.prepare(host.paths.run)
-        // As CheckpointManager and DomainBracket name it.
-        return try FileLock(
-            path: "\(host.paths.run)/checkpoint-\(domain).lock",
-            purpose: "a checkpoint, or saving and restoring, of the domain '\(domain)'")
+        try worker.host.lockStopping(
+            domain, purpose: "a checkpoint, or saving and restoring, of the domain '\(domain)'")
     }
 
     /// Throws `.busy` where a run that was killed has left the domain stopped, or has not said yet that it runs again: what

@@ -92,10 +92,7 @@ public struct DomainBracket: Sendable {
     }
 
     func holding<Value>(_ name: DomainName, _ body: () async throws -> Value) async throws -> Value {
-        try PrivateDirectory.prepare(host.paths.run)
-        // The same as a checkpoint's: neither saves a domain that the other has stopped.
-        let lock = try FileLock(
-            path: "\(host.paths.run)/checkpoint-\(name).lock", purpose: "saving the domain '\(name)'")
+        let lock = try host.lockStopping(name, purpose: "saving the domain '\(name)'")
         defer { withExtendedLifetime(lock) {} }
         return try await body()
     }
