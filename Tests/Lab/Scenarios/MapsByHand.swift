@@ -11,6 +11,7 @@ extension Scenarios {
         private static let target = "iqn.2026-11.invalid.xenlvs.nodeb:web1"
         private static let initiator = "iqn.2009-01.lab.xenlvs:nodea"
         private static let map = "/dev/mapper/xenlvs-mpath-data"
+        fileprivate static let portals = ["10.77.0.2", "10.78.0.2"]
 
         @Test(
             "Made, written through the loss of each path and of the daemon, back after a boot, and removed",
@@ -68,8 +69,11 @@ extension Scenarios {
                 try await hosts.switchOn()
                 // It loads no module, and has none to load from: the kernel does that for it.
                 daemon = try await startDaemon(on: hosts.a)
-                _ = try await login(hosts.a)
-                try await expectPaths(up: 2, on: hosts.a)
+                // The one path makes the map, and the other is taken into it later, which changes its table.
+                for (count, portal) in Self.portals.enumerated() {
+                    _ = try await login(hosts.a, to: [portal])
+                    try await expectPaths(up: count + 1, on: hosts.a)
+                }
                 let kept = try await hosts.a.run("mount -o ro \(Self.map) /mnt; cat /mnt/file; umount /mnt").text
                 #expect(kept == "kept")
                 try await hosts.a.run(
@@ -85,33 +89,37 @@ extension Scenarios {
 }
 
 extension Scenarios.MapsByHand {
-    /// Sessions on both portals as an administrator begins them, and the disks that come of it.
-    private func login(_ node: LabNode) async throws -> [String] {
+    /// Sessions on these portals as an administrator begins them, and the disks that all sessions have brought.
+    private func login(_ node: LabNode, to portals: [String] = Self.portals) async throws -> [String] {
         try await node.run(
             """
             set -e; modprobe iscsi_tcp; pgrep -x iscsid >/dev/null || iscsid
-            for portal in 10.77.0.2 10.78.0.2; do
+            for portal in \(portals.joined(separator: " ")); do
                 iscsiadm -m node -T \(Self.target) -p $portal -o new >/dev/null
                 iscsiadm -m node -T \(Self.target) -p $portal -o update -n node.session.timeo.replacement_timeout -v 5
                 iscsiadm -m node -T \(Self.target) -p $portal -o update -n 'node.conn[0].timeo.noop_out_interval' -v 2
                 iscsiadm -m node -T \(Self.target) -p $portal -o update -n 'node.conn[0].timeo.noop_out_timeout' -v 3
                 iscsiadm -m node -T \(Self.target) -p $portal --login >/dev/null
             done
-            for i in $(seq 50); do [ $(ls /dev/disk/by-path/*\(Self.target)-lun-1 | wc -l) = 2 ] && break; sleep 0.2; done
+            sessions=$(iscsiadm -m session | wc -l)
+            for i in $(seq 50); do
+                [ $(ls /dev/disk/by-path/*\(Self.target)-lun-1 | wc -l) = $sessions ] && break; sleep 0.2
+            done
             for path in /dev/disk/by-path/*\(Self.target)-lun-1; do basename $(readlink -f $path); done
             """, timeout: .seconds(120)
         ).text.split(separator: "\n").map(String.init)
     }
 
-    /// With no more than systemd would leave it, and without the modules' directory (`ProtectKernelModules`).
+    /// With no more than systemd would leave it, its limit for locked memory among that, and without the modules' directory
+    /// (`ProtectKernelModules`).
     private func startDaemon(on node: LabNode) async throws -> LabProcess {
         let unit = try String(contentsOf: ProductUnderTest.daemonUnit, encoding: .utf8)
         let line = try #require(unit.split(separator: "\n").first { $0.hasPrefix("CapabilityBoundingSet=") })
         let names = line.split(separator: "=")[1].split(separator: " ").map { "+" + $0.dropFirst(4).lowercased() }
         let daemon = try await node.start(
             """
-            exec unshare --mount sh -c 'mount -t tmpfs none /usr/lib/modules && exec setpriv --no-new-privs \
-                --bounding-set -all,\(names.joined(separator: ",")) xenlvsd'
+            exec unshare --mount sh -c 'mount -t tmpfs none /usr/lib/modules && exec prlimit --memlock=8388608 \
+                setpriv --no-new-privs --bounding-set -all,\(names.joined(separator: ",")) xenlvsd'
             """)
         try await node.run(
             "for i in $(seq 100); do flock -n /run/xenlvs/multipath.lock true || exit 0; sleep 0.2; done; exit 1",
