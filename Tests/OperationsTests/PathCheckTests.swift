@@ -22,6 +22,20 @@ struct PathCheckTests {
         }
     }
 
+    @Test("What the kernel's target says under a long name is asked for whole")
+    func longNames() {
+        // The designators of its NAA number, of its serial number, and twice of a name with 223 characters.
+        let name = [UInt8](repeating: UInt8(ascii: "a"), count: 236)
+        let page = page(1)
+        let long =
+            [0, 0x83, 2, 0] + page[4...] + [0x53, 0x98, 0, 236] + name + [0x53, 0xa8, 0, 236] + name
+            + [UInt8](repeating: 0, count: 12)
+        #expect(long.count == 4 + 512)
+        #expect(PathCheck.objection(to: long, wwid: wwid) == nil)
+        #expect(PathCheck.longestPage >= long.count)
+        #expect(Int(PathCheck.inquiry[3]) << 8 | Int(PathCheck.inquiry[4]) == PathCheck.longestPage)
+    }
+
     @Test("A disk is good where it is ready, and where it only has something to tell")
     func readiness() {
         func sense(_ key: UInt8, _ code: UInt8, _ qualifier: UInt8) -> [UInt8] {
