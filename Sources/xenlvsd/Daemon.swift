@@ -22,7 +22,7 @@ enum Daemon {
         defer { if !checker.end(within: pathPatience) { Log.say("the last look at paths has not ended in time") } }
 
         let targets = try TargetThreads(count: threads)
-        let volumes = VolumeScrutiny(database: paths.database)
+        let volumes = VolumeScrutiny(paths)
         let supervisor = try ExportSupervisor(
             servers: targets.servers, paths: places,
             scrutiny: { record throws(Failure) in try volumes.check(record) }, report: Log.say)
