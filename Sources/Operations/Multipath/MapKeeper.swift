@@ -116,6 +116,23 @@ struct MapKeeper: Sendable {
         return choice
     }
 
+    /// Held by whoever makes, completes or removes a map; nil where somebody else does.
+    func changing(_ record: MapRecord) throws -> FileLock? {
+        do { return try FileLock(path: changeLock(record), purpose: Self.change(record)) } catch {
+            guard (error as? Failure)?.code == .busy else { throw error }
+            return nil
+        }
+    }
+
+    /// The same for a command. Throws `.busy` where it takes too long.
+    func waitToChange(_ record: MapRecord) async throws -> FileLock {
+        try await FileLock.waiting(path: changeLock(record), purpose: Self.change(record), limit: .seconds(30))
+    }
+
+    private func changeLock(_ record: MapRecord) -> String { "\(paths.run)/multipath-\(record.name).lock" }
+
+    private static func change(_ record: MapRecord) -> String { "a change of the map '\(record.name)'" }
+
     static let askAgain =
         "Of one that has grown the kernel learns the size by 'echo 1 >/sys/block/NAME/device/rescan'"
 

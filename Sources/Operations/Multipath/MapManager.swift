@@ -73,6 +73,8 @@ public struct MapManager: Sendable {
             let disks = SCSIDisk.all(with: wwid, in: host.tree)
             try keeper.checkAreFree(disks, record, try await keeper.find(record))
             try keeper.checkIsWatched(doing: what)
+            let lock = try await keeper.waitToChange(record)
+            defer { withExtendedLifetime(lock) {} }
             try store.save(record)
             do {
                 // multipathd, where it runs or is started later, makes no second map over them.
@@ -140,6 +142,8 @@ public struct MapManager: Sendable {
                     remedy: "xenlvs detach \(name)")
             }
             // Whoever checks paths must not make it again.
+            let lock = try await keeper.waitToChange(record)
+            defer { withExtendedLifetime(lock) {} }
             try store.remove(name)
             do { try await keeper.remove(record) } catch {
                 try store.save(record)

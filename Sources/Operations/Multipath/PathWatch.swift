@@ -128,7 +128,11 @@ public actor PathWatch {
         let disks = SCSIDisk.all(with: record.wwid, in: keeper.tree)
         var trouble: String?
         do {
-            if !disks.isEmpty { try await keeper.assemble(record, of: disks) }
+            // A command that makes or removes the map is not disturbed, nor is what it has removed made again.
+            if !disks.isEmpty, let lock = try keeper.changing(record) {
+                defer { withExtendedLifetime(lock) {} }
+                if try store.record(record.name) == record { try await keeper.assemble(record, of: disks) }
+            }
         } catch { trouble = Failure(error, doing: "it cannot be completed").description }
         if let trouble, trouble != incomplete[record.name] { say("\(record.name): \(trouble)") }
         incomplete[record.name] = trouble
