@@ -64,6 +64,7 @@ public struct VolumeName: CheckedName {
         if text.hasPrefix("snapshot") || text.hasPrefix("pvmove") {
             return "LVM keeps the prefixes 'snapshot' and 'pvmove'"
         }
+        guard text.utf8.contains(UInt8(ascii: "_")) else { return nil }
         let reserved = [
             "_cdata", "_cmeta", "_corig", "_cvol", "_iorig", "_mimage", "_mlog", "_pmspare", "_rimage", "_rmeta",
             "_tdata", "_tmeta", "_vdata", "_vorigin",
