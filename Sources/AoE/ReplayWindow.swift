@@ -60,12 +60,15 @@ struct ReplayWindow: ~Copyable {
         /// Whether it was sent before the other one, where both have the tags of one host. Linux's have its clock in the
         /// lower half, and a count of its requests in the upper one (newtag, drivers/block/aoe/aoecmd.c); others count in
         /// the lower half. With other bytes it may as well be a write of another host, whose clock says anything: then it
-        /// has to be before in both halves, and not long.
+        /// has to be before in both halves, and not long. The same upper half is no host's count but a number that goes on
+        /// in the lower one, which has gone round within few requests where it holds something else as well.
         @inline(__always) func wasSentBefore(_ other: Write) -> Bool {
             let ticks = Int16(truncatingIfNeeded: other.tag &- tag)
             let count = (other.tag >> 16 &- tag >> 16) & 0x7fff
             if ticks == 0 { return count > 0 && count < 0x4000 }
-            return content == other.content ? ticks > 0 : ticks > 0 && ticks <= Write.late && count < 0x4000
+            if content == other.content { return ticks > 0 }
+            guard count > 0 else { return other.tag > tag && other.tag &- tag <= UInt32(Write.late) }
+            return ticks > 0 && ticks <= Write.late && count < 0x4000
         }
 
         /// What Linux's clock counts in the time for which copies are expected, at 1000 ticks a second.

@@ -171,6 +171,18 @@ struct ReplayWindowTests {
         #expect(window.judge(0x7fff_0200, sector: 9, 1) == .drop)
     }
 
+    @Test("A client that keeps its place in a table in the lower bits of a tag is not held up where the rest goes round")
+    func placeInTag() {
+        let window = TestWindow()
+        #expect(window.write(0x0001_0500, 1))
+        // 240 requests later: read as a clock, its lower half lies 4096 before the first one's.
+        #expect(window.write(0x0001_f500, 2))
+        #expect(window.write(0x0002_0500, 3))
+        // A late copy is known all the same, within one round and from one to the next.
+        #expect(!window.write(0x0001_f600, 4))
+        #expect(!window.write(0x0002_0400, 5))
+    }
+
     @Test("Another host whose clock is far off is not held up, and one whose clock is a little behind for a second")
     func otherHost() {
         let window = TestWindow()
