@@ -29,6 +29,8 @@ public struct Backing: ~Copyable, Sendable {
     public let physicalBlockSize: Int
     /// Whether space can be given back.
     public let trims: Bool
+    /// What a device discards multiples of, in bytes, also where it is read and written through the page cache.
+    private let logicalBlockSize: Int64
     /// The largest `blockSize`.
     static let largestBlock = 4096
     let isBlockDevice: Bool
@@ -70,6 +72,7 @@ public struct Backing: ~Copyable, Sendable {
         isDirect = direct != nil
         blockSize = direct ?? 512
         physicalBlockSize = max(blockSize, Int(logical), Int(physical))
+        logicalBlockSize = Int64(max(512, logical))
         isBlockDevice = kind == .device
         trims = !readOnly && (kind == .file ? Self.punchesHoles(descriptor, size) : Self.discards(descriptor))
         self.descriptor = descriptor
@@ -102,15 +105,19 @@ public struct Backing: ~Copyable, Sendable {
         isBlockDevice || lseek(descriptor, 0, SEEK_END) >= size.bytes
     }
 
-    /// Gives the space of a range in bytes back. Blocks until the file system or device has done so.
+    /// Gives the space of a range back; of a device that of its whole blocks, as it takes no others
+    /// (blkdev_issue_discard, block/blk-lib.c). That is enough: no client is told that it reads zeros afterwards. Blocks
+    /// until the file system or device has done so.
     /// - Returns: 0, or the error of the system call.
-    borrowing func trim(offset: Int64, length: Int64) -> Int32 {
+    borrowing func trim(_ range: TrimRange) -> Int32 {
         if isBlockDevice {
-            var range = (UInt64(offset), UInt64(length))
-            return ioctl(descriptor, Request.discard, &range) == 0 ? 0 : errno
+            let whole = range.wholeBlocks(of: logicalBlockSize)
+            if whole.length == 0 { return 0 }
+            var bytes = (UInt64(whole.offset), UInt64(whole.length))
+            return ioctl(descriptor, Request.discard, &bytes) == 0 ? 0 : errno
         }
         let mode = Int32(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE)
-        return xenlvs_fallocate(descriptor, mode, off_t(offset), off_t(length)) == 0 ? 0 : errno
+        return xenlvs_fallocate(descriptor, mode, off_t(range.offset), off_t(range.length)) == 0 ? 0 : errno
     }
 
     private enum Kind { case file, device }

@@ -101,7 +101,7 @@ extension BlockEngine {
     private func trimAll(_ index: Int) -> Int32 {
         let ranges = trimRanges(index)
         for position in 0..<slots[index].length {
-            let result = backing.trim(offset: ranges[position].offset, length: ranges[position].length)
+            let result = backing.trim(ranges[position])
             if result != 0 { return result }
         }
         return 0

@@ -83,6 +83,13 @@ struct TrimRange {
     static let limit = 64
     var offset: Int64
     var length: Int64
+
+    /// The blocks of `size` bytes that lie in it from end to end; of no length where there is none.
+    func wholeBlocks(of size: Int64) -> TrimRange {
+        let first = (offset + size - 1) / size * size
+        let end = (offset + length) / size * size
+        return TrimRange(offset: first, length: max(0, end - first))
+    }
 }
 
 /// A list of slots, linked through `Slot.next`, first in first out.

@@ -1,9 +1,10 @@
-import BlockServer
 import DiskKit
 import Foundation
 import Glibc
 import HostModel
 import Testing
+
+@testable import BlockServer
 
 @Suite("Block engine")
 struct EngineTests {
@@ -139,5 +140,35 @@ struct EngineTests {
         try engine.succeed(1)
         let expected = (0..<64).map { UInt8((8..<16).contains($0) || (40..<42).contains($0) ? 0 : 5) }
         #expect(try file.sectors(0..<64) == sectors(expected))
+    }
+
+    @Test(
+        "On a device with sectors of 4096 bytes a trim empties the whole ones of its ranges, and leaves the rest",
+        .enabled(if: geteuid() == 0, "loop devices need root"), arguments: policies)
+    func trimOfLargeSectors(_ policy: CachePolicy) throws {
+        let file = try TestFile(sectors: 64)
+        try file.put([UInt8](repeating: 5, count: 64 * 512), at: 0)
+        let device = try LoopDevice(file.path, sectorSize: 4096)
+        let engine = try TestEngine(device.path, policy)
+        _ = try engine.trim([4..<20, 26..<30, 33..<64])
+        try engine.succeed(1)
+        let expected = (0..<64).map { UInt8((8..<16).contains($0) || (40..<64).contains($0) ? 0 : 5) }
+        #expect(try file.sectors(0..<64) == sectors(expected))
+        withExtendedLifetime(device) {}
+    }
+
+    @Test("The whole blocks of a range are those that lie in it from end to end")
+    func wholeBlocks() {
+        func whole(_ offset: Int64, _ length: Int64) -> [Int64] {
+            let blocks = TrimRange(offset: offset, length: length).wholeBlocks(of: 4096)
+            return [blocks.offset, blocks.length]
+        }
+        #expect(whole(0, 8192) == [0, 8192])
+        #expect(whole(4096, 4096) == [4096, 4096])
+        #expect(whole(512, 8192) == [4096, 4096])
+        #expect(whole(3584, 4608) == [4096, 4096])
+        for (offset, length) in [(4096, 0), (4096, 3584), (512, 4096), (512, 7168), (3584, 1024)] as [(Int64, Int64)] {
+            #expect(whole(offset, length)[1] == 0, "\(length) bytes from \(offset)")
+        }
     }
 }
