@@ -33,8 +33,10 @@ public struct AddressProbe: Sendable {
     public var isUp: Bool { interface.isUp }
 
     /// Asks on the wire for all the addresses at once, and returns why they cannot be had. An interface that is down has
-    /// nobody to ask.
+    /// nobody to ask: whoever serves there stays silent and asks when it has come up (`ServerOrders.silentPorts`).
     public func conflicts() throws(Failure) -> [AoEAddress: Failure] {
+        // Looked at anew: it may have come up while what is to be served was opened.
+        let interface = try NetworkInterface(named: self.interface.name)
         guard interface.isUp, !addresses.isEmpty else { return [:] }
         let port = try PacketSocket(interface)
         let tag = UInt32.random(in: .min ... .max)

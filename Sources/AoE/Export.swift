@@ -16,6 +16,15 @@ public struct AoETargetConfiguration: Sendable {
     /// The version, as the device's firmware.
     public var version: String
 
+    /// Throws `.usage` where more are to be allowed than a target's list holds.
+    public static func check(allowed: [MACAddress], doing what: String) throws(Failure) {
+        guard allowed.count <= MACList.capacity else {
+            throw Failure(
+                .usage, what, why: "\(allowed.count) MAC addresses are allowed",
+                remedy: "give at most \(MACList.capacity)")
+        }
+    }
+
     public init(
         address: AoEAddress, durability: Durability, allowed: [MACAddress], queueDepth: Int, stateDirectory: String,
         version: String
@@ -66,11 +75,13 @@ public struct Export: ~Copyable {
     ///   - serial: what tells this backing from others, at most 20 characters.
     ///   - pool: the server's.
     ///   - report: told of what an operator should know while the target runs.
-    /// Throws `.inconsistent` where the state of before cannot be read.
+    /// Throws `.inconsistent` where the state of before cannot be read, `.usage` where too many addresses are allowed.
     public init(
         _ configuration: AoETargetConfiguration, backing: consuming Backing, serial: String, pool: BlockPool.Handle,
         report: @escaping @Sendable (String) -> Void
     ) throws(Failure) {
+        try AoETargetConfiguration.check(
+            allowed: configuration.allowed, doing: "cannot serve \(configuration.address)")
         let store = try StateFile(directory: configuration.stateDirectory, address: configuration.address)
         let state = try store.load()
         let facts = DeviceFacts(

@@ -12,7 +12,8 @@ public struct ExportCounters: Sendable, Codable, Equatable {
     public var errors: UInt64 = 0
     /// Writes that had been carried out before: frames that came twice, or were sent again.
     public var copies: UInt64 = 0
-    /// Frames that found no room, and answers that could not be sent; initiators send such requests again.
+    /// Frames that found no room, and answers that could not be sent: initiators send such requests again. Also changes
+    /// of what clients set that were refused because there were too many (`SaveBudget`).
     public var dropped: UInt64 = 0
 
     public init() {}

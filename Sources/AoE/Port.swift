@@ -125,4 +125,15 @@ public struct PortStatus: Sendable, Codable, Equatable {
     public var address: String
     /// The number of its falling silent: it has been down or away, and answers nothing yet. Nil where it answers.
     public var silence: UInt64?
+
+    public static let gone = "there is no such interface at the moment"
+    public static let down = "it is down, and nobody reaches the export there until it is up"
+    public static let asking = "the interface has come up; others are asked first whether they have the address"
+
+    /// Why nobody reaches its targets there, for an operator; nil where everybody does.
+    public var obstacle: String? {
+        if !isPresent { return Self.gone }
+        if !isUp { return Self.down }
+        return silence == nil ? nil : Self.asking
+    }
 }

@@ -6,7 +6,7 @@ import HostModel
 public enum ControlRequest: Sendable, Codable {
     /// Export, and keep it.
     case export(ExportRecord)
-    /// Export no longer. `force` also where a client was active within the last minute.
+    /// Export no longer. `force` also where a client was active within the last minute, or may have been.
     case unexport(address: String, force: Bool)
     /// Tell of all exports.
     case list(statistics: Bool)
@@ -23,9 +23,9 @@ public enum ControlReply: Sendable, Codable {
 /// An export as it stands.
 public struct ExportStatus: Sendable, Codable {
     public enum State: String, Sendable, Codable {
-        /// On at least one interface.
+        /// On at least one interface that is up.
         case serving
-        /// Ready, but none of its interfaces is there or free for it.
+        /// Ready, but none of its interfaces is there, up and free for it.
         case waiting
         /// Its backing cannot be served; it is tried again.
         case failed

@@ -29,6 +29,8 @@ struct ExportEntry: Sendable {
     var phase: Phase
     /// Whether it stands in the list that is kept: an export that is still being made does not yet.
     var isKept: Bool
+    /// When the daemon was started that has brought it back from the list; nil for one that was made since.
+    var broughtBack: ContinuousClock.Instant?
     /// Whether somebody is taking it, leaving, from the server and closing its backing.
     var isBeingTaken = false
     /// Its address on each interface, claimed on this host.
@@ -58,18 +60,26 @@ struct ExportEntry: Sendable {
             status.size = installed.size
             status.isDirect = installed.isDirect
             status.interfaces = record.interfaces.map { installed.interface($0, ports) }
-            status.state = .serving
-            if status.interfaces.allSatisfy({ $0.state == .waiting }) {
+            if status.interfaces.contains(where: { $0.state == .up }) {
+                status.state = .serving
+            } else {
                 status.state = .waiting
-                status.failure =
-                    installed.obstacles.values.first
-                    ?? Failure(.busy, "\(record.address) is not served yet", why: Installed.asking)
+                status.failure = unreached(status.interfaces, installed)
             }
         }
         if status.interfaces.isEmpty {
             status.interfaces = record.interfaces.map { .init(name: $0, state: .waiting, why: nil) }
         }
         return status
+    }
+
+    /// Why nobody reaches it, where that is so on each of its interfaces.
+    private func unreached(_ interfaces: [ExportStatus.Interface], _ installed: Installed) -> Failure {
+        let reasons = interfaces.map { "\($0.name): \($0.why ?? $0.state.rawValue)" }
+        let remedy = record.interfaces.compactMap { installed.obstacles[$0]?.remedy }.first
+        return Failure(
+            .failed, "\(record.address) is served on none of its interfaces", why: reasons.joined(separator: "; "),
+            remedy: remedy ?? "'ip link' shows how they are; it is served again by itself when one of them is up")
     }
 }
 
@@ -86,17 +96,15 @@ extension ExportEntry {
 }
 
 extension ExportEntry.Installed {
-    /// Why one that has an interface does not answer there yet.
-    fileprivate static let asking = "the interface has come up; others are asked first whether they have the address"
-
     fileprivate func interface(_ name: String, _ ports: [PortStatus]) -> ExportStatus.Interface {
         guard interfaces.contains(name) else {
-            return .init(name: name, state: .waiting, why: obstacles[name]?.why ?? obstacles[name]?.what)
+            let why = obstacles[name].map { $0.why ?? $0.what }
+            return .init(name: name, state: .waiting, why: why ?? PortStatus.asking)
         }
         guard let port = ports.first(where: { $0.interface == name }), port.isPresent else {
-            return .init(name: name, state: .gone, why: "there is no such interface at the moment")
+            return .init(name: name, state: .gone, why: PortStatus.gone)
         }
-        if port.isUp, port.silence != nil { return .init(name: name, state: .waiting, why: Self.asking) }
-        return .init(name: name, state: port.isUp ? .up : .down, why: nil)
+        let state: ExportStatus.Interface.State = !port.isUp ? .down : port.silence == nil ? .up : .waiting
+        return .init(name: name, state: state, why: port.obstacle)
     }
 }

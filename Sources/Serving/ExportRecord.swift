@@ -25,7 +25,6 @@ public struct ExportRecord: Sendable, Equatable, Codable {
     }
 
     public static let interfaceLimit = 16
-    public static let allowLimit = 248
     public static let queueDepths = 2...1024
 
     /// Throws `.usage` with what is wrong.
@@ -44,11 +43,7 @@ public struct ExportRecord: Sendable, Equatable, Codable {
                 remedy: "give 1 to \(Self.interfaceLimit) different ones")
         }
         for name in interfaces { try Self.checkInterface(name) }
-        guard allowed.count <= Self.allowLimit else {
-            throw Failure(
-                .usage, "cannot export \(path)", why: "\(allowed.count) MAC addresses are allowed",
-                remedy: "give at most \(Self.allowLimit)")
-        }
+        try AoETargetConfiguration.check(allowed: allowed, doing: "cannot export \(path)")
         guard Self.queueDepths.contains(queueDepth) else {
             throw Failure(.usage, "\(queueDepth) is not a queue depth", remedy: "give a number from 2 to 1024")
         }

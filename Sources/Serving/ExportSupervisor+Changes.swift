@@ -106,7 +106,7 @@ extension ExportSupervisor {
             return nil
         }
         if case .leaving = entry.phase { return id }
-        if !force { try requireIdle(address, id) }
+        if !force { try requireIdle(entry, id) }
         update(address) { $0.isKept = false }
         do throws(Failure) { try keep() } catch {
             update(address) { $0.isKept = true }
@@ -116,15 +116,29 @@ extension ExportSupervisor {
         return id
     }
 
-    private func requireIdle(_ address: AoEAddress, _ id: AoEServer.TargetID) throws(Failure) {
+    private func requireIdle(_ entry: ExportEntry, _ id: AoEServer.TargetID) throws(Failure) {
+        let address = entry.record.address
         let statistics = try server(of: address).orders.perform { server throws(Failure) in
             try server.statistics(of: id)
         }
-        guard let idle = statistics.idleMilliseconds, idle < Self.idleMilliseconds else { return }
+        guard let why = Self.recentUse(entry, statistics) else { return }
         throw Failure(
-            .busy, "cannot end the export \(address)",
-            why: "the initiator \(statistics.lastClient ?? "") used it \(idle / 1000) seconds ago",
+            .busy, "cannot end the export \(address)", why: why,
             remedy: "unmount it there and wait a minute, or give --force")
+    }
+
+    /// Why an initiator may have it in use; nil where none has used it within the last minute. What was used before the
+    /// daemon was started nobody has kept.
+    private static func recentUse(_ entry: ExportEntry, _ statistics: ExportStatistics) -> String? {
+        if let idle = statistics.idleMilliseconds {
+            guard idle < idleMilliseconds else { return nil }
+            return "the initiator \(statistics.lastClient ?? "") used it \(idle / 1000) seconds ago"
+        }
+        guard let start = entry.broughtBack else { return nil }
+        let running = ContinuousClock.now - start
+        guard running < .milliseconds(idleMilliseconds) else { return nil }
+        return "xenlvsd has been running for \(running.components.seconds) seconds only: it is not known whether an "
+            + "initiator used it before that"
     }
 
     /// Has a leaving target take no more frames, waits until it has nothing under way, and lets it go, with its backing.

@@ -61,11 +61,12 @@ public final class ExportSupervisor: Sendable {
         try PrivateDirectory.prepare(paths.targets)
         store = ExportStore(path: paths.exports)
         let records = try store.load()
+        let start = ContinuousClock.now
         entries.withLock { entries in
             for record in records {
                 entries[record.address] = ExportEntry(
                     record: record, phase: .failed(Failure(.failed, "\(record.path) has not been opened yet")),
-                    isKept: true)
+                    isKept: true, broughtBack: start)
             }
         }
     }

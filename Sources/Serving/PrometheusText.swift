@@ -44,7 +44,7 @@ public enum PrometheusText {
             ("written_sectors", \.sectorsWritten, "Sectors of 512 bytes that were written."),
             ("errors", \.errors, "Requests that the backing has failed."),
             ("copies", \.copies, "Writes that came twice or were sent again."),
-            ("dropped", \.dropped, "Frames and answers without room."),
+            ("dropped", \.dropped, "Frames and answers without room, and changes refused as too many (error 3)."),
         ]
     }
 

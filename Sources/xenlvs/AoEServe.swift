@@ -11,10 +11,11 @@ extension AoECommand {
         static let configuration = CommandConfiguration(
             commandName: "serve", abstract: "Serve one file or block device on one interface, in the foreground.",
             discussion: """
-                'serving eSHELF.SLOT …' on standard output says that initiators can use it. SIGTERM and Ctrl-C end it \
-                after what is under way. AoE has neither passwords nor encryption: serve only on a network that you \
-                trust. For a VLAN, name its interface. What is served keeps the size that it had at the start; 'xenlvs \
-                export aoe' takes in what it has grown by.
+                'serving eSHELF.SLOT …' on standard output says that initiators can use it, unless a warning says that \
+                the interface is down: then they can as soon as it is up. SIGTERM and Ctrl-C end it after what is under \
+                way. AoE has neither passwords nor encryption: serve only on a network that you trust. For a VLAN, name \
+                its interface. What is served keeps the size that it had at the start; 'xenlvs export aoe' takes in what \
+                it has grown by.
 
                 Exit codes: 0 ended as asked; 1 refused or failed; 3 ended with requests under way; 4 what clients have \
                 set before cannot be read; 5 the address or the device is in use, also by a guest; 6 no such file or \
@@ -68,6 +69,9 @@ extension AoECommand {
             try probe.requireFree()
             let id = try server.add(export)
             try server.serve(id, on: interface)
+            for port in server.portStatus {
+                if let why = port.obstacle { Console.say("warning: not served on \(port.interface): \(why)") }
+            }
             let orders = try ServerOrders()
             let address = target.address
             try BackgroundThread.start { askAgain(address, orders, report) }

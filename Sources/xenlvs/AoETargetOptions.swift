@@ -37,7 +37,11 @@ struct AoETargetOptions: ParsableArguments {
 
     func address() throws(Failure) -> AoEAddress { try AoEAddress(shelf: shelf, slot: slot) }
 
-    func allowedAddresses() throws -> [MACAddress] { try allowed.map { try MACAddress($0) } }
+    func allowedAddresses() throws -> [MACAddress] {
+        let addresses = try allowed.map { try MACAddress($0) }
+        try AoETargetConfiguration.check(allowed: addresses, doing: "cannot keep the list of --allow")
+        return addresses
+    }
 
     func checkedQueueDepth() throws(Failure) -> Int {
         guard ExportRecord.queueDepths.contains(queueDepth) else {

@@ -24,8 +24,9 @@ struct ExportCommand: AsyncParsableCommand {
             commandName: "aoe", abstract: "Export a volume, file or block device as an ATA-over-Ethernet target.",
             discussion: """
                 The daemon (xenlvsd) serves it, and brings it back after a restart. When the command has ended, initiators \
-                can use it. AoE has neither passwords nor encryption: serve only on a network that you trust. For a VLAN, \
-                name its interface. 'xenlvs exports' lists what is exported.
+                can use it on every interface that no warning names; one that is down is waited for. AoE has neither \
+                passwords nor encryption: serve only on a network that you trust. For a VLAN, name its interface. 'xenlvs \
+                exports' lists what is exported.
 
                 Exit codes: 0 done; 1 refused or failed, or no daemon runs; 3 the daemon has not answered; 4 what clients \
                 have set before cannot be read; 5 the address or the device is in use, also by a guest; 6 no such volume, \
@@ -99,14 +100,15 @@ struct UnexportCommand: AsyncParsableCommand {
             commandName: "aoe", abstract: "End the export of an ATA-over-Ethernet target.",
             discussion: """
                 Requests that are under way are brought to their end first. Refused while an initiator has read or \
-                written within the last minute: whoever has it mounted there would lose it. What initiators have set on \
-                the address (configuration string, masks, reservations) is kept for its next export.
+                written within the last minute: whoever has it mounted there would lose it. Of an export that a start of \
+                the daemon has brought back nobody knows that for the first minute: then it is refused as well. What \
+                initiators have set on the address (configuration string, masks, reservations) is kept for its next export.
 
                 Exit codes: 0 done; 1 refused or failed, or no daemon runs; 3 its last requests have not ended yet; \
-                5 an initiator uses it; 6 no such export; 64 usage.
+                5 an initiator uses it, or may do so; 6 no such export; 64 usage.
                 """)
         @Argument(help: "The target's address, such as e1.0.") var address: String
-        @Flag(help: "Also where an initiator was active a moment ago.") var force = false
+        @Flag(help: "Also where an initiator was active a moment ago, or may have been.") var force = false
 
         func run() async throws {
             try await reporting {

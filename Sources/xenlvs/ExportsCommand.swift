@@ -11,11 +11,12 @@ struct ExportsCommand: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "exports", abstract: "List what this host exports, and how it stands.",
         discussion: """
-            Over ATA over Ethernet, by the daemon; the states: serving; waiting, for an interface that is not there, that has \
-            just come up, or on which another target has the address; failed, with the reason, and tried again; leaving, \
-            until its last requests have ended. --stats adds what each export has done since it was last started, with the \
-            times below which half and 99 % of the reads and writes stayed; in JSON also how many took how long, in buckets. \
-            The format prometheus is the text that Prometheus collects.
+            Over ATA over Ethernet, by the daemon; the states: serving, on at least one interface that is up; waiting, as each \
+            of its interfaces is not there, is down, has just come up, or leads to another target with the address; failed, \
+            with the reason, and tried again; leaving, until its last requests have ended. What is waiting is served by itself \
+            as soon as it can be. --stats adds what each export has done since it was last started, with the times below which \
+            half and 99 % of the reads and writes stayed; in JSON also how many took how long, in buckets. The format \
+            prometheus is the text that Prometheus collects.
 
             Over iSCSI, by the kernel or tgt; the states: serving; failed, with the reason ('xenlvs apply --recorded' tries \
             again); foreign, for targets, and backstores without one, that xenlvs has not made and leaves alone. Initiators that \

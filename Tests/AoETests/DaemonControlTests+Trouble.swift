@@ -111,6 +111,29 @@ struct DaemonTroubleTests {
         #expect(try host.initiators[0].read(0, 1).isGood)
     }
 
+    @Test("An interface that is down at the export is warned of, and others are asked there once it is up")
+    func downAtExport() throws {
+        let host = try DaemonHost(interfaces: 2)
+        try host.ip("link", "set", "target1", "down")
+        let run = try host.xenlvs(
+            "export", "aoe", try host.file().path, "--shelf", "1", "--slot", "2", "--writeback", "--interface",
+            "target0",
+            "--interface", "target1")
+        #expect(run.status == 0 && run.output.hasPrefix("exported e1.2 "), "\(run.output)\(run.errors)")
+        #expect(run.errors.contains("warning: not served on target1: it is down, and nobody reaches"), "\(run.errors)")
+        #expect(!run.errors.contains("target0"), "\(run.errors)")
+        #expect(try host.exports()["e1.2"]?.state == "serving")
+        let answering = Answering(host.initiators[1])
+        try host.ip("link", "set", "target1", "up")
+        #expect(answering.end()?.isResponse == false, "it has announced itself before it asked")
+        try host.wait("the other target is not seen: \(host.log)") {
+            host.log.contains("e1.2 is not served on target1: the target at ")
+        }
+        // The other one answers only once.
+        try host.wait("it is not served") { try host.exports()["e1.2"]?.interfaces.map(\.state) == ["up", "up"] }
+        #expect(try host.initiators[1].read(0, 1).isGood)
+    }
+
     @Test("An export on two interfaces that lead to the same network does not take itself for another target")
     func sameNetwork() throws {
         let host = try DaemonHost(interfaces: 2)

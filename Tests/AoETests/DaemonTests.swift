@@ -123,6 +123,10 @@ struct DaemonTests {
         #expect(try host.initiators[0].ask(request(1, .read(0, 1))).isGood)
         host.initiators[1].send(request(1, .read(0, 1)).from(Initiator.b))
         #expect(host.initiators[1].receive(milliseconds: 300) == nil)
+        // Nobody has used it since, and what was before nobody knows.
+        let refused = try host.xenlvs("unexport", "aoe", "e1.2")
+        #expect(refused.status == 5 && refused.errors.contains("xenlvsd has been running for "), "\(refused.errors)")
+        #expect(try host.xenlvs("unexport", "aoe", "e1.2", "--force").status == 0)
     }
 
     @Test("What clients have set is there after the daemon was killed")
@@ -161,6 +165,29 @@ struct DaemonTests {
         #expect(try host.initiators[1].read(3, 1).data == sectors(3))
     }
 
+    @Test("An export whose only interface is down or gone is waiting, and is served again by itself")
+    func onlyInterface() throws {
+        let host = try DaemonHost()
+        let file = try host.file()
+        try host.export(file)
+        try host.ip("link", "set", "target0", "down")
+        try host.wait("it is not told") { try host.exports()["e1.2"]?.state == "waiting" }
+        let down = try #require(try host.exports()["e1.2"])
+        #expect(down.interfaces.map(\.state) == ["down"])
+        #expect(down.why?.hasPrefix("target0: it is down") == true, "\(down.why ?? "")")
+        let text = try host.xenlvs("exports", "--format", "prometheus").output
+        #expect(text.contains("xenlvs_export_up{address=\"e1.2\",what=\"\(file.path)\"} 0\n"), "\(text)")
+        try host.ip("link", "set", "target0", "up")
+        try host.wait("it is not served again") { try host.exports()["e1.2"]?.state == "serving" }
+        #expect(try host.initiators[0].read(0, 1).isGood)
+        try host.ip("link", "delete", "target0")
+        try host.wait("it has not gone") { try host.exports()["e1.2"]?.interfaces.map(\.state) == ["gone"] }
+        #expect(try host.exports()["e1.2"]?.state == "waiting")
+        try host.addInterface(0)
+        try host.wait("it is not back") { try host.exports()["e1.2"]?.state == "serving" }
+        #expect(try host.initiators[1].read(0, 1).isGood)
+    }
+
     @Test("An interface that is missing at the start is waited for")
     func interfaceMissing() throws {
         let host = try DaemonHost(interfaces: 2)
@@ -170,7 +197,7 @@ struct DaemonTests {
         try host.start()
         let waiting = try #require(try host.exports()["e1.2"])
         #expect(waiting.state == "waiting" && waiting.interfaces.map(\.state) == ["waiting"])
-        #expect(waiting.why == "there is no such interface")
+        #expect(waiting.why == "target1: there is no such interface")
         try host.addInterface(1)
         try host.wait("it is not served") { try host.exports()["e1.2"]?.state == "serving" }
         #expect(try host.initiators[2].read(0, 1).isGood)

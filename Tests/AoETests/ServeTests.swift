@@ -73,6 +73,17 @@ struct ServeTests {
         #expect(wire.isAnsweredSoon())
     }
 
+    @Test("On an interface that is down it says so, and serves once that is up")
+    func interfaceDown() throws {
+        let wire = try Wire(starts: false)
+        try wire.ip("link", "set", wire.targetInterface, "down")
+        try wire.start(wire.file.path)
+        let warning = "warning: not served on target0: it is down, and nobody reaches"
+        #expect(wire.errors.contains(warning), "\(wire.errors)")
+        try wire.ip("link", "set", wire.targetInterface, "up")
+        #expect(wire.isAnsweredSoon())
+    }
+
     @Test("More requests than the queue holds are answered all the same, or asked for again")
     func burst() throws {
         let wire = try Wire(options: ["--queue-depth", "8", "--writeback"])

@@ -107,6 +107,19 @@ struct BadInputTests {
         #expect(run.output.isEmpty)
     }
 
+    @Test(
+        "More MAC addresses than a target can allow are a usage error, and none of them is left out in silence",
+        arguments: [["aoe", "serve"], ["export", "aoe"]])
+    func allowed(_ command: [String]) throws {
+        let words = command + ["/nosuch", "--shelf", "1", "--slot", "0", "--interface", "eth1"]
+        let allowed = (0..<249).flatMap { ["--allow", String(format: "02:00:00:00:00:%02x", $0)] }
+        let run = try Product.run(words + allowed, root: try Root())
+        #expect(run.status == 64 && run.output.isEmpty)
+        #expect(run.errors.contains("249 MAC addresses") && run.errors.contains("at most 248"), "\(run.errors)")
+        // The next thing that is wrong is the file.
+        #expect(try Product.run(words + allowed.dropLast(2), root: try Root()).status != 64)
+    }
+
     @Test("A file cannot have a switch, and nothing is made of it")
     func switchOverFile() throws {
         let root = try Root()

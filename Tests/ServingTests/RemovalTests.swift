@@ -46,6 +46,43 @@ struct RemovalTests {
         #expect(throws: Never.self) { _ = try Backing(opening: path, readOnly: false, policy: .buffered) }
         #expect(supervisor.list(statistics: false).isEmpty)
     }
+
+    @Test(
+        "Whether one that a start has brought back is in use nobody knows for a minute; of one that was made since all do",
+        arguments: [nil, .seconds(61)] as [Duration?])
+    func broughtBack(_ ago: Duration?) throws {
+        let place = try Place()
+        let running = try RunningServer()
+        defer { running.end() }
+        // They run at the same time.
+        let record = try place.record(slot: ago == nil ? 2 : 4)
+        let supervisor = try place.supervisor(running.server, keeping: record)
+        #expect(supervisor.start() == 0)
+        let request = ControlRequest.unexport(address: "\(record.address)", force: false)
+        let refusal = try #require(supervisor.answer(request).refusal, "it was removed")
+        #expect(refusal.code == .busy && refusal.remedy?.contains("--force") == true, "\(refusal)")
+        #expect(refusal.why?.contains("xenlvsd has been running for ") == true, "\(refusal)")
+        supervisor.update(record.address) { $0.broughtBack = ago.map { ContinuousClock.now - $0 } }
+        let failure = supervisor.answer(request).refusal
+        #expect(failure == nil)
+        #expect(supervisor.list(statistics: false).isEmpty)
+    }
+
+    @Test("Force goes past what is not known")
+    func force() throws {
+        let place = try Place()
+        let running = try RunningServer()
+        defer { running.end() }
+        let record = try place.record(slot: 3)
+        let supervisor = try place.supervisor(running.server, keeping: record)
+        #expect(supervisor.start() == 0)
+        let failure = supervisor.answer(.unexport(address: "\(record.address)", force: true)).refusal
+        #expect(failure == nil)
+    }
+}
+
+extension ControlReply {
+    fileprivate var refusal: Failure? { if case .failure(let failure) = self { failure } else { nil } }
 }
 
 /// An end of an export, on a thread of its own.
