@@ -11,11 +11,12 @@ extension VolumeCommand {
             discussion: """
                 The kernel reads the partition table through a loop device over the volume, so every kind that it knows is \
                 understood. Nothing can be written by it: mount a file system that was not unmounted with '-o \
-                ro,noload'. Refused while a domain, a replica or a migration has the volume. While the partitions are \
-                there the volume cannot be removed, nor the attachment be detached; --remove takes them away.
+                ro,noload'. Refused while a domain, a replica or a migration has the volume, and while it is exported over \
+                AoE so that others can write to it. While the partitions are there the volume cannot be removed, nor the \
+                attachment be detached; --remove takes them away.
 
                 Exit codes: 0 done; 1 refused, or there are no partitions; 3 a command was still running when its time \
-                was up; 4 the journal cannot be read; 5 something has the volume or its partitions; 6 no such volume or \
+                was up, or the daemon has not answered; 4 the journal cannot be read; 5 something has the volume or its partitions; 6 no such volume or \
                 attachment; 64 usage.
                 """)
         @Argument(help: "The volume's or the attachment's name.") var name: String

@@ -242,6 +242,34 @@ struct DaemonControlTests {
         #expect(try host.exports().isEmpty)
     }
 
+    @Test("The partitions of a volume are not mapped while others can write to it, by an export of any of its paths")
+    func partitions() throws {
+        let host = try DaemonHost()
+        let pool = host.root + "/pool"
+        try FileManager.default.createDirectory(atPath: pool, withIntermediateDirectories: true)
+        let made = try host.xenlvs("volume", "create", "web1", "--size", "1M", "--directory", pool)
+        try #require(made.status == 0, "\(made.errors)")
+        defer { _ = try? host.xenlvs("volume", "remove", "web1") }
+        func export(_ subject: String, _ options: [String] = []) throws {
+            let words = ["--shelf", "1", "--slot", "2", "--interface", "target0"]
+            let run = try host.run([Wire.product, "export", "aoe", subject] + words + options)
+            try #require(run.status == 0, "\(run.errors)")
+        }
+        for subject in ["web1", host.root + "/dev/xenlvs/web1"] {
+            try export(subject)
+            let refused = try host.xenlvs("volume", "partitions", "web1")
+            #expect(refused.status == 5, "\(subject): \(refused.errors)")
+            #expect(
+                refused.errors.contains("exported as e1.2") && refused.errors.contains("unexport"), "\(refused.errors)")
+            #expect(try host.xenlvs("unexport", "aoe", "e1.2").status == 0)
+        }
+        // What nobody can write to stays as it is: it is looked at, and there are none.
+        try export("web1", ["--read-only"])
+        let none = try host.xenlvs("volume", "partitions", "web1")
+        #expect(none.status == 1 && none.errors.contains("no partition table"), "\(none.errors)")
+        #expect(try host.xenlvs("unexport", "aoe", "e1.2").status == 0)
+    }
+
     private func mode(_ path: String) -> mode_t {
         var status = stat()
         return stat(path, &status) == 0 ? status.st_mode & 0o777 : 0

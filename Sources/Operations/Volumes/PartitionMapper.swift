@@ -1,9 +1,11 @@
+import AoE
 import DeviceMapper
 import FoundationEssentials
 import HostModel
 import Hosts
 import Migration
 import Replication
+import Serving
 import Storage
 
 /// A partition of a volume, as a device of this host that can only be read.
@@ -26,8 +28,8 @@ public struct PartitionMapper: Sendable {
     public init(host: HostContext) { self.host = host }
 
     /// Maps the partitions, or lists those that are mapped already.
-    /// - Throws: `.busy` while a domain, a replica or a migration has the volume: what it holds changes then; `.refused`
-    ///   where the kernel finds no partition; `.notFound` for an unknown name.
+    /// - Throws: `.busy` while a domain, a replica or a migration has the volume, or others may write to it over AoE: what
+    ///   it holds changes then; `.refused` where the kernel finds no partition; `.notFound` for an unknown name.
     public func map(_ name: VolumeName) async throws -> [MappedPartition] {
         try await VolumeLock.holding(name, of: host) {
             let device = try await self.device(of: name)
@@ -94,10 +96,27 @@ public struct PartitionMapper: Sendable {
         var uses = use.domains(on: [device.number] + own.map(\.number)).map { VolumeUse(.domain, $0) }
         uses += use.migrations(of: name).map { VolumeUse(.migration, $0.id.text) }
         if let replica = use.replica(of: name) { uses.append(VolumeUse(.replica, replica.resource)) }
-        guard let first = uses.first else { return }
+        guard let first = uses.first else { return try await requireNoWriters(name, device) }
         throw Failure(
             .busy, "cannot map the partitions of '\(name)'", why: first.sentence,
             remedy: "\(first.remedy), or map those of a snapshot")
+    }
+
+    /// Who writes to it over AoE shows nowhere in the kernel; where the daemon does not run nobody does.
+    private func requireNoWriters(_ name: VolumeName, _ device: BlockDevice) async throws {
+        let exports: [ExportStatus]
+        do { exports = try await ControlClient.ask(.list(statistics: false), of: host.paths) } catch {
+            if (error as? Failure)?.code == .unreachable { return }
+            throw error
+        }
+        let written = exports.map(\.record).first { record in
+            !record.isReadOnly && (record.volume == name || resolvedPath(record.path) == device.node)
+        }
+        guard let written else { return }
+        throw Failure(
+            .busy, "cannot map the partitions of '\(name)'",
+            why: "it is exported as \(written.address), and other hosts may write to it",
+            remedy: "'xenlvs unexport aoe \(written.address)' first, or map those of a snapshot")
     }
 
     /// The kernel's partitions of a loop device, waiting a moment for their nodes.
