@@ -116,6 +116,7 @@ final class FakeISCSI: CommandRunner {
         var claimed: Set<String> = []
         var loginCode: Int32 = 0
         var runsMultipathd = false
+        var pathStates = ""
         /// Disks that multipathd was told to leave out.
         var leftOut: Set<String> = []
         var ignoresRescans = false
@@ -141,6 +142,8 @@ final class FakeISCSI: CommandRunner {
         }
     }
     func startMultipathd() { state.withLock { $0.runsMultipathd = true } }
+    /// What multipathd says of its paths.
+    func setPathStates(_ text: String) { state.withLock { $0.pathStates = text } }
     /// As for a process that may not write below `/sys`.
     func ignoreRescans() { state.withLock { $0.ignoresRescans = true } }
     /// What `vgs` prints.
@@ -179,6 +182,8 @@ final class FakeISCSI: CommandRunner {
             state.withLock { _ = $0.leftOut.insert(disk) }
             try makeMap()
         case (.multipathd, _) where command.arguments.first == "resize": try makeMap()
+        case (.multipathd, _) where command.arguments.starts(with: ["show", "paths"]):
+            return result(state.withLock { $0.pathStates })
         case (.multipath, let name?) where command.arguments.contains("-f"): unlink("\(tree.devices)/mapper/\(name)")
         default: break
         }

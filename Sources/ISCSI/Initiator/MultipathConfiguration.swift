@@ -30,6 +30,16 @@ public struct MultipathConfiguration: Sendable, Equatable {
     /// cannot be taken away.
     private static let retries = 12
 
+    /// How long a lost session is waited for. multipathd writes its own time over the one that the session was logged
+    /// in with (`sysfs_set_session_tmo`, libmultipath/discovery.c), five seconds where it is told nothing, so that it
+    /// is told the same. That has no place in 'multipaths'; by protocol, which 0.9.0 was the first to know, it is for
+    /// iSCSI alone. It counts as long as it is below 'dev_loss_tmo', which multipathd never has below 'no_path_retry'
+    /// times 'polling_interval'.
+    private static let sessions = [
+        "overrides {", "    protocol {", "        type \"scsi:iscsi\"",
+        "        fast_io_fail_tmo \(SessionProfile.multipath.replacementSeconds)", "    }", "}",
+    ]
+
     /// What the file holds. The parser needs a new line after each opening and before each closing brace.
     public var text: String {
         var lines = ["# Written by xenlvs; changes are lost."]
@@ -37,6 +47,7 @@ public struct MultipathConfiguration: Sendable, Equatable {
             // A LUN that leads to another disk when a path comes back. It has no place in 'multipaths'; what the operator has set
             // in 'devices' or 'overrides' goes before it.
             lines += ["defaults {", "    recheck_wwid yes", "}"]
+            lines += Self.sessions
         }
         if !keptAway.isEmpty {
             lines += ["blacklist {"] + keptAway.map { "    wwid \"^\($0)$\"" } + ["}"]

@@ -71,17 +71,31 @@ struct ISCSIChecks: Sendable {
     private func timeouts(_ attachments: [ISCSIAttachment]) -> [Finding] {
         let sessions = ISCSISession.all(in: host.tree)
         return attachments.flatMap { attachment in
-            let wanted = (attachment.isMultipath ? SessionProfile.multipath : .singlePath).replacementSeconds
+            let fitting = Self.recoverySeconds(of: attachment)
             return sessions.filter { session in attachment.paths.contains { session.takes($0, to: attachment.target) } }
                 .compactMap { session -> Finding? in
                     let file = "\(host.tree.sysfs)/class/iscsi_session/session\(session.number)/recovery_tmo"
-                    guard let found = KernelFile.word(file).flatMap({ Int($0) }), found != wanted else { return nil }
+                    guard let found = KernelFile.word(file).flatMap({ Int($0) }), !fitting.contains(found) else {
+                        return nil
+                    }
+                    let bound = fitting.count > 1 ? "at most " : ""
                     return finding(
                         .warning, "session \(session.number) of '\(attachment.name)' is given up after \(found) s",
-                        why: "\(wanted) s suit a disk with \(attachment.paths.count) paths",
-                        remedy: "see 'xenlvs detach \(attachment.name)' and attach it again, or multipath.conf")
+                        why: "\(bound)\(fitting.upperBound) s suit a disk with \(attachment.paths.count) paths",
+                        remedy: "see 'xenlvs detach \(attachment.name)' and attach it again, or fast_io_fail_tmo in "
+                            + "multipath.conf")
                 }
         }
+    }
+
+    /// How long a lost session may be waited for.
+    ///
+    /// Of several paths each may be given up sooner than xenlvs has it, as where another file of multipathd's says so,
+    /// or one that an earlier version wrote: the map has other paths, and where none is left requests wait in the map.
+    /// The only path has to be waited for as long as it was told.
+    private static func recoverySeconds(of attachment: ISCSIAttachment) -> ClosedRange<Int> {
+        let (several, one) = (SessionProfile.multipath.replacementSeconds, SessionProfile.singlePath.replacementSeconds)
+        return attachment.isMultipath ? 1...several : one...one
     }
 
     /// That LVM looks into attached disks; nothing where it does not.

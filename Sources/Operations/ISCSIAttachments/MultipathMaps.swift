@@ -138,9 +138,9 @@ struct MultipathMaps: Sendable {
     func opinions(on attachments: [ISCSIAttachment]) async throws -> [String: PathOpinion] {
         var opinions: [String: PathOpinion] = [:]
         if attachments.contains(where: { $0.isMultipath && $0.ownMap == nil }) {
-            for (disk, words) in await pathStates() {
-                opinions[disk] = PathOpinion(
-                    words: words, why: words.hasPrefix("active") ? nil : "multipathd has it as \(words)")
+            opinions = await pathStates().mapValues { words in
+                let isActive = words.split(separator: " ").first == "active"
+                return PathOpinion(words: words, why: isActive ? nil : "multipathd has it as \(words)")
             }
         }
         for map in attachments.compactMap(\.ownMap) {
@@ -151,7 +151,8 @@ struct MultipathMaps: Sendable {
         return opinions
     }
 
-    /// How multipathd has its paths, by the disk's name: `active ready`, `failed faulty`. Empty where it does not run.
+    /// How multipathd has its paths, by the disk's name: `active ready`, `failed i/o timeout`. Empty where it does not
+    /// run.
     private func pathStates() async -> [String: String] {
         // Device, device-mapper's state, the checker's (multipathd(8), "show paths format").
         let command = Command.query(.multipathd, "show", "paths", "format", "%d %t %T", deadline: Self.patience)
@@ -159,12 +160,15 @@ struct MultipathMaps: Sendable {
         return Self.parsePathStates(output)
     }
 
+    /// One disk a line. The checker's state may be several words, such as `i/o timeout` (`snprint_chk_state`,
+    /// libmultipath/print.c). What is said of a disk counts whatever it is: one that is passed over would be taken for
+    /// a path that multipathd uses.
     static func parsePathStates(_ output: String) -> [String: String] {
         var states: [String: String] = [:]
         for line in output.split(whereSeparator: \.isNewline) {
-            let words = line.split(separator: " ", omittingEmptySubsequences: true)
-            guard words.count == 3, words[0].hasPrefix("sd") else { continue }
-            states[String(words[0])] = "\(words[1]) \(words[2])"
+            let words = line.split(whereSeparator: \.isWhitespace).map { String($0) }
+            guard words.count > 1, words[0].hasPrefix("sd") else { continue }
+            states[words[0]] = ProbeAnswer.plain(words.dropFirst().joined(separator: " "))
         }
         return states
     }

@@ -179,6 +179,9 @@ extension Scenarios.ISCSIAttachment {
         let read = try await node.run("multipath -t; multipathd show config", timeout: .seconds(60))
         #expect(read.stdout.contains("alias \"far\"") || read.stdout.contains("alias far"), "\(read.stdout)")
         #expect(!read.stderr.contains("xenlvs.conf"), "\(read.stderr)")
+        // It gives a session its own time otherwise.
+        let times = try await node.run("cat /sys/class/iscsi_session/session*/recovery_tmo").text
+        #expect(times.split(separator: "\n").allSatisfy { $0 == "10" }, "\(times)")
     }
 
     /// Another volume under the same target and LUN: it is shown, and never gets the link.
