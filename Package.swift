@@ -67,7 +67,7 @@ let package = Package(
         .target(
             name: "ISCSIProbe", dependencies: ["CISCSI", "HostModel", "ISCSI", "ISCSIHost"], swiftSettings: settings),
         .testTarget(
-            name: "ISCSIHostTests", dependencies: ["ISCSIHost", "ISCSI", "SeedKit", "HostModel"],
+            name: "ISCSIHostTests", dependencies: ["ISCSIHost", "ISCSI", "SeedKit", "HostModel", "Hosts", "Storage"],
             swiftSettings: settings),
         .testTarget(
             name: "ISCSITests", dependencies: ["ISCSI", "SeedKit", "HostModel"], exclude: ["Fixtures"],

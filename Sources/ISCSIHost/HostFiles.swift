@@ -48,6 +48,10 @@ struct ExportedDevice {
     var number: BlockDeviceNumber
     var identity: DeviceIdentity
 
+    init(path: String, number: BlockDeviceNumber, identity: DeviceIdentity) {
+        (self.path, self.number, self.identity) = (path, number, identity)
+    }
+
     /// Looks at the device that a volume's link leads to.
     /// - Throws: `.refused` where it is not the volume's own LV, or cannot take blocks back and has to.
     init(at path: String, of export: ISCSIExport) throws(Failure) {

@@ -59,11 +59,11 @@ extension ISCSIExporter {
         let known = record.ledger.entries.last { $0.target == export.target }
         (status.lun, status.wwid) = (known?.lun, known?.identity.wwid)
         do {
-            var (alone, failures) = (record, [Failure]())
+            var (alone, tolerance) = (record, Tolerance())
             alone.owned = LIOOwnership(items: [.init(target: export.target, volume: export.volume)])
             let rest = try await difference(
                 from: found.alone(with: export.target, record.owned), to: ISCSIState(exports: [export]), &alone,
-                Manner(), &failures)
+                &tolerance)
             guard let first = rest.orders.first else { return status }
             let server = program == .lio ? "the kernel" : "tgtd"
             status.why = sessions == nil ? "\(server) does not serve it" : "it differs: '\(first)' would be next"

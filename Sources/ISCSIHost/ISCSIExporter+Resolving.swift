@@ -4,35 +4,30 @@ import Storage
 
 extension ISCSIExporter {
     /// Asks the host about every export, and compares with what is served.
-    ///
-    /// With a tolerant manner an export that cannot be resolved is left as it is.
     func difference(
-        to state: ISCSIState, _ record: inout ISCSIRecord, _ manner: Manner, _ failures: inout [Failure]
+        to state: ISCSIState, _ record: inout ISCSIRecord, _ tolerance: inout Tolerance
     ) async throws -> TargetDifference {
-        try await difference(
-            from: try await backend.look(), to: state, &record, manner, &failures)
+        try await difference(from: try await backend.look(), to: state, &record, &tolerance)
     }
 
     func difference(
-        from found: any TargetView, to state: ISCSIState, _ record: inout ISCSIRecord, _ manner: Manner,
-        _ failures: inout [Failure]
+        from found: any TargetView, to state: ISCSIState, _ record: inout ISCSIRecord, _ tolerance: inout Tolerance
     ) async throws -> TargetDifference {
-        let resolution = try await resolve(state, found, &record, manner, &failures)
+        let resolution = try await resolve(state, found, &record, &tolerance)
         return try resolution.difference(from: found)
     }
 
     /// What is asked for, or recorded, with all that the host has to say about it. Changes nothing.
     public func resolved(_ state: ISCSIState? = nil) async throws -> ResolvedState {
         try await checkCanBeRead()
-        var (record, failures) = (try loadRecord(), [Failure]())
+        var (record, tolerance) = (try loadRecord(), Tolerance())
         let state = state ?? record.state
         try state.validate()
-        return try await resolve(state, try await backend.look(), &record, Manner(), &failures).state()
+        return try await resolve(state, try await backend.look(), &record, &tolerance).state()
     }
 
     private func resolve(
-        _ state: ISCSIState, _ found: any TargetView, _ record: inout ISCSIRecord, _ manner: Manner,
-        _ failures: inout [Failure]
+        _ state: ISCSIState, _ found: any TargetView, _ record: inout ISCSIRecord, _ tolerance: inout Tolerance
     ) async throws -> Resolution {
         var owned = record.owned
         var resolved: [ResolvedExport] = []
@@ -44,9 +39,7 @@ extension ISCSIExporter {
                 let isServed = served.contains(export.volume)
                 resolved.append(try await resolve(export, addresses, isServed: isServed, &ledger))
             } catch {
-                guard manner.isTolerant else { throw error }
-                failures.append(Failure(error, doing: "cannot export '\(export.volume)'"))
-                owned.items.remove(LIOOwnership.Item(target: export.target, volume: export.volume))
+                try tolerance.leave(export, in: &owned, because: error)
             }
         }
         record.ledger = ledger
@@ -64,11 +57,38 @@ extension ISCSIExporter {
         }
         let path = questions.devicePath(export.volume)
         try await questions.scrutiny(export, isServed)
-        let device = try ExportedDevice(at: path, of: export)
+        let device = try examine(path, export)
         return ResolvedExport(
             export, lun: try ledger.lun(of: device.identity, on: export.target, wanted: export.lun),
             identity: device.identity, devicePath: path, deviceNumber: device.number.description,
             credentials: credentials)
+    }
+}
+
+/// Which exports may fail to be resolved, and which of them have: they are left as they are, in the kernel and in the
+/// record.
+struct Tolerance {
+    /// Of those that may.
+    let volumes: Set<VolumeName>
+    private(set) var failures: [Failure] = []
+    /// What may be in the kernel of those that have.
+    private(set) var left: Set<LIOOwnership.Item> = []
+
+    /// - Parameter volumes: none where nothing may fail.
+    init(of volumes: Set<VolumeName> = []) { self.volumes = volumes }
+
+    /// Takes what belongs to an export from what may be changed, where it may fail; throws the error where it may not.
+    mutating func leave(_ export: ISCSIExport, in owned: inout LIOOwnership, because error: any Error) throws {
+        guard volumes.contains(export.volume) else { throw error }
+        let cause = Failure(error, doing: "cannot export '\(export.volume)' over iSCSI")
+        failures.append(
+            Failure(
+                cause.code, "the export of '\(export.volume)' cannot be served now, and is left as it is",
+                causes: [cause]))
+        // A change that was cut off may have left its volume on another target, and another volume on its own.
+        let items = owned.items.filter { $0.volume == export.volume || $0.target == export.target }
+        left.formUnion(items)
+        owned.items.subtract(items)
     }
 }
 

@@ -26,19 +26,29 @@ public struct ISCSIExporter: Sendable {
     public struct Manner: Sendable {
         /// Sessions that are in the way are ended, after what is under way on them.
         public var drains = false
-        /// What cannot be served now is left out and told, instead of stopping everything: for a boot.
+        /// What cannot be served now is left as it is and told, instead of stopping everything: for a boot.
         public var isTolerant = false
+        /// The same of those exports alone that the change does not touch: for a change of one.
+        public var leavesOthers = false
         /// Where it fails half-way, the former state is brought back.
         public var undoes = false
         /// The longest that one order may take. The kernel may keep one waiting for requests that are under way.
         public var limit = Duration.seconds(60)
 
         public init() {}
+
+        /// The volumes of those exports that may fail to be resolved.
+        func tolerated(in state: ISCSIState, after former: ISCSIState) -> Set<VolumeName> {
+            guard !isTolerant else { return Set(state.exports.map(\.volume)) }
+            guard leavesOthers else { return [] }
+            let known = Dictionary(former.exports.map { ($0.volume, $0) }) { first, _ in first }
+            return Set(state.exports.filter { known[$0.volume] == $0 }.map(\.volume))
+        }
     }
 
     public struct Outcome: Sendable {
         public var orders: [TargetOrder] = []
-        /// The exports that were left out.
+        /// Of the exports that were left as they are.
         public var failures: [Failure] = []
     }
 
@@ -48,19 +58,34 @@ public struct ISCSIExporter: Sendable {
     let lockPath: String
     let runner: any CommandRunner
     let questions: Questions
+    /// Looks at the device that a volume's link leads to.
+    let examine: @Sendable (_ path: String, ISCSIExport) throws -> ExportedDevice
 
     public init(
         paths: Paths, program: TargetProgram = .lio, runner: any CommandRunner, questions: Questions
     ) {
-        self.program = program
+        let backend: any TargetBackend
         switch program {
         case .lio: backend = KernelBackend(kernel: KernelTarget(), lockPath: paths.run + "/iscsi-kernel.lock")
         case .tgt: backend = TGTDaemon()
         }
+        self.init(paths: paths, program: program, backend: backend, runner: runner, questions: questions) {
+            try ExportedDevice(at: $0, of: $1)
+        }
+    }
+
+    /// With another backend and other devices, for tests.
+    init(
+        paths: Paths, program: TargetProgram = .lio, backend: any TargetBackend, runner: any CommandRunner,
+        questions: Questions, examine: @escaping @Sendable (_ path: String, ISCSIExport) throws -> ExportedDevice
+    ) {
+        self.program = program
+        self.backend = backend
         store = ISCSIStore(path: Self.recordPath(paths))
         lockPath = paths.run + "/iscsi.lock"
         self.runner = runner
         self.questions = questions
+        self.examine = examine
     }
 
     /// Whether anything was ever exported over iSCSI here, as far as this process may look.
@@ -77,11 +102,12 @@ public struct ISCSIExporter: Sendable {
         var record = try loadRecord()
         let state = state ?? record.state
         try state.validate()
-        var failures: [Failure] = []
-        return try await difference(to: state, &record, Manner(), &failures)
+        var tolerance = Tolerance()
+        return try await difference(to: state, &record, &tolerance)
     }
 
-    /// Changes what is asked for, and brings it about. Where any of it is wrong nothing is changed.
+    /// Changes what is asked for, and brings it about. Where any of it is wrong nothing is changed, but for what the
+    /// manner lets be as it is.
     public func apply(
         _ manner: Manner = Manner(), _ change: (inout ISCSIState) throws -> Void = { _ in }
     ) async throws -> Outcome {
@@ -102,10 +128,9 @@ public struct ISCSIExporter: Sendable {
         _ wanted: ISCSIRecord, _ former: ISCSIRecord, _ manner: Manner
     ) async throws -> Outcome {
         var record = wanted
-        var outcome = Outcome()
-        let plan = try await difference(to: record.state, &record, manner, &outcome.failures)
+        var tolerance = Tolerance(of: manner.tolerated(in: wanted.state, after: former.state))
+        let plan = try await difference(to: record.state, &record, &tolerance)
         try Self.checkSessions(plan, manner)
-        outcome.orders = plan.orders
 
         record.program = program == .lio ? nil : program
         record.owned = former.owned.joined(with: record.state)
@@ -113,18 +138,17 @@ public struct ISCSIExporter: Sendable {
         if intended != former { try store.save(intended) }
         do {
             try await backend.perform(plan.orders, limit: manner.limit)
-            try await checkResult(record, manner)
+            try await checkResult(record, Tolerance(of: tolerance.volumes))
         } catch {
             let failure = Failure(error, doing: "cannot change the iSCSI exports")
             // Behind a write that has not ended there is nothing to be looked at, or undone.
             guard manner.undoes, failure.code != .outcomeUnknown else { throw Self.halfDone(failure) }
             try await undo(to: former, record, failure)
         }
-        if outcome.failures.isEmpty {
-            record.owned = LIOOwnership().joined(with: record.state)
-            if record != intended { try store.save(record) }
-        }
-        return outcome
+        record.owned = LIOOwnership().joined(with: record.state)
+        record.owned.items.formUnion(tolerance.left)
+        if record != intended { try store.save(record) }
+        return Outcome(orders: plan.orders, failures: tolerance.failures)
     }
 
     /// The record. Throws `.refused` where something else than this host's target program serves what is in it.
@@ -157,9 +181,9 @@ public struct ISCSIExporter: Sendable {
     }
 
     /// Looks again: whatever still differs is not what was ordered.
-    private func checkResult(_ record: ISCSIRecord, _ manner: Manner) async throws {
-        var (record, failures) = (record, [Failure]())
-        let rest = try await difference(to: record.state, &record, manner, &failures)
+    private func checkResult(_ record: ISCSIRecord, _ tolerance: Tolerance) async throws {
+        var (record, tolerance) = (record, tolerance)
+        let rest = try await difference(to: record.state, &record, &tolerance)
         guard rest.isEmpty else {
             throw Failure(
                 .inconsistent, "the iSCSI exports are not what was ordered",
@@ -170,13 +194,11 @@ public struct ISCSIExporter: Sendable {
 
     /// Brings the former state back. Always throws: what was asked for did not come about.
     private func undo(to former: ISCSIRecord, _ record: ISCSIRecord, _ failure: Failure) async throws -> Never {
-        var (back, failures) = (record, [Failure]())
+        var (back, tolerance) = (record, Tolerance(of: Set(former.state.exports.map(\.volume))))
         back.state = former.state
         do {
-            var manner = Manner()
-            manner.isTolerant = true
-            let plan = try await difference(to: back.state, &back, manner, &failures)
-            try await backend.perform(plan.orders, limit: manner.limit)
+            let plan = try await difference(to: back.state, &back, &tolerance)
+            try await backend.perform(plan.orders, limit: Manner().limit)
             back.owned = former.owned
             try store.save(back)
         } catch {

@@ -25,7 +25,8 @@ protocol TargetView: Sendable {
     func difference(to wanted: ResolvedState, _ owned: LIOOwnership) throws -> TargetDifference
     /// Who is logged in to the target; nil where there is none.
     func sessions(of target: ISCSIName) -> [TargetSession]?
-    /// The same, as if other exports of xenlvs's were not there, where they would be taken for somebody else's.
+    /// The same, as if other exports of xenlvs's were not there, where they would be taken for somebody else's, and
+    /// without what is no export's.
     func alone(with target: ISCSIName, _ owned: LIOOwnership) -> any TargetView
     /// What xenlvs has not made.
     func foreign(_ owned: LIOOwnership) -> [ForeignTarget]
@@ -87,7 +88,14 @@ extension LIOSnapshot: TargetView {
 
     func sessions(of target: ISCSIName) -> [TargetSession]? { targets[target.text]?.sessions }
 
-    func alone(with target: ISCSIName, _ owned: LIOOwnership) -> any TargetView { self }
+    /// An adapter without a device is what a change has left that was cut off: the next one takes it away, whatever it
+    /// is for.
+    func alone(with target: ISCSIName, _ owned: LIOOwnership) -> any TargetView {
+        var copy = self
+        let used = devices.keys.compactMap { path in path.lastIndex(of: "/").map { String(path[..<$0]) } }
+        copy.adapters.formIntersection(used)
+        return copy
+    }
 
     func foreign(_ owned: LIOOwnership) -> [ForeignTarget] {
         ForeignObjects(self, owned).targets.sorted { $0.key < $1.key }.map { name, target in

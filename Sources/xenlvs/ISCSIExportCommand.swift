@@ -23,7 +23,8 @@ extension ExportCommand {
             discussion: """
                 When the command has ended, the initiators that are named can log in and find the volume as one disk, \
                 by the same serial number and WWID on every host. The volume must be a logical volume. An export of it \
-                that is there already is changed to what is given. xenlvs-iscsi.service brings exports back after a boot. With \
+                that is there already is changed to what is given. One of another volume that cannot be served now is \
+                told and left as it is. xenlvs-iscsi.service brings exports back after a boot. With \
                 'iscsi_target: tgt' in xenlvs.yaml tgt's daemon serves, for a kernel that has no target.
 
                 A CHAP file has the lines 'user = NAME' and 'secret = …', and for mutual CHAP 'mutual_user' and \
@@ -64,6 +65,7 @@ extension ExportCommand {
                 try export.validate()
                 var manner = ISCSIExporter.Manner()
                 (manner.drains, manner.undoes, manner.limit) = (drain, true, try patience.limit)
+                manner.leavesOthers = true
                 let outcome = try await host.iSCSIExporter.apply(manner) { state in
                     if let index = state.exports.firstIndex(where: { $0.volume == export.volume }) {
                         state.exports[index] = export.keepingUsers(of: state.exports[index])
@@ -71,6 +73,7 @@ extension ExportCommand {
                         state.exports.append(export)
                     }
                 }
+                outcome.warn()
                 let places = export.portals.map(\.description).joined(separator: ", ")
                 if outcome.orders.isEmpty { Console.say("nothing to do: it is exported like that already") }
                 Console.result("exported \(export.volume) as \(export.target) on \(places)")
@@ -93,13 +96,21 @@ extension ExportCommand {
 
 extension Digest: ExpressibleByArgument {}
 
+extension ISCSIExporter.Outcome {
+    /// Tells of exports that the command was not about.
+    fileprivate func warn() {
+        for failure in failures { Console.say("warning: " + failure.detailedDescription) }
+    }
+}
+
 extension UnexportCommand {
     struct OverISCSI: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "iscsi", abstract: "End the export of a volume over iSCSI.",
             discussion: """
                 Refused while an initiator is logged in, with a list of those that are. The volume's LUN is never given \
-                to another volume on this target.
+                to another volume on this target. An export of another volume that cannot be served now is told and \
+                left as it is.
 
                 Exit codes: 0 done; 1 failed; 3 ended in part: repeat it; 4 the record of exports cannot be read; 5 an \
                 initiator is logged in; 6 no such export; 64 usage.
@@ -113,7 +124,8 @@ extension UnexportCommand {
                 let volume = try VolumeName(volume)
                 var manner = ISCSIExporter.Manner()
                 (manner.drains, manner.limit) = (drain, try patience.limit)
-                _ = try await ThisHost.open().iSCSIExporter.apply(manner) { state in
+                manner.leavesOthers = true
+                let outcome = try await ThisHost.open().iSCSIExporter.apply(manner) { state in
                     guard let index = state.exports.firstIndex(where: { $0.volume == volume }) else {
                         throw Failure(
                             .notFound, "the volume '\(volume)' is not exported over iSCSI",
@@ -121,6 +133,7 @@ extension UnexportCommand {
                     }
                     state.exports.remove(at: index)
                 }
+                outcome.warn()
                 Console.result("\(volume) is not exported over iSCSI any more")
                 return .done
             }
