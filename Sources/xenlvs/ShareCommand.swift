@@ -14,14 +14,15 @@ struct ShareCommand: AsyncParsableCommand {
             after an error, repeat the command, or take it back with 'xenlvs unshare'.
 
             The domain must only ever run on one of the hosts: two guests on one disk destroy it. xenlvs refuses what it \
-            sees ('xenlvs shares' lists where the domain is), but 'xl create' asks nobody. Keep it in /etc/xen/auto on one \
-            host at most. --cluster-file-system is for the other case, several guests that all mount the disk: it says that a \
-            file system is in it that is made for that, such as OCFS2 or GFS2, with its lock manager in every guest. xenlvs \
-            then refuses disks on which it finds another file system, and lets any guest on any of the hosts use them.
+            sees ('xenlvs shares' lists where the domain is), but 'xl create' asks nobody. Keep it in /etc/xen/auto on \
+            one host at most. --cluster-file-system is for the other case, guests on several hosts that all mount the \
+            disk: it says that a file system is in it that is made for that, such as OCFS2 or GFS2, with its lock \
+            manager in every guest. xenlvs then refuses disks on which it finds another file system, and does not look \
+            any more which guests use them; Xen refuses a disk to a second guest of one host.
 
-            Over iSCSI every host is allowed by its initiator name; --portal names addresses of this host, by default the \
-            one that each host is reached from. Over ATA over Ethernet xenlvsd has to run, and any host on the interface \
-            can reach the disks.
+            Over iSCSI every host is allowed by its initiator name. It attaches by all addresses of this host that \
+            --portal names; without, by the one that it is reached from. Over ATA over Ethernet xenlvsd has to run, \
+            and any host on the interface can reach the disks.
 
             Exit codes: 0 done, or nothing to do; 1 refused or failed, nothing changed; 3 done in part: repeat it; 4 the \
             hosts do not see the same disks, or a record cannot be read; 5 something has a disk; 6 no such domain, volume \
@@ -43,7 +44,8 @@ struct ShareCommand: AsyncParsableCommand {
     @Option(
         name: .customLong("portal"),
         help: ArgumentHelp(
-            "Over iSCSI: an address of this host; several are paths.", valueName: "address[:port]"))
+            "Over iSCSI: an address of this host, by which each host attaches; several are paths.",
+            valueName: "address[:port]"))
     var portals: [String] = []
     @Option(
         help: ArgumentHelp(
@@ -135,7 +137,7 @@ struct SharesCommand: AsyncParsableCommand {
         commandName: "shares", abstract: "List the domains whose disks this host shares, and where they are.",
         discussion: """
             Every host is asked what it sees. RUNS ON with two hosts is an emergency, unless the disks have a cluster file \
-            system.
+            system. Where hosts do not answer it is listed what the others say, and of which nothing is known.
 
             Exit codes: 0 done; 1 failed; 4 a record cannot be read; 64 usage.
             """)
@@ -163,8 +165,15 @@ extension ShareRow: Listable {
         [
             domain.text, way.rawValue, hosts.map(\.text).joined(separator: ", "),
             volumes.map(\.text).joined(separator: ", "),
-            (isShared ? "shared" : "not shared") + (hasClusterFileSystem ? ", cluster" : ""),
-            runsOn.isEmpty ? "-" : runsOn.map(\.text).joined(separator: ", "), why ?? "", remedy ?? "",
+            (isShared ? "shared" : isUnknown ? "unknown" : "not shared") + (hasClusterFileSystem ? ", cluster" : ""),
+            homes, why ?? "", remedy ?? "",
         ]
+    }
+
+    private var homes: String {
+        let known = runsOn.map(\.text).joined(separator: ", ")
+        let rest = unanswered.isEmpty ? "" : "not known of " + unanswered.map(\.text).joined(separator: ", ")
+        let words = [known, rest].filter { !$0.isEmpty }
+        return words.isEmpty ? "-" : words.joined(separator: "; ")
     }
 }

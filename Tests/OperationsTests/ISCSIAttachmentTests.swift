@@ -284,6 +284,37 @@ struct ISCSIAttachmentTests {
         #expect(try await host.attach().wasThere && host.link != nil)
     }
 
+    @Test("A later share by another address leaves the attachment as it is; one by several paths needs all of them")
+    func sharedAgain() async throws {
+        let host = try ISCSIAttachmentHost()
+        host.network.startMultipathd()
+        for portal in ["10.0.0.1", "10.0.0.2"] { host.network.serve(one, at: portal) }
+        let wwid = try await host.attach().attachment.identity.wwid
+        _ = try await host.manager.detach(web1, force: false)
+        let (worker, peer) = (HostWorker(host: host.host, version: "test"), try HostName("nodeb"))
+        func attach(_ portals: [String]) async throws -> SharedDisk {
+            let way = SharedTarget.Way.iscsi(
+                target: ISCSIAttachmentHost.target, lun: 1, portals: try portals.map { try Portal($0) }, chapFile: nil)
+            let target = SharedTarget(name: web1, way: way, identity: .wwid(wwid))
+            return try await worker.share(.attach(target), for: peer).value(\.attached, from: peer)
+        }
+        #expect(try await attach(["10.0.0.1"]).why == nil)
+        let before = host.network.mutations
+        for portal in ["10.0.0.1", "10.0.0.2"] { #expect(try await attach([portal]).why == nil) }
+        #expect(host.network.mutations == before)
+        #expect(try host.host.iscsiAttachments().map { $0.paths.map(\.portal) } == [[Portal("10.0.0.1")]])
+        let more = await failure { _ = try await attach(["10.0.0.1", "10.0.0.2"]) }
+        #expect(
+            more?.code == .refused && more?.what.contains("not by 10.0.0.2:3260") == true, "\(String(describing: more))"
+        )
+
+        // By two it is there for whoever asks for one of them, or for both in another order.
+        _ = try await host.manager.detach(web1, force: false)
+        _ = try await attach(["10.0.0.1", "10.0.0.2"])
+        for portals in [["10.0.0.2", "10.0.0.1"], ["10.0.0.2"]] { #expect(try await attach(portals).why == nil) }
+        #expect(try host.host.iscsiAttachments().map(\.paths.count) == [2])
+    }
+
     @Test("The doctor sees daemons that do not run, other time-outs and LVM on the disk")
     func doctor() async throws {
         let host = try ISCSIAttachmentHost()
@@ -301,6 +332,28 @@ struct ISCSIAttachmentTests {
         try Data("iscsid\n".utf8).write(to: URL(fileURLWithPath: host.root + "/proc/7/comm"))
         let calm = try await checks.findings()
         #expect(calm.count == 1 && calm[0].severity == .fine, "\(calm)")
+    }
+
+    @Test("Of several paths each may be given up sooner, as multipathd may have it, and none later")
+    func recoveryTimes() async throws {
+        let host = try ISCSIAttachmentHost()
+        host.network.startMultipathd()
+        let portals = ["10.0.0.1", "10.0.0.2"]
+        for portal in portals { host.network.serve(one, at: portal) }
+        try await host.attach(at: portals)
+        let checks = ISCSIChecks(host: host.host)
+        for (seconds, isFitting) in [
+            (10, true), (5, true), (1, true), (0, false), (-1, false), (11, false), (120, false),
+        ] {
+            try host.network.setRecoverySeconds(seconds)
+            let told = try await checks.findings().filter { $0.what.contains("given up after \(seconds) s") }
+            #expect(told.count == (isFitting ? 0 : 2), "\(seconds): \(told)")
+            #expect(told.allSatisfy { $0.why?.hasPrefix("at most 10 s") == true })
+        }
+        // What multipathd is told is what the sessions were logged in with.
+        #expect(host.text(MultipathConfiguration.path)?.contains("fast_io_fail_tmo 10\n") == true)
+        let record = "/etc/iscsi/nodes/\(ISCSIAttachmentHost.target)/10.0.0.1,3260,1/default"
+        #expect(host.text(record)?.contains("node.session.timeo.replacement_timeout = 10\n") == true)
     }
 
     @Test("multipathd is told to leave a disk with one path alone before it appears")

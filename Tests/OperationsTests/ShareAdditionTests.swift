@@ -62,6 +62,25 @@ struct ShareAdditionTests {
                 ].map { "\($0) from the export of web1" })
     }
 
+    @Test("Each host is given the portals that are meant for it, and the export has those of all")
+    func places() throws {
+        let (near, far) = (try Portal("10.0.0.1"), try Portal("10.1.0.1"))
+        let (b, c, d) = (HostName(unchecked: "b"), HostName(unchecked: "c"), HostName(unchecked: "d"))
+        var access = ShareAccess(initiators: [], portals: [], chapFile: nil)
+        try access.admit(b, as: initiator("b"), by: [near])
+        try access.admit(c, as: initiator("c"), by: [far])
+        try access.admit(d, as: initiator("d"), by: [far, near])
+        #expect(access.places == [b: [near], c: [far], d: [far, near]] && access.portals == [near, far])
+        var (state, record) = (ISCSIState(), fresh())
+        share(&state, &record, access)
+        #expect(state.exports.map(\.portals) == [[near, far]])
+        #expect(state.exports[0].initiators.map(\.name) == ["b", "c", "d"].map(initiator))
+        let copied = #expect(throws: Failure.self) {
+            try access.admit(HostName(unchecked: "e"), as: initiator("b"), by: [near])
+        }
+        #expect(copied?.code == .refused && copied?.host == "e" && access.places.count == 3)
+    }
+
     @Test("What others change meanwhile stays")
     func changedMeanwhile() throws {
         var (state, record) = (ISCSIState(exports: [try theirs()]), fresh())

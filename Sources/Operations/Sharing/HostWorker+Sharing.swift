@@ -71,9 +71,13 @@ extension HostWorker {
         let wasThere: Bool
         switch target.way {
         case .iscsi(let name, let lun, let portals, let chapFile):
+            let known = try host.iscsiAttachments().first {
+                $0.name == target.name && $0.target == name && $0.lun == lun
+            }
             let attached = try await ISCSIAttachmentManager(host: host).attach(
                 ISCSIAttachRequest(
-                    name: target.name, target: name, paths: portals.map { ISCSIPath(portal: $0) }, lun: lun,
+                    name: target.name, target: name,
+                    paths: try known?.ways(sharedBy: portals) ?? portals.map { ISCSIPath(portal: $0) }, lun: lun,
                     chapFile: chapFile, limit: .seconds(60), sharer: peer))
             (found, wasThere) = (.wwid(attached.attachment.identity.wwid), attached.wasThere)
         case .aoe(let address, let interfaces):
@@ -91,6 +95,26 @@ extension HostWorker {
         }
         let row = try await Attachments(host: host).list().first { $0.name == target.name }
         return row.map { SharedDisk($0) } ?? SharedDisk(name: target.name, kind: .absent)
+    }
+}
+
+extension ISCSIAttachment {
+    /// Its paths, where it does for a share that asks for it by these portals.
+    ///
+    /// By one portal a share asks for a way to the disk: the address that the host is reached from, where its operator
+    /// has not said otherwise. Any other way that is there does as well. Several are asked for so that one may be lost:
+    /// all of them have to be there.
+    /// - Throws: `.refused` where one of several is not.
+    func ways(sharedBy portals: [Portal]) throws(Failure) -> [ISCSIPath] {
+        let own = paths.map(\.portal)
+        let missing = portals.filter { !own.contains($0) }
+        guard portals.count > 1, !missing.isEmpty else { return paths }
+        throw Failure(
+            .refused, "'\(name)' is attached already, and not by \(missing.map(\.description).joined(separator: ", "))",
+            why: "it is attached by \(own.map(\.description).joined(separator: ", ")), and that stays as it is",
+            remedy:
+                "leave --portal out, or name only hosts that do not have it yet; for other portals, 'xenlvs unshare' "
+                + "and share it anew")
     }
 }
 

@@ -4,9 +4,26 @@ import ISCSI
 /// What the hosts of a share need to use an export.
 struct ShareAccess: Sendable {
     var initiators: [ISCSIName]
+    /// Those of all hosts.
     var portals: [Portal]
     /// Nil for the one that an export has.
     var chapFile: String?
+    /// By which of them each host is to use it. A host need not reach what is meant for another one.
+    var places: [HostName: [Portal]] = [:]
+
+    /// Lets a host in. Throws `.refused` where another one has its name.
+    mutating func admit(_ host: HostName, as name: ISCSIName, by portals: [Portal]) throws(Failure) {
+        guard !initiators.contains(name) else {
+            throw Failure(
+                .refused, "cannot serve to \(host)", host: host.text,
+                why: "it has the same initiator name as another host, \(name)",
+                remedy: "a copy of an installation needs another one in \(InitiatorNameFile.path)")
+        }
+        let known = self.portals
+        initiators.append(name)
+        self.portals += portals.filter { !known.contains($0) }
+        places[host] = portals
+    }
 }
 
 /// What a share has changed in an iSCSI export that was there before it: `unshare` takes exactly that back.

@@ -10,18 +10,22 @@ import Storage
 /// This host's side of a share: its volumes served to the others.
 struct ShareExporter: Sendable {
     let host: HostContext
+    /// Told of exports that are none of the share's, and cannot be served now.
+    let say: @Sendable (String) -> Void
 
     /// Serves every volume of the record to the hosts; what is served already stays as it is, but for hosts that are new.
     /// - Parameter keep: stores the record, before anything is changed.
-    /// - Returns: what the hosts are to attach.
+    /// - Returns: what each host is to attach.
     func serve(
         _ request: ShareRequest, _ record: inout ShareRecord, to remotes: [RemoteHost],
         keep: (ShareRecord) throws -> Void
-    ) async throws -> [SharedTarget] {
+    ) async throws -> [HostName: [SharedTarget]] {
         switch request.way {
         case .iscsi(let portals, let chapFile):
             return try await serveOverISCSI(&record, to: remotes, portals, chapFile, keep)
-        case .aoe(let shelf, let interfaces): return try await serveOverAoE(&record, shelf, interfaces, keep)
+        case .aoe(let shelf, let interfaces):
+            let targets = try await serveOverAoE(&record, shelf, interfaces, keep)
+            return Dictionary(remotes.map { ($0.name, targets) }) { first, _ in first }
         }
     }
 
@@ -30,7 +34,7 @@ struct ShareExporter: Sendable {
     private func serveOverISCSI(
         _ record: inout ShareRecord, to remotes: [RemoteHost], _ portals: [Portal], _ chapFile: String?,
         _ keep: (ShareRecord) throws -> Void
-    ) async throws -> [SharedTarget] {
+    ) async throws -> [HostName: [SharedTarget]] {
         let access = try await access(for: remotes, portals, chapFile)
         let exporter = host.iSCSIExporter
         let known = try await exporter.recorded().exports
@@ -38,36 +42,41 @@ struct ShareExporter: Sendable {
             try ISCSIExport.standardTarget(of: volume, on: host.name)
         }
         try keep(record)
-        _ = try await exporter.apply { state in
+        try await apply { state in
             for export in exports {
                 state.exports.removeAll { $0.volume == export.volume }
                 state.exports.append(export)
             }
         }
-        return try await targets(exports, of: exporter)
+        let served = try await exporter.list()
+        return try access.places.mapValues { portals in try exports.map { try target($0, by: portals, served) } }
     }
 
-    /// - Parameter portals: none for those addresses that the hosts are reached from.
+    /// Changes the exports of the share. One of another volume that cannot be served now is left as it is.
+    private func apply(_ change: (inout ISCSIState) throws -> Void) async throws {
+        var manner = ISCSIExporter.Manner()
+        manner.leavesOthers = true
+        let outcome = try await host.iSCSIExporter.apply(manner, change)
+        for failure in outcome.failures { say("warning: " + failure.detailedDescription) }
+    }
+
+    /// - Parameter portals: what every host is to use; none for the address that each is reached from.
     private func access(
         for remotes: [RemoteHost], _ portals: [Portal], _ chapFile: String?
     ) async throws -> ShareAccess {
-        var access = ShareAccess(initiators: [], portals: portals, chapFile: chapFile)
+        var access = ShareAccess(initiators: [], portals: [], chapFile: chapFile)
         for remote in remotes {
             let name = try await remote.share(.initiator, \.initiator)
-            guard !access.initiators.contains(name) else {
-                throw Failure(
-                    .refused, "cannot serve to \(remote.name)", host: remote.name.text,
-                    why: "it has the same initiator name as another host, \(name)",
-                    remedy: "a copy of an installation needs another one in \(InitiatorNameFile.path)")
-            }
-            access.initiators.append(name)
-            if portals.isEmpty {
-                let local = try HostAddresses.between(remote.name, local: nil).local
-                let portal = try Portal(local.contains(":") ? "[\(local)]" : local)
-                if !access.portals.contains(portal) { access.portals.append(portal) }
-            }
+            let places = try portals.isEmpty ? [place(towards: remote.name)] : portals
+            try access.admit(remote.name, as: name, by: places)
         }
         return access
+    }
+
+    /// The address that packets to a host leave from.
+    private func place(towards host: HostName) throws -> Portal {
+        let local = try HostAddresses.between(host, local: nil).local
+        return try Portal(local.contains(":") ? "[\(local)]" : local)
     }
 
     /// Those that the share had before this run.
@@ -75,22 +84,16 @@ struct ShareExporter: Sendable {
         try store.all().first { $0.domain == record.domain }?.volumes ?? []
     }
 
-    private func targets(_ exports: [ISCSIExport], of exporter: ISCSIExporter) async throws -> [SharedTarget] {
-        let served = try await exporter.list()
-        return try exports.map { export in
-            guard let status = served.first(where: { $0.volume == export.volume }), let lun = status.lun,
-                let wwid = status.wwid, status.state == .serving
-            else { throw Failure(.inconsistent, "'\(export.volume)' is not served", remedy: "see 'xenlvs exports'") }
-            guard export.portals.count <= 8 else {
-                throw Failure(
-                    .refused, "'\(export.volume)' has \(export.portals.count) portals", why: "a host uses at most eight"
-                )
-            }
-            return SharedTarget(
-                name: export.volume,
-                way: .iscsi(target: export.target, lun: lun, portals: export.portals, chapFile: export.chapFile),
-                identity: .wwid(wwid))
-        }
+    private func target(
+        _ export: ISCSIExport, by portals: [Portal], _ served: [ISCSIExportStatus]
+    ) throws -> SharedTarget {
+        guard let status = served.first(where: { $0.volume == export.volume }), let lun = status.lun,
+            let wwid = status.wwid, status.state == .serving
+        else { throw Failure(.inconsistent, "'\(export.volume)' is not served", remedy: "see 'xenlvs exports'") }
+        return SharedTarget(
+            name: export.volume,
+            way: .iscsi(target: export.target, lun: lun, portals: portals, chapFile: export.chapFile),
+            identity: .wwid(wwid))
     }
 
     // MARK: ATA over Ethernet
@@ -142,7 +145,7 @@ struct ShareExporter: Sendable {
     func end(_ record: ShareRecord) async throws -> [String] {
         var removed: [String] = []
         switch record.way {
-        case .iscsi: _ = try await host.iSCSIExporter.apply { removed = try record.takeBack(from: &$0) }
+        case .iscsi: try await apply { removed = try record.takeBack(from: &$0) }
         case .aoe:
             for status in try await ask(.list(statistics: false)) {
                 guard let volume = status.record.volume, record.volumes.contains(volume),

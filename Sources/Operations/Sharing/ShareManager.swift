@@ -7,7 +7,9 @@ import Storage
 /// What an operator wants to be shared.
 public struct ShareRequest: Sendable {
     public enum Way: Sendable {
-        /// - Parameters: none for the address that each host is reached from; the file has to be on every host.
+        /// - Parameters:
+        ///   - portals: what each host is to use; none for the address that it is reached from.
+        ///   - chapFile: it has to be on every host.
         case iscsi(portals: [Portal], chapFile: String?)
         case aoe(shelf: Int, interfaces: [InterfaceName])
 
@@ -67,6 +69,11 @@ public struct ShareManager: Sendable {
                 .usage, "cannot share '\(request.domain)' with \(others.count) hosts",
                 why: others.isEmpty ? "no other host is given" : "one is given twice", remedy: "name them with --hosts")
         }
+        if case .iscsi(let portals, _) = request.way, portals.count > 8 {
+            throw Failure(
+                .usage, "cannot share '\(request.domain)' by \(portals.count) portals",
+                why: "a host uses at most eight", remedy: "give fewer with --portal")
+        }
         let volumes = request.volumes.isEmpty ? try await disks(of: request.domain) : request.volumes
         let remotes = others.map { RemoteHost($0, from: host, version: worker.version) }
         defer { for remote in remotes { remote.close() } }
@@ -78,10 +85,10 @@ public struct ShareManager: Sendable {
         try keepFormer(&record)
         try await checkBefore(record, remotes)
         do {
-            let targets = try await ShareExporter(host: host).serve(request, &record, to: remotes) {
+            let targets = try await ShareExporter(host: host, say: say).serve(request, &record, to: remotes) {
                 try store.save($0)
             }
-            for remote in remotes { try await attach(targets, on: remote) }
+            for remote in remotes { try await attach(targets[remote.name] ?? [], on: remote) }
             try await verify(record, remotes)
         } catch {
             let failure = Failure(error, doing: "cannot share '\(request.domain)'")
@@ -232,7 +239,7 @@ public struct ShareManager: Sendable {
                     wasThere ? "\(volume) on \(name)" : "nothing on \(name): \(volume) was not attached by this share")
             }
         }
-        removed += try await ShareExporter(host: host).end(record)
+        removed += try await ShareExporter(host: host, say: say).end(record)
         try store.remove(domain)
         return removed
     }
@@ -245,48 +252,30 @@ public struct ShareManager: Sendable {
     }
 
     private func row(_ record: ShareRecord) async -> ShareRow {
-        var row = ShareRow(
-            domain: record.domain, way: record.way, hosts: [host.name] + record.hosts, volumes: record.volumes,
-            hasClusterFileSystem: record.hasClusterFileSystem == true)
-        do {
-            let remotes = record.hosts.map { RemoteHost($0, from: host, version: worker.version) }
-            defer { for remote in remotes { remote.close() } }
-            let views = [try await ownDisks(record)] + (try await look(record.domain, record.volumes, remotes))
-            row.runsOn = views.filter(\.hasDomain).map(\.host)
-            if row.runsOn.count > 1, !row.hasClusterFileSystem {
-                row.why = "the domain is on \(row.runsOn.count) hosts: two guests on one disk destroy it"
-                row.remedy = "destroy the one that is not meant, at once: xl destroy \(record.domain)"
-                return row
-            }
-            switch SharedStorage(views) {
-            case .shared: row.isShared = true
-            case .apart(let why):
-                (row.why, row.remedy) = (why, "repeat 'xenlvs share', or 'xenlvs unshare \(record.domain)'")
-            case .broken(let name, let why, let remedy): (row.why, row.remedy) = ("\(name): \(why)", remedy)
-            }
-        } catch {
-            let failure = Failure(error, doing: "cannot look at it")
-            (row.why, row.remedy) = (failure.description, failure.remedy)
-        }
-        return row
+        ShareRow(record, hosts: [host.name] + record.hosts, await ask(record))
     }
-}
 
-/// A share as a listing has it.
-public struct ShareRow: Sendable, Encodable {
-    public var domain: DomainName
-    public var way: ShareRecord.Way
-    /// This one first.
-    public var hosts: [HostName]
-    public var volumes: [VolumeName]
-    /// Guests on several hosts may write to them at the same time.
-    public var hasClusterFileSystem: Bool
-    /// Where there is a domain of that name.
-    public var runsOn: [HostName] = []
-    /// All of them see the same disks.
-    public var isShared = false
-    public var why: String?
-    public var remedy: String?
+    /// How the disks are on every host of a share, this one first. All are asked at the same time: one that does not
+    /// answer keeps nobody from knowing what the others say.
+    private func ask(_ record: ShareRecord) async -> [Result<SharedDisks, Failure>] {
+        await withTaskGroup(of: (Int, Result<SharedDisks, Failure>).self) { group in
+            group.addTask { (0, await view(record, on: nil)) }
+            for (index, name) in record.hosts.enumerated() {
+                group.addTask { (index + 1, await view(record, on: name)) }
+            }
+            return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
+        }
+    }
+
+    /// - Parameter other: nil for this host.
+    private func view(_ record: ShareRecord, on other: HostName?) async -> Result<SharedDisks, Failure> {
+        do {
+            guard let other else { return .success(try await ownDisks(record)) }
+            let remote = RemoteHost(other, from: host, version: worker.version)
+            defer { remote.close() }
+            return .success(try await SharedStorage.ask(remote, record.domain, record.volumes))
+        } catch { return .failure(Failure(error, doing: "cannot look at its disks")) }
+    }
 }
 
 /// The links that a configuration names. Pure.
