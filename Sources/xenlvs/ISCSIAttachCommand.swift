@@ -14,7 +14,8 @@ extension AttachCommand {
                 size, by a process without rights; all portals must lead to one disk, and after the login the kernel's \
                 disks must be that one. Where a part fails, everything is logged out again. \
                 What is attached like that already stays as it is. With several portals \
-                multipathd makes one device of them; it has to run.
+                multipathd makes one device of them where it runs; else xenlvs does, and xenlvsd or \
+                'xenlvs multipath watch' has to run.
 
                 Targets know this host by the name in /etc/iscsi/initiatorname.iscsi, which is made where there is none.
 

@@ -13,16 +13,18 @@ struct MultipathCommand: AsyncParsableCommand {
     struct List: AsyncParsableCommand {
         static let configuration = CommandConfiguration(
             commandName: "list",
-            abstract: "List every path of every attachment and map as 'multipath -ll' does, and why one is down.",
+            abstract: "List every path of every attachment and map, as the kernel has it, and why one is down.",
             discussion: """
                 A path is a portal of an iSCSI target, with the kernel's disk and what its map says of it; an interface on \
                 which the kernel uses an AoE target; or a disk of a map that 'xenlvs multipath create' has made. Targets are \
                 asked as by 'xenlvs attachments'.
 
-                A line for each device comes before its paths: size, WWID (AoE: serial number), device, and the map's features, \
-                hardware handler and path selector. GROUP is the path's group in the map and the state of that; the kernel \
-                tries them in that order. KERNEL is how device-mapper has the path, and the kernel its disk; FAILED \
-                how often device-mapper has given it up. They are the kernel's words, whoever made the map.
+                A line for each device comes before its paths: size, WWID (AoE: serial number), vendor and product, \
+                device, whether it may be written to (wp), and the map's features, hardware handler and path selector. \
+                Of what 'multipath -ll' tells, the priorities of groups are not listed. GROUP is the path's group in \
+                the map and the state of that; the kernel tries them in that order. KERNEL is how device-mapper has \
+                the path, and the kernel its disk; FAILED how often device-mapper has given it up. They are the \
+                kernel's words, whoever made the map.
 
                 \(ExitCodeHelp.reading)
                 """)

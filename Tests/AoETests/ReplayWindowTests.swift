@@ -171,7 +171,7 @@ struct ReplayWindowTests {
         #expect(window.judge(0x7fff_0200, sector: 9, 1) == .drop)
     }
 
-    @Test("A client that keeps its place in a table in the lower bits of a tag is not held up where the rest goes round")
+    @Test("A client whose tags hold a place in a table, and a number that goes round, is not held up")
     func placeInTag() {
         let window = TestWindow()
         #expect(window.write(0x0001_0500, 1))

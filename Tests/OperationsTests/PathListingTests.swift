@@ -1,4 +1,5 @@
 import DeviceMapper
+import Foundation
 import HostModel
 import Hosts
 import ISCSI
@@ -139,6 +140,40 @@ struct PathListingTests {
         (absent.size, absent.device) = (nil, nil)
         #expect(absent.deviceWords == "web1: size unknown, WWID 36001405, iscsi, no device")
         #expect(AttachmentPath.completed([], by: nil, []).isEmpty)
+    }
+
+    @Test("Who has made the disk, and whether it may be written to, is said where it is known")
+    func traits() throws {
+        var path = row("10.0.0.1:3260", "sdb")
+        (path.vendor, path.product, path.isReadOnly) = ("LIO-ORG", "web1", false)
+        #expect(path.deviceWords == "web1: 10 GiB, WWID 36001405, LIO-ORG web1, iscsi, /dev/mapper/web1, wp rw")
+        let json = try JSONText.encode(path)
+        for part in [#""vendor":"LIO-ORG""#, #""product":"web1""#, #""isReadOnly":false"#] {
+            #expect(json.contains(part), "\(part) in \(json)")
+        }
+        (path.vendor, path.product, path.isReadOnly) = (nil, "web1", true)
+        #expect(path.deviceWords == "web1: 10 GiB, WWID 36001405, web1, iscsi, /dev/mapper/web1, wp ro")
+    }
+
+    @Test(
+        "sysfs is asked for vendor, product and write protection, and what cannot be printed is not",
+        .enabled(if: canMakeDeviceNodes, "needs device nodes"))
+    func traitsOfSysfs() async throws {
+        let host = try ISCSIAttachmentHost()
+        host.network.serve(.init(serial: 1, megabytes: 64))
+        let wwid = try await host.attach().attachment.identity.wwid
+        let before = try #require(try await Attachments(host: host.host).paths().first)
+        #expect(before.vendor == nil && before.product == nil && before.isReadOnly == nil)
+        let number = try #require(before.number)
+        for (file, text) in [
+            ("block/sd2/device/vendor", "LIO-ORG \n"), ("block/sd2/device/model", " web\u{1b}1   x      \n"),
+            ("dev/block/\(number)/ro", "1\n"),
+        ] {
+            try Data(text.utf8).write(to: URL(fileURLWithPath: "\(host.root)/sys/\(file)"))
+        }
+        let words = try await Attachments(host: host.host).paths().first?.deviceWords ?? ""
+        #expect(words.hasPrefix("web1: 64 MiB, WWID \(wwid), LIO-ORG web?1 x, iscsi, "), "\(words)")
+        #expect(words.hasSuffix(", wp ro"), "\(words)")
     }
 
     @Test("Groups with different selectors name each once, and a map without any says so")

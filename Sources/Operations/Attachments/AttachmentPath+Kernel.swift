@@ -45,13 +45,16 @@ extension AttachmentPath {
         return row
     }
 
-    /// What all paths of its device have in common, on one line: `web1: 10 GiB, WWID 36001405…, iscsi, /dev/mapper/web1 (dm-3),
-    /// features queue_if_no_path, handler alua, selector service-time`.
+    /// What all paths of its device have in common, on one line: `web1: 10 GiB, WWID 36001405…, LIO-ORG IBLOCK, iscsi,
+    /// /dev/mapper/web1 (dm-3), wp rw, features queue_if_no_path, handler alua, selector service-time`.
     public var deviceWords: String {
         func listed(_ words: [String]) -> String { words.isEmpty ? "none" : words.joined(separator: " ") }
         var words = ["\(name): \(size.map(\.description) ?? "size unknown")"]
         if let identity = wwid.map({ "WWID \($0)" }) ?? serial.map({ "serial \($0)" }) { words.append(identity) }
+        let maker = [vendor, product].compactMap(\.self).joined(separator: " ")
+        if !maker.isEmpty { words.append(maker) }
         words += [networkProtocol, (device ?? "no device") + (map.map { " (\($0.dm))" } ?? "")]
+        if let isReadOnly { words.append("wp \(isReadOnly ? "ro" : "rw")") }
         if let map {
             let selectors = map.groups.map(\.selector)
             let each = selectors.indices.filter { selectors.firstIndex(of: selectors[$0]) == $0 }

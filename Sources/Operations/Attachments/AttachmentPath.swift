@@ -2,6 +2,7 @@ import AoE
 import DeviceMapper
 import HostModel
 import ISCSI
+import Storage
 
 /// One way to an attached device, over whichever protocol.
 public struct AttachmentPath: Sendable, Encodable, Equatable {
@@ -17,6 +18,11 @@ public struct AttachmentPath: Sendable, Encodable, Equatable {
     public var wwid: String?
     /// The target's serial number, as it is recorded; nil where it has none, or none was asked for.
     public var serial: String?
+    /// Who has made the disk, and what it is, as it told the kernel (INQUIRY); nil for AoE, which tells neither.
+    public var vendor: String?
+    public var product: String?
+    /// Whether the kernel lets nobody write to the device; nil where sysfs does not say.
+    public var isReadOnly: Bool?
     /// The map that is made of several SCSI disks, as the kernel has it; nil where there is none.
     public var map: KernelMap?
     /// Portal or interface.
@@ -40,8 +46,8 @@ public struct AttachmentPath: Sendable, Encodable, Equatable {
     public var why: String?
 
     private enum CodingKeys: String, CodingKey {
-        case name, device, size, wwid, serial, map, path, disk, hctl, number, diskState, group, dmState, failures, isUp,
-            why
+        case name, device, size, wwid, serial, vendor, product, isReadOnly, map
+        case path, disk, hctl, number, diskState, group, dmState, failures, isUp, why
         case networkProtocol = "protocol"
     }
 
@@ -109,13 +115,32 @@ extension Attachments {
         var paths: [AttachmentPath] = []
         for row in rows {
             let map = await kernelMap(uuids[row.name])
-            paths += AttachmentPath.completed(AttachmentPath.all(of: row), by: map, disks)
+            paths += described(AttachmentPath.completed(AttachmentPath.all(of: row), by: map, disks))
         }
         for summary in maps {
             let map = await kernelMap(MappedIdentity.ofMap(summary.name, wwid: summary.wwid).uuid)
-            paths += AttachmentPath.completed(AttachmentPath.all(of: summary), by: map, disks)
+            paths += described(AttachmentPath.completed(AttachmentPath.all(of: summary), by: map, disks))
         }
         return paths
+    }
+
+    /// The paths of one device with what sysfs tells of that beside its size. What a target says of itself may be
+    /// anything.
+    private func described(_ paths: [AttachmentPath]) -> [AttachmentPath] {
+        let (sysfs, disk) = (host.tree.sysfs, paths.compactMap(\.disk).first)
+        func words(_ file: String) -> String? {
+            guard let disk, let text = KernelFile.read("\(sysfs)/block/\(disk)/device/\(file)") else { return nil }
+            let words = ProbeAnswer.plain(text.split(whereSeparator: \.isWhitespace).joined(separator: " "))
+            return words.isEmpty ? nil : words
+        }
+        let device = paths.first?.device.flatMap { try? BlockDevice(at: $0, sysfs: sysfs) }
+        let isReadOnly = device.flatMap { KernelFile.word("\(sysfs)/dev/block/\($0.number)/ro") }.map { $0 == "1" }
+        let (vendor, product) = (words("vendor"), words("model"))
+        return paths.map { path in
+            var path = path
+            (path.vendor, path.product, path.isReadOnly) = (vendor, product, isReadOnly)
+            return path
+        }
     }
 
     private func kernelMap(_ uuid: String?) async -> KernelMap? {
