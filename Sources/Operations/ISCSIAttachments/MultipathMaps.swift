@@ -64,6 +64,11 @@ struct MultipathMaps: Sendable {
 
     /// Writes down what multipathd is to make and to leave alone, by what is recorded, and tells it where that is new.
     func writeConfiguration() async throws {
+        // What is recorded is read within: of two at the same time the later one writes all.
+        let lock = try await FileLock.waiting(
+            path: host.paths.run + "/multipath-configuration.lock", purpose: "writing multipathd's configuration",
+            limit: .seconds(30))
+        defer { withExtendedLifetime(lock) {} }
         let attachments = try host.iscsiAttachments()
         let theirs = attachments.filter { $0.isMultipath && $0.ownMap == nil }
         let others = attachments.filter { !$0.isMultipath || $0.ownMap != nil }.map(\.identity.wwid)

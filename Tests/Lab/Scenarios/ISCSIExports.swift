@@ -205,6 +205,75 @@ extension Scenarios {
             }
         }
 
+        @Test(
+            "Discovery asks for its own secret, and digests that are required are used", .onlyInTheFullRun,
+            .timeLimit(.minutes(8)))
+        func discoveryAndDigests() async throws {
+            try await scenario { hosts in
+                try await prepare(hosts)
+                let target = "iqn.2026-11.invalid.xenlvs.nodeb:web1"
+                let digests = "header_digest: crc32c, data_digest: crc32c"
+                try await hosts.b.run(
+                    """
+                    set -e; umask 077
+                    printf 'user = finder\\nsecret = who-may-find-them\\n' >/etc/xenlvs/discovery.chap
+                    cat >/root/exports.yaml <<'END'
+                    iscsi:
+                      discovery_chap: /etc/xenlvs/discovery.chap
+                      exports:
+                        - {volume: web1, portals: [10.77.0.2], initiators: [\(Self.initiator)], \(digests)}
+                    END
+                    xenlvs apply -f /root/exports.yaml; [ -z "$(xenlvs plan -f /root/exports.yaml)" ]
+                    """, timeout: .seconds(60))
+                let stranger = try await hosts.a.run(
+                    "\(Self.discover) -o new >/dev/null; \(Self.discover) --discover", timeout: .seconds(60),
+                    check: false)
+                #expect(stranger.exit == 24 && !stranger.stdout.contains(target), "\(stranger)")
+                let wrong = try await hosts.a.run(
+                    discovery(secret: "not-the-right-one"), timeout: .seconds(60), check: false)
+                #expect(wrong.exit == 24 && !wrong.stdout.contains(target), "\(wrong)")
+                let found = try await hosts.a.run(discovery(secret: "who-may-find-them"), timeout: .seconds(60))
+                #expect(found.stdout.contains(target), "\(found)")
+
+                let session = "iscsiadm -m node -T \(target) -p 10.77.0.2"
+                let without = try await hosts.a.run(
+                    """
+                    \(session) -o update -n node.session.initial_login_retry_max -v 1
+                    \(session) --login
+                    """, timeout: .seconds(60), check: false)
+                #expect(without.exit != 0, "\(without)")
+                try await hosts.a.run(
+                    """
+                    set -e
+                    for digest in HeaderDigest DataDigest; do
+                        \(session) -o update -n "node.conn[0].iscsi.$digest" -v CRC32C
+                    done
+                    \(session) --login
+                    grep -qx 1 /sys/class/iscsi_connection/*/header_digest
+                    grep -qx 1 /sys/class/iscsi_connection/*/data_digest
+                    """, timeout: .seconds(60))
+                let disk = try await disk(of: target, on: hosts.a)
+                try await hosts.a.run(
+                    """
+                    set -e; head -c 1M /dev/urandom >/root/bytes
+                    dd if=/root/bytes of=/dev/\(disk) bs=64k oflag=direct status=none
+                    dd if=/dev/\(disk) bs=64k count=16 iflag=direct status=none | cmp - /root/bytes
+                    iscsiadm -m node -U all
+                    """, timeout: .seconds(90))
+            }
+        }
+
+        private static let discover = "iscsiadm -m discoverydb -t sendtargets -p 10.77.0.2:3260"
+
+        private func discovery(secret: String) -> String {
+            """
+            for value in authmethod=CHAP username=finder password=\(secret); do
+                \(Self.discover) -o update -n discovery.sendtargets.auth.${value%%=*} -v ${value#*=}
+            done
+            \(Self.discover) --discover
+            """
+        }
+
         @Test("What somebody else has made is shown and left alone", .onlyInTheFullRun, .timeLimit(.minutes(10)))
         func foreign() async throws {
             try await scenario { hosts in
