@@ -64,11 +64,17 @@ struct ShareExporter: Sendable {
     private func access(
         for remotes: [RemoteHost], _ portals: [Portal], _ chapFile: String?
     ) async throws -> ShareAccess {
+        var names: [(host: HostName, initiator: ISCSIName)] = []
+        for remote in remotes { names.append((remote.name, try await remote.share(.initiator, \.initiator))) }
+        return try access(for: names, portals, chapFile)
+    }
+
+    private func access(
+        for names: [(host: HostName, initiator: ISCSIName)], _ portals: [Portal], _ chapFile: String?
+    ) throws -> ShareAccess {
         var access = ShareAccess(initiators: [], portals: [], chapFile: chapFile)
-        for remote in remotes {
-            let name = try await remote.share(.initiator, \.initiator)
-            let places = try portals.isEmpty ? [place(towards: remote.name)] : portals
-            try access.admit(remote.name, as: name, by: places)
+        for (host, initiator) in names {
+            try access.admit(host, as: initiator, by: try portals.isEmpty ? [place(towards: host)] : portals)
         }
         return access
     }
