@@ -36,8 +36,10 @@ extension KernelTarget {
     /// Makes the directories in which the kernel keeps what has to outlast it. Without them it refuses initiators a persistent
     /// reservation that is to outlast a loss of power (target_core_pr.c, __core_scsi3_write_aptpl_to_file), as they are missing
     /// where somebody else has loaded it.
-    private func makeDatabase() {
-        guard let root = try? text("core/dbroot"), root.hasPrefix("/") else { return }
+    func makeDatabase() {
+        // 'dbroot' is beside 'core' (target_core_init_configfs, target_core_configfs.c); kernels without it have this one.
+        let root = (try? text("dbroot")) ?? "/var/target"
+        guard root.hasPrefix("/") else { return }
         for path in [root, "\(root)/pr", "\(root)/alua"] { _ = mkdir(path, 0o755) }
     }
 }

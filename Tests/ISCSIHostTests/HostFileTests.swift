@@ -45,6 +45,18 @@ final class HostFileTests {
         #expect(try kernel.directories(in: "core") == ["a"])
     }
 
+    @Test("Reservations that are to last get a directory where the kernel says that it keeps them")
+    func database() throws {
+        let place = "\(root)/etc-target"
+        _ = try put("dbroot", place + "\n")
+        KernelTarget(root: root).makeDatabase()
+        for name in ["pr", "alua"] {
+            var isDirectory: ObjCBool = false
+            #expect(FileManager.default.fileExists(atPath: "\(place)/\(name)", isDirectory: &isDirectory))
+            #expect(isDirectory.boolValue)
+        }
+    }
+
     @Test("What the kernel refuses is told with the write, without secrets")
     func refusedWrite() throws {
         let kernel = KernelTarget(root: root)
