@@ -27,6 +27,14 @@ public struct FileLock: ~Copyable, Sendable {
         self.descriptor = descriptor
     }
 
+    /// Takes the lock at `path` at once; nil where another process holds it.
+    public static func ifFree(path: String, purpose: String) throws -> FileLock? {
+        do { return try FileLock(path: path, purpose: purpose) } catch {
+            guard (error as? Failure)?.code == .busy else { throw error }
+            return nil
+        }
+    }
+
     /// Takes the lock at `path`, waiting up to `limit` for whoever holds it. Throws `.busy` after that.
     public static func waiting(path: String, purpose: String, limit: Duration) async throws -> FileLock {
         let deadline = ContinuousClock.now + limit

@@ -47,11 +47,9 @@ struct ExportedDevice {
     var path: String
     var number: BlockDeviceNumber
     var identity: DeviceIdentity
+}
 
-    init(path: String, number: BlockDeviceNumber, identity: DeviceIdentity) {
-        (self.path, self.number, self.identity) = (path, number, identity)
-    }
-
+extension ExportedDevice {
     /// Looks at the device that a volume's link leads to.
     /// - Throws: `.refused` where it is not the volume's own LV, or cannot take blocks back and has to.
     init(at path: String, of export: ISCSIExport) throws(Failure) {
@@ -63,16 +61,16 @@ struct ExportedDevice {
                 remedy: "volumes in files have no UUID that a disk's identity could follow from: use an LV; if a "
                     + "replica is in between, see 'xenlvs replica status'")
         }
+        let identity: DeviceIdentity
         do throws(Failure) { identity = try DeviceIdentity(mapping: mapping.uuid) } catch {
             throw Failure(.refused, what, why: error.why, causes: [error])
         }
-        self.path = path
-        number = device.number
-        if export.isThin, !Self.takesBlocksBack(number) {
+        if export.isThin, !Self.takesBlocksBack(device.number) {
             throw Failure(
                 .refused, "\(what) as thin", why: "its device cannot take blocks back",
                 remedy: "leave 'thin' out, or put the volume on storage that supports discard: see 'lsblk -D'")
         }
+        self.init(path: path, number: device.number, identity: identity)
     }
 
     /// The mapping of the volume's LV. A switch is no part of its identity: the LV below it counts, which stays the same when the

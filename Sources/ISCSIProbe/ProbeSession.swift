@@ -81,7 +81,9 @@ struct ProbeSession: ~Copyable {
             units.append(
                 ProbedUnit(
                     lun: lun,
-                    identification: try answer(limit: 1024) { library.inquiry(context, number, 1, 0x83, 1024) },
+                    identification: try answer(limit: SCSIPage.identificationLength) {
+                        library.inquiry(context, number, 1, 0x83, Int32(SCSIPage.identificationLength))
+                    },
                     serial: (try? answer(limit: 255) { library.inquiry(context, number, 1, 0x80, 255) }) ?? [],
                     capacity: try answer(limit: 32) { library.readCapacity(context, number) }))
         }

@@ -1,6 +1,5 @@
 import ArgumentParser
 import FoundationEssentials
-import Glibc
 import HostModel
 import ISCSI
 import ISCSIHost
@@ -83,9 +82,12 @@ struct PlanCommand: AsyncParsableCommand {
             for session in plan.changes.flatMap(\.endedSessions) {
                 Console.say("warning: ends the session of \(session.initiator)")
             }
-            if plan.isEmpty { Console.say("nothing to do") }
-            // In one piece: a hundred new exports are two thousand lines.
-            Console.write(plan.orders.map { $0.description + "\n" }.joined(), to: STDOUT_FILENO)
+            if plan.isEmpty {
+                Console.say("nothing to do")
+            } else {
+                // In one piece: a hundred new exports are two thousand lines.
+                Console.result(plan.orders.map(\.description).joined(separator: "\n"))
+            }
             return .done
         }
     }

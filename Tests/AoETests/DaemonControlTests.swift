@@ -215,10 +215,7 @@ struct DaemonControlTests {
     @Test("A volume is exported by its name or any of its paths, and is busy for everything else")
     func volume() throws {
         let host = try DaemonHost()
-        let pool = host.root + "/pool"
-        try FileManager.default.createDirectory(atPath: pool, withIntermediateDirectories: true)
-        let made = try host.xenlvs("volume", "create", "web1", "--size", "1M", "--directory", pool)
-        try #require(made.status == 0, "\(made.errors)")
+        try makeVolume(on: host)
         defer { _ = try? host.xenlvs("volume", "remove", "web1") }
         let words = ["--shelf", "1", "--slot", "2", "--interface", "target0"]
         let run = try host.run([Wire.product, "export", "aoe", "web1"] + words)
@@ -245,10 +242,7 @@ struct DaemonControlTests {
     @Test("The partitions of a volume are not mapped while others can write to it, by an export of any of its paths")
     func partitions() throws {
         let host = try DaemonHost()
-        let pool = host.root + "/pool"
-        try FileManager.default.createDirectory(atPath: pool, withIntermediateDirectories: true)
-        let made = try host.xenlvs("volume", "create", "web1", "--size", "1M", "--directory", pool)
-        try #require(made.status == 0, "\(made.errors)")
+        try makeVolume(on: host)
         defer { _ = try? host.xenlvs("volume", "remove", "web1") }
         func export(_ subject: String, _ options: [String] = []) throws {
             let words = ["--shelf", "1", "--slot", "2", "--interface", "target0"]
@@ -268,6 +262,14 @@ struct DaemonControlTests {
         let none = try host.xenlvs("volume", "partitions", "web1")
         #expect(none.status == 1 && none.errors.contains("no partition table"), "\(none.errors)")
         #expect(try host.xenlvs("unexport", "aoe", "e1.2").status == 0)
+    }
+
+    /// The volume `web1`, in a file.
+    private func makeVolume(on host: DaemonHost) throws {
+        let pool = host.root + "/pool"
+        try FileManager.default.createDirectory(atPath: pool, withIntermediateDirectories: true)
+        let made = try host.xenlvs("volume", "create", "web1", "--size", "1M", "--directory", pool)
+        try #require(made.status == 0, "\(made.errors)")
     }
 
     private func mode(_ path: String) -> mode_t {

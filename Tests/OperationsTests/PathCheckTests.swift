@@ -1,4 +1,5 @@
 import Glibc
+import ISCSI
 import Testing
 
 @testable import Operations
@@ -32,8 +33,8 @@ struct PathCheckTests {
             + [UInt8](repeating: 0, count: 12)
         #expect(long.count == 4 + 512)
         #expect(PathCheck.objection(to: long, wwid: wwid) == nil)
-        #expect(PathCheck.longestPage >= long.count)
-        #expect(Int(PathCheck.inquiry[3]) << 8 | Int(PathCheck.inquiry[4]) == PathCheck.longestPage)
+        #expect(SCSIPage.identificationLength >= long.count)
+        #expect(Int(PathCheck.inquiry[3]) << 8 | Int(PathCheck.inquiry[4]) == SCSIPage.identificationLength)
     }
 
     @Test("A disk is good where it is ready, and where it only has something to tell")

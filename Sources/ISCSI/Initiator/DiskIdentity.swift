@@ -33,6 +33,11 @@ public enum SCSIPage {
     /// The longest page that is looked at; the kernel keeps as much (`SCSI_VPD_PG_LEN`… 255, or what the page says).
     public static let longest = 4096
 
+    /// What is asked for of VPD page 0x83, before a login and of each path. That of the kernel's target holds its name twice
+    /// (`spc_emulate_evpd_83`, drivers/target/target_core_spc.c), which makes it longer than 255 bytes from 67 characters
+    /// on, of 223.
+    public static let identificationLength = 1024
+
     /// Whether a standard INQUIRY answer is that of a disk that is connected (SPC-4, 6.4.2: qualifier 0, type 0).
     public static func isDisk(inquiry: [UInt8]) -> Bool { inquiry.count >= 36 && inquiry[0] == 0 }
 

@@ -38,11 +38,8 @@ struct MapKeeper: Sendable {
     var isWatched: Bool {
         get throws {
             try PrivateDirectory.prepare(paths.run)
-            do { _ = try FileLock(path: Self.watchLock(paths), purpose: "checking paths") } catch {
-                guard (error as? Failure)?.code == .busy else { throw error }
-                return true
-            }
-            return false
+            let lock = try FileLock.ifFree(path: Self.watchLock(paths), purpose: "checking paths")
+            return lock == nil
         }
     }
 
@@ -118,10 +115,7 @@ struct MapKeeper: Sendable {
 
     /// Held by whoever makes, completes or removes a map; nil where somebody else does.
     func changing(_ record: MapRecord) throws -> FileLock? {
-        do { return try FileLock(path: changeLock(record), purpose: Self.change(record)) } catch {
-            guard (error as? Failure)?.code == .busy else { throw error }
-            return nil
-        }
+        try FileLock.ifFree(path: changeLock(record), purpose: Self.change(record))
     }
 
     /// The same for a command. Throws `.busy` where it takes too long.

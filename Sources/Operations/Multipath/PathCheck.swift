@@ -25,19 +25,18 @@ enum PathCheck {
         let descriptor = open("\(tree.devices)/\(disk.name)", O_RDONLY | O_NONBLOCK | O_CLOEXEC)
         guard descriptor >= 0 else { return .bad("it cannot be opened: \(String(cString: strerror(errno)))") }
         defer { close(descriptor) }
-        let identification = SCSIRequest(Self.inquiry, answers: Self.longestPage)
+        let identification = SCSIRequest(Self.inquiry, answers: SCSIPage.identificationLength)
         if let why = identification.run(on: descriptor, Self.limitMilliseconds).why { return .bad(why) }
         if let why = objection(to: identification.answer, wwid: wwid) { return .bad(why) }
         // TEST UNIT READY (SPC-4, 6.37).
         return readiness(SCSIRequest([0, 0, 0, 0, 0, 0], answers: 0).run(on: descriptor, Self.limitMilliseconds))
     }
 
-    /// What is taken of a page. That of the kernel's target holds its name twice (`spc_emulate_evpd_83`,
-    /// drivers/target/target_core_spc.c), which makes it longer than 255 bytes from 67 characters on, of 223.
-    static let longestPage = 1024
-
-    /// INQUIRY for VPD page 0x83, of up to so many bytes (SPC-4, 6.4).
-    static let inquiry: [UInt8] = [0x12, 1, 0x83, UInt8(longestPage >> 8), UInt8(longestPage & 0xff), 0]
+    /// INQUIRY for VPD page 0x83 (SPC-4, 6.4).
+    static let inquiry: [UInt8] = {
+        let length = SCSIPage.identificationLength
+        return [0x12, 1, 0x83, UInt8(length >> 8), UInt8(length & 0xff), 0]
+    }()
 
     /// Why a disk with this identification is not the one that it has to be; nil where it is.
     static func objection(to page: [UInt8], wwid: String) -> String? {

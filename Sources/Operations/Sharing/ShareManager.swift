@@ -69,10 +69,10 @@ public struct ShareManager: Sendable {
                 .usage, "cannot share '\(request.domain)' with \(others.count) hosts",
                 why: others.isEmpty ? "no other host is given" : "one is given twice", remedy: "name them with --hosts")
         }
-        if case .iscsi(let portals, _) = request.way, portals.count > 8 {
+        if case .iscsi(let portals, _) = request.way, portals.count > SharedTarget.mostPortals {
             throw Failure(
                 .usage, "cannot share '\(request.domain)' by \(portals.count) portals",
-                why: "a host uses at most eight", remedy: "give fewer with --portal")
+                why: "a host uses at most \(SharedTarget.mostPortals)", remedy: "give fewer with --portal")
         }
         let volumes = request.volumes.isEmpty ? try await disks(of: request.domain) : request.volumes
         let remotes = others.map { RemoteHost($0, from: host, version: worker.version) }

@@ -50,6 +50,9 @@ extension RemoteHost {
 
 /// A disk that is to be attached.
 public struct SharedTarget: Sendable, Codable {
+    /// The portals by which a host attaches one.
+    static let mostPortals = 8
+
     public enum Way: Sendable, Codable {
         case iscsi(target: ISCSIName, lun: Int, portals: [Portal], chapFile: String?)
         /// By every interface on which it answers, where none is named.
@@ -100,7 +103,8 @@ extension ShareOrder {
         case .attach(let target):
             switch target.way {
             case .iscsi(_, let lun, let portals, let chapFile):
-                guard (1...8).contains(portals.count), (0...255).contains(lun), !portals.contains(where: \.isWildcard),
+                guard (1...SharedTarget.mostPortals).contains(portals.count), (0...255).contains(lun),
+                    !portals.contains(where: \.isWildcard),
                     Set(portals).count == portals.count,
                     chapFile.map({ $0.hasPrefix("/") && $0.utf8.count < 4096 }) ?? true
                 else {
