@@ -79,10 +79,10 @@ extension Coordinator {
     /// How old the target's word may be that it has the guest.
     private static let freshness = Duration.seconds(2)
 
-    /// Where it took long until nothing was under way here, the target may have been lost meanwhile, and the decision would
-    /// lose the guest with it.
+    /// Where it took long from then until the decision, the target may have been lost meanwhile, and the decision would lose the
+    /// guest with it.
     func requireArrival() async throws {
-        guard let arrival = live?.arrival, arrival.duration(to: .now) > Self.freshness else { return }
+        guard let arrival = live?.arrival ?? restored, arrival.duration(to: .now) > Self.freshness else { return }
         guard await isRestoredOnTarget() else {
             throw Failure(
                 .failed, "the domain \(spec.domain) is not on \(spec.target.name) any more",

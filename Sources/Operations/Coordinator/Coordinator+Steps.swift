@@ -35,6 +35,7 @@ extension Coordinator {
                 try host.spendAll(spec.id)
             }
             take(try await target.perform(try await order(step, .target), limit: limit(of: step)), of: step)
+            if step == .finishRestore { restored = .now }
         case .both:
             switch step {
             case .seedCopies: try await seedCopies()

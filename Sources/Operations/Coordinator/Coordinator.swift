@@ -26,6 +26,8 @@ public final class Coordinator {
     let interruption: Interruption
     var sender: ImageSender?
     var live: LiveHandOver?
+    /// When the target last said that it has the restored guest; nil before, and where it arrives in another way.
+    var restored: ContinuousClock.Instant?
     /// Sends the memory of the first freeze ahead, while the guest runs.
     var baseSender: BaseSender?
     /// Some replica was attached again, in this run or an earlier one: only a comparison of every block is trusted.

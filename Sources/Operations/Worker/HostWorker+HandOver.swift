@@ -92,16 +92,29 @@ extension HostWorker {
             throw Failure(
                 .refused, "cannot start \(spec.domain)", host: host.name.text, why: "no decision is recorded here")
         }
-        if spec.plan.method == .cold { return try await boot(spec) }
+        if spec.plan.method == .cold {
+            if try await observe(spec) == .absent { try await linkAfterRestart(spec, role) }
+            return try await boot(spec)
+        }
         var notes: [String] = []
         if let id = try takeArrivalNote(spec.id) { memory.remember(id, of: spec.id) }
         if !memory.knowsDomain(of: spec.id), try await observe(spec) == .absent {
+            try await linkAfterRestart(spec, role)
             try await restoreReceived(spec, role)
             notes.append("the domain was restored from the image that the target kept")
         }
         var result = try await letRun(spec, .received)
         result.notes += notes
         return result
+    }
+
+    /// A restart before this host knew of the decision took replicas and links away, and nobody put links back: the volumes were
+    /// no guest's disks yet. Whoever starts the domain, this migration or its operator, needs them.
+    private func linkAfterRestart(_ spec: MigrationSpec, _ role: Role) async throws {
+        guard spec.plan.storage == .replicas, try await replicas(of: spec).allSatisfy({ $0.status == nil }) else {
+            return
+        }
+        _ = try await linkToVolumes(spec, role)
     }
 
     /// Restores the domain from the compressed image that was kept when it arrived.

@@ -188,7 +188,10 @@ extension HostWorker {
 
     /// Source, live: the guest runs on the target. Nobody has written here since the switches were closed.
     private func closeWindow(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
-        for control in try await controls(spec, role) { try await makeSecondary(control) }
+        // After a restart of this host they are gone, and nobody can write through them.
+        let present = zip(spec.volumes, try await replicas(of: spec)).filter { $1.status != nil }
+        guard !present.isEmpty else { return StepResult() }
+        for (volume, _) in present { try await makeSecondary(try await control(volume, spec, role)) }
         var result = StepResult()
         // Without its peer DRBD has no connection to change; the next one is made without the permission.
         do { _ = try await allowTwoPrimaries(spec, false) } catch {
