@@ -25,6 +25,50 @@ struct LiveStandstillTests {
         #expect(stage.live.arrival == nil)
     }
 
+    @Test("It is seen that the guest stands still, whatever 'xl migrate' says of it")
+    func seen() async throws {
+        let stage = try Stage(standstill: .milliseconds(400), interval: .milliseconds(20))
+        let carrying = stage.begin()
+        try await stage.wait(forLooks: 2)
+        #expect(!stage.isStanding)
+        let stopped = ContinuousClock.now
+        stage.xl.stop()
+        let failure = await #expect(throws: Failure.self) { try await carrying.value }
+        #expect(stopped.duration(to: .now) >= .milliseconds(400))
+        #expect(failure?.what.contains("does not arrive in time") == true, "\(String(describing: failure))")
+        #expect(stage.isStanding)
+        #expect(stage.heard() == LiveMigration.banner)
+    }
+
+    @Test("A guest that runs again was not suspended, and one of which 'xl migrate' tells is not looked at")
+    func looks() async throws {
+        let stage = try Stage(interval: .milliseconds(20))
+        let carrying = stage.begin()
+        stage.xl.stop()
+        try await stage.wait(forLooks: 3)
+        #expect(stage.isStanding)
+        stage.xl.stop(false)
+        try await stage.wait(forLooks: 3)
+        #expect(!stage.isStanding)
+        stage.xl.suspend()
+        try await Task.sleep(for: .milliseconds(100))
+        let looks = stage.xl.looks
+        try await Task.sleep(for: .milliseconds(200))
+        #expect(stage.xl.looks == looks)
+        stage.live.abandon()
+        _ = await carrying.result
+    }
+
+    @Test("An 'xl migrate' that has ended is not waited for, although its stream stays open")
+    func ended() async throws {
+        let stage = try Stage()
+        let carrying = stage.begin()
+        stage.xl.fail(Failure(.outcomeUnknown, "'xl migrate' is still running"))
+        let failure = await #expect(throws: Failure.self) { try await carrying.value }
+        #expect(failure?.what == "'xl migrate' is still running", "\(String(describing: failure))")
+        #expect(stage.heard() == LiveMigration.banner)
+    }
+
     @Test("An interruption ends it also while the guest stands still and the target says nothing")
     func abandoned() async throws {
         let stage = try Stage()
@@ -83,12 +127,13 @@ private final class Stage {
     private let answers: Int32
     private var isStreamOpen = true
 
-    init(standstill: Duration = .seconds(60)) throws {
+    init(standstill: Duration = .seconds(60), interval: Duration = .seconds(60)) throws {
         var (forth, back): ([Int32], [Int32]) = ([-1, -1], [-1, -1])
         guard pipe(&forth) == 0, pipe(&back) == 0 else { throw Failure(.failed, "cannot make pipes") }
         let (xl, target) = (SuspendingXL(), SayingTarget())
         let domain = DomainName(unchecked: "web1")
-        live = try LiveHandOver(domain, target, (fromXL: forth[0], toXL: back[1]), xl, standstill: standstill)
+        live = try LiveHandOver(
+            domain, target, (fromXL: forth[0], toXL: back[1]), xl, standstill: standstill, interval: interval)
         (self.xl, self.target) = (xl, target)
         (stream, answers) = (forth[1], back[0])
         _ = fcntl(answers, F_SETFL, O_NONBLOCK)
@@ -128,15 +173,45 @@ private final class Stage {
         }
         #expect(all == words)
     }
+
+    /// Whether it is known here that the guest stands still.
+    var isStanding: Bool { live.suspension != nil }
+
+    /// Waits until the guest has been looked at so often again.
+    func wait(forLooks count: Int) async throws {
+        let (before, deadline) = (xl.looks, ContinuousClock.now + .seconds(240))
+        while xl.looks < before + count, ContinuousClock.now < deadline { try await Task.sleep(for: .milliseconds(5)) }
+        #expect(xl.looks >= before + count)
+    }
 }
 
 private final class SuspendingXL: MigratingXL {
-    private let moment = Mutex<HostMoment?>(nil)
+    private struct State {
+        var moment: HostMoment?
+        var failure: Failure?
+        var stands = false
+        var looks = 0
+    }
 
-    var suspension: HostMoment? { moment.withLock { $0 } }
-    func suspend() { moment.withLock { $0 = .now } }
+    private let state = Mutex(State())
+
+    var suspension: HostMoment? { state.withLock { $0.moment } }
+    var hasEnded: Bool { state.withLock { $0.failure != nil } }
+    /// How often the guest was looked at.
+    var looks: Int { state.withLock { $0.looks } }
+
+    func suspend() { state.withLock { $0.moment = .now } }
+    func stop(_ stands: Bool = true) { state.withLock { $0.stands = stands } }
+    func fail(_ failure: Failure) { state.withLock { $0.failure = failure } }
     func end(within limit: Duration) async -> Bool { true }
-    func ownFailure(_ what: String) -> Failure? { nil }
+    func ownFailure(_ what: String) -> Failure? { state.withLock { $0.failure } }
+
+    func guestStandsStill() async throws -> Bool {
+        state.withLock { state in
+            state.looks += 1
+            return state.stands
+        }
+    }
 }
 
 private final class SayingTarget: LiveChannel {

@@ -10,6 +10,13 @@ extension CommandRunner {
         return result.termination == .exited(0) ? nil : XLFailure.explain(result, doing: what)
     }
 
+    /// Lets the watchers go that an earlier process has held, and whose domain is not there any more. Until they end, one that a
+    /// restore has left behind looks like a restore that is at work.
+    func letStrayWatchersGo() async throws {
+        let listing = try DomainListing(parsing: try await run(XLCommands.list()).output)
+        DomainWatcher.letGoStrays(existing: listing.entries.compactMap(\.id))
+    }
+
     /// Takes back that a domain shall suspend itself, where a killed `xl` has left it asked to: nobody would let it run on.
     /// Returns whether it was asked. It may have taken note just before, and suspend itself within
     /// `DomainHandle.followTime`.

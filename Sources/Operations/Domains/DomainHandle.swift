@@ -46,9 +46,11 @@ struct DomainHandle: Sendable {
 
     /// Writes its memory to `path`. Throws what `xl` says; what became of the domain is to be looked at then.
     func save(_ id: DomainID, to path: String, then afterwards: XLCommands.AfterSaving) async throws {
-        try await run(
-            XLCommands.save(id, to: .file(path), then: afterwards, deadline: XLCommands.deadline(memory: memory)),
-            doing: "cannot save \(name)")
+        try await DomainWatcher.spared(id) {
+            try await run(
+                XLCommands.save(id, to: .file(path), then: afterwards, deadline: XLCommands.deadline(memory: memory)),
+                doing: "cannot save \(name)")
+        }
     }
 
     /// Restores it from `path` and leaves it paused.
@@ -87,7 +89,10 @@ struct DomainHandle: Sendable {
                 if end == nil, try await host.runner.withdrawSuspendRequest(of: id) {
                     end = ContinuousClock.now + Self.followTime
                 }
-                guard let lastLook = end, ContinuousClock.now < lastLook else { return wasStopped }
+                guard let lastLook = end, ContinuousClock.now < lastLook else {
+                    DomainWatcher.of(id)?.letGo()
+                    return wasStopped
+                }
             // What these commands end with does not tell how the domain is: it is looked at again.
             case .paused where !isSaving:
                 _ = try await host.runner.withdrawSuspendRequest(of: id)
@@ -95,7 +100,9 @@ struct DomainHandle: Sendable {
                 wasStopped = true
             // The 'xl save' was killed: only a save that ends lets the domain run on.
             case .suspended where !isSaving && resumed < Self.resumptions:
-                try await host.runner.run(XLCommands.resumeSuspended(id, memory: memory))
+                _ = try await DomainWatcher.spared(id) {
+                    try await host.runner.run(XLCommands.resumeSuspended(id, memory: memory))
+                }
                 (wasStopped, end, resumed) = (true, nil, resumed + 1)
             case .suspended where !isSaving:
                 throw staysStopped("it is suspended, and 'xl save -c' does not let it run on")
@@ -124,7 +131,9 @@ struct DomainHandle: Sendable {
             let found = try await find()
             let isBusy: Bool
             switch found {
-            case nil: isBusy = try ProcessTable.isRestoring([image])
+            case nil:
+                isBusy = try ProcessTable.isRestoring([image])
+                if isBusy { try await host.runner.letStrayWatchersGo() }
             case (let id, .paused)?:
                 isBusy = try await !isComplete(id)
                 if isBusy, try !ProcessTable.isRestoring([image]) { try await destroy(id) }

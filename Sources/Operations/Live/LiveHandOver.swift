@@ -20,6 +20,7 @@ final class LiveHandOver: Sendable {
     private let toXL: BoundedIO
     private let migration: any MigratingXL
     private let standstill: Duration
+    private let interval: Duration
     private let progress = Mutex(Progress())
     /// Readable once the stream has come to its end.
     private let wake: Int32
@@ -29,6 +30,8 @@ final class LiveHandOver: Sendable {
         var isBroken = false
         var isClosed = false
         var isAbandoned = false
+        /// When the guest was first seen to stand still, as long as it was seen so ever since.
+        var standing: HostMoment?
         var arrival: ContinuousClock.Instant?
     }
 
@@ -45,13 +48,16 @@ final class LiveHandOver: Sendable {
         -> LiveHandOver
     {
         let channel = try await ImageChannel.open(spec: spec, epoch: epoch, .live)
+        // Whoever takes the guest back, or tidies up, lets it go.
+        let watcher = DomainWatcher.of(id)
+        watcher?.hold()
         do {
             let socket = host.liveSocket(of: spec.id)
             let listener = try TransportListener(at: socket)
             let migration = RunningMigration(
                 XLCommands.migrate(
                     id, through: try TransportRelay.line(socket),
-                    deadline: XLCommands.deadline(memory: spec.memory) + .seconds(600)), on: host)
+                    deadline: XLCommands.deadline(memory: spec.memory) + .seconds(600)), of: id, on: host)
             let deadline = ContinuousClock.now + .seconds(30)
             while ContinuousClock.now < deadline, !migration.hasEnded {
                 // Looked for now and then, without waiting: 'xl' may end meanwhile.
@@ -65,15 +71,19 @@ final class LiveHandOver: Sendable {
             throw migration.ownFailure("cannot migrate \(spec.domain)")
                 ?? Failure(.failed, "cannot migrate \(spec.domain)", why: "'xl migrate' has not begun to send")
         } catch {
+            watcher?.letGo()
             channel.kill()
             throw error
         }
     }
 
-    /// - Parameter standstill: how long the guest may stand still before the target has all of it.
+    /// - Parameters:
+    ///   - standstill: how long the guest may stand still before the target has all of it.
+    ///   - interval: how often Xen is asked whether it does, as long as `xl migrate` does not say so.
     init(
         _ domain: DomainName, _ channel: any LiveChannel, _ ends: (fromXL: Int32, toXL: Int32),
-        _ migration: any MigratingXL, standstill: Duration = LiveHandOver.longestStandstill
+        _ migration: any MigratingXL, standstill: Duration = LiveHandOver.longestStandstill,
+        interval: Duration = .seconds(5)
     ) throws {
         let wake = eventfd(0, Int32(EFD_CLOEXEC | EFD_NONBLOCK))
         guard wake >= 0 else { throw Failure.system("cannot make an event") }
@@ -81,7 +91,7 @@ final class LiveHandOver: Sendable {
         self.domain = domain
         self.channel = channel
         self.migration = migration
-        self.standstill = standstill
+        (self.standstill, self.interval) = (standstill, interval)
         fromXL = BoundedIO(descriptor: ends.fromXL, purpose: "the stream of 'xl migrate'")
         toXL = BoundedIO(descriptor: ends.toXL, purpose: "the answers to 'xl migrate'")
     }
@@ -94,8 +104,8 @@ final class LiveHandOver: Sendable {
     /// Bytes of the stream so far.
     var sent: ByteCount { ByteCount(progress.withLock { $0.sent }) }
 
-    /// When the guest was asked to suspend itself; nil before.
-    var suspension: HostMoment? { migration.suspension }
+    /// When the guest was asked to suspend itself; where `xl migrate` does not say so, when it was seen to stand still.
+    var suspension: HostMoment? { migration.suspension ?? progress.withLock { $0.standing } }
 
     /// When the target last said that it has the guest; nil before.
     var arrival: ContinuousClock.Instant? { progress.withLock { $0.arrival } }
@@ -141,6 +151,9 @@ final class LiveHandOver: Sendable {
     /// Waits until the target has all of the guest: as long as it takes while the guest runs, and not for long once it was asked
     /// to suspend itself.
     private func waitUntilHeld() async throws {
+        // Beside the wait: what the target says is heard at once.
+        let looks = Task { [self] in await lookForStandstill() }
+        defer { looks.cancel() }
         while true {
             if let event = try await channel.event(within: Self.glance) {
                 guard case .holding = event else { throw channel.outOfTurn() }
@@ -150,12 +163,26 @@ final class LiveHandOver: Sendable {
             if progress.withLock({ $0.isBroken }) {
                 throw Failure(.failed, "the stream of 'xl migrate' has ended too early")
             }
+            // What it has started may hold the stream open.
+            if migration.hasEnded {
+                throw ownFailure("cannot migrate \(domain)")
+                    ?? Failure(.failed, "'xl migrate' has ended before the target had all of \(domain)")
+            }
             guard let suspension, suspension.millisecondsAgo > standstill.milliseconds else { continue }
             throw Failure(
                 .failed, "the domain \(domain) does not arrive in time", host: channel.host.text,
-                why: "it was asked to suspend itself more than \(standstill) ago, and is not there yet",
+                why: "it has stood still, or was asked to, for more than \(standstill), and is not there yet",
                 remedy: "it goes on on the source; look at 'xl list', at the processes named xl and at /var/log/xen on "
                     + "\(channel.host), then migrate it again")
+        }
+    }
+
+    /// Asks Xen now and then whether the guest stands still, until `xl migrate` says so: another's words may be others.
+    private func lookForStandstill() async {
+        while migration.suspension == nil {
+            do { try await Task.sleep(for: interval) } catch { return }
+            guard migration.suspension == nil, let stands = try? await migration.guestStandsStill() else { continue }
+            progress.withLock { $0.standing = stands ? $0.standing ?? .now : nil }
         }
     }
 

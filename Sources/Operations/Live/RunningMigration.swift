@@ -5,8 +5,14 @@ import Synchronization
 
 /// An `xl migrate` that is at work, as a live hand-over sees it.
 protocol MigratingXL: Sendable {
-    /// When it has asked the guest to suspend itself; nil before.
+    /// When it has said that it asks the guest to suspend itself; nil before.
     var suspension: HostMoment? { get }
+
+    /// Whether it has ended, or its deadline has passed.
+    var hasEnded: Bool { get }
+
+    /// Whether Xen says that the guest stands still. Runs a program.
+    func guestStandsStill() async throws -> Bool
 
     /// Waits for its end; false where it has not come within `limit`.
     @discardableResult
@@ -18,6 +24,8 @@ protocol MigratingXL: Sendable {
 
 /// One that was started here, and what it has said.
 final class RunningMigration: MigratingXL {
+    private let id: DomainID
+    private let host: HostContext
     private let state: State
 
     private final class State: Sendable {
@@ -25,9 +33,10 @@ final class RunningMigration: MigratingXL {
         let result = Mutex<Result<CommandResult, any Error>?>(nil)
     }
 
-    init(_ command: Command, on host: HostContext) {
+    /// - Parameter id: of the guest that `command` moves.
+    init(_ command: Command, of id: DomainID, on host: HostContext) {
         let state = State()
-        self.state = state
+        (self.id, self.host, self.state) = (id, host, state)
         var command = command
         command.acceptedExitCodes = Set(0...255)
         Task { [command] in
@@ -43,6 +52,14 @@ final class RunningMigration: MigratingXL {
 
     var suspension: HostMoment? { state.moment.withLock { $0 } }
     var hasEnded: Bool { state.result.withLock { $0 != nil } }
+
+    func guestStandsStill() async throws -> Bool {
+        let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
+        switch listing.domain(id)?.state {
+        case .paused, .suspended: return true
+        case .active, .poweredOff, .rebooting, .crashed, .dying, nil: return false
+        }
+    }
 
     @discardableResult
     func end(within limit: Duration) async -> Bool {

@@ -62,8 +62,13 @@ extension HostWorker {
         let path = try host.images.create(spec.id, purpose)
         let command = XLCommands.save(
             id, to: .file(path), then: .destroy, deadline: XLCommands.deadline(memory: spec.memory))
-        let began = HostMoment.now
-        do { try await runXL(command, doing: "cannot save \(spec.domain)") } catch {
+        var began = HostMoment.now
+        do {
+            try await DomainWatcher.spared(id) {
+                began = .now
+                try await runXL(command, doing: "cannot save \(spec.domain)")
+            }
+        } catch {
             throw try await afterFailedSave(spec, purpose, Failure(error, doing: "cannot save \(spec.domain)"))
         }
         try requireWholeImage(spec, purpose)
@@ -131,19 +136,26 @@ extension HostWorker {
             let observation = try await observe(spec)
             let isBusy: Bool
             switch observation {
-            case .absent: isBusy = try isRestoring(spec)
+            case .absent:
+                isBusy = try isRestoring(spec)
+                if isBusy { try await host.runner.letStrayWatchersGo() }
             case .present(let id, .paused): isBusy = try await !isComplete(id) && isRestoring(spec)
             case .present(let id, .active): isBusy = try ProcessTable.isSavingOrMigrating(id)
             case .present(let id, .suspended):
                 // Where the 'xl save' was killed the memory is intact, but only a save that ends lets the domain run on.
                 if try !ProcessTable.isSavingOrMigrating(id) {
-                    try await host.runner.run(XLCommands.resumeSuspended(id, memory: spec.memory))
+                    _ = try await DomainWatcher.spared(id) {
+                        try await host.runner.run(XLCommands.resumeSuspended(id, memory: spec.memory))
+                    }
                 }
                 isBusy = true
             case .present(_, .dying): isBusy = true
             case .present(_, .poweredOff), .present(_, .rebooting), .present(_, .crashed): isBusy = false
             }
-            guard isBusy else { return observation }
+            guard isBusy else {
+                if case .present(let id, .active) = observation { DomainWatcher.of(id)?.letGo() }
+                return observation
+            }
             guard ContinuousClock.now < deadline else {
                 throw Failure(
                     .needsRecovery, "the domain \(spec.domain) does not come to rest", host: host.name.text,

@@ -92,8 +92,8 @@ extension HostWorker {
 
     /// The domain belongs to the target: what `xl migrate` has left of it here is destroyed.
     func destroyAway(_ spec: MigrationSpec) async throws {
-        guard let found = try await restingAway(spec) else { return }
-        try await host.runner.run(XLCommands.destroy(found.id))
+        if let found = try await restingAway(spec) { try await host.runner.run(XLCommands.destroy(found.id)) }
+        try await host.runner.letStrayWatchersGo()
     }
 
     /// How long requests that are under way may take.

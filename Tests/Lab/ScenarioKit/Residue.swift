@@ -30,12 +30,16 @@ extension LabNode {
             losetup -n -a -O BACK-FILE | sed 's/^/loop /'
             for file in /var/lib/xenlvs/images/* /var/lib/xenlvs/images/.[!.]*; do [ -e "$file" ] && echo "image $file"; done
             find /var/lib/xenlvs /run/xenlvs /dev/shm /tmp /var/tmp -name '*xenlvs-new*' | sed 's/^/temporary /'
+            find /run/xenlvs -name 'seed-*' -o -name 'arrived-*' -o -name 'live-*.sock' | sed 's/^/temporary /'
             # The agent ends when it sees that its peer has.
             for i in $(seq 50); do pgrep -x xenlvs >/dev/null || break; sleep 0.1; done
             pgrep -ax xenlvs | sed 's/^/process /'
-            # Every domain has one that watches over it.
-            [ $(pgrep -cx xl) -le $(xl list | tail -n +3 | wc -l) ] || pgrep -ax xl | sed 's/^/process /'
-            true
+            # Every domain has one that watches over it, and may have got it a moment ago.
+            for i in $(seq 50); do
+                domains=$(xl list | tail -n +3 | wc -l)
+                [ $(pgrep -cx xl) -eq $domains ] && exit; sleep 0.1
+            done
+            echo "process $(pgrep -cx xl) xl for $domains domains: $(pgrep -ax xl | tr '\\n' ' ')"
             """
         ).stdout.split(separator: "\n").map { $0.split(separator: " ").map(String.init) }
 
