@@ -91,9 +91,12 @@ public enum LVMCommands {
     }
 
     /// Removes exactly this LV: it is selected by its UUID and its name, so that one which took the name meanwhile
-    /// stays. LVM refuses while the device is open. Removing nothing is not a failure; look again afterwards.
+    /// stays, and only while nothing is a snapshot of it: `--yes` would let LVM remove those with it. LVM selects under its
+    /// lock, so that one which is taken meanwhile keeps the LV. LVM refuses while the device is open. Removing nothing is not
+    /// a failure; look again afterwards.
     public static func remove(_ volume: LogicalVolume) -> Command {
-        let selection = "lv_uuid=\"\(volume.uuid)\"&&lv_name=\"\(volume.reference.name)\""
+        let selection =
+            "lv_uuid=\"\(volume.uuid)\"&&lv_role!=\"origin\"&&lv_name=\"\(volume.reference.name)\""
         return .mutation(.lvm, "lvremove", "--yes", "--select", selection, volume.reference.group.text)
     }
 

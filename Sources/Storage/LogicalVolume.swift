@@ -32,6 +32,10 @@ public struct LogicalVolume: Sendable, Equatable {
     /// The device while the LV is active.
     public var device: BlockDeviceNumber?
 
+    /// Whether there are snapshots of the LV, thin or thick, or thin LVs that show it (`lv_layout_and_role` in
+    /// `lib/metadata/lv_manip.c`).
+    public var isOrigin: Bool { role.contains("origin") }
+
     /// Whether xenlvs made the LV or took it over.
     public var isOurs: Bool { tags.contains(LogicalVolumeTag.ours.text) }
 

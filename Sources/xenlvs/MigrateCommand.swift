@@ -53,7 +53,7 @@ struct MigrateCommand: AsyncParsableCommand {
     @Option(name: .customLong("target-vg"), help: "The volume group for the target's volumes; the source's by default.")
     var targetGroup: String?
 
-    @Flag(help: "Remove the source's volumes at the end.")
+    @Flag(help: "Remove the source's volumes at the end. Refused where they have snapshots or checkpoints.")
     var removeSource = false
 
     @Flag(name: .shortAndLong, help: "Tell every command that is run on this host, and how long it took.")

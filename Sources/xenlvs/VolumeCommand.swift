@@ -92,8 +92,8 @@ struct VolumeCommand: AsyncParsableCommand {
             commandName: "remove", abstract: "Remove a volume with its data and its link, or a snapshot.",
             discussion: """
                 Nothing is asked, and nothing that is in use is removed: not while a domain has it, a replica or a \
-                migration is open, it is mounted, or it has snapshots. The old copy that a finished migration left \
-                behind ('retired') is removed like any other volume.
+                migration is open, it is mounted, it has snapshots, or a checkpoint needs it. The old copy that a finished \
+                migration left behind ('retired') is removed like any other volume.
 
                 \(ExitCodeHelp.changing)
                 """)

@@ -12,7 +12,64 @@ struct OldCopyTests {
         "It is removed where that was asked for, but kept where the target was taken over", arguments: [false, true])
     func removal(_ isTakenOver: Bool) async throws {
         let host = try TargetHost()
-        let spec = try TargetHost.spec(domain: "db", volume: "db", number: 12)
+        let result = try await cleaned(host, isTakenOver: isTakenOver)
+        let isRemoved = host.programs.mutations.contains { command in
+            command.arguments.first == "lvremove"
+                && command.arguments.contains { $0.hasSuffix("lv_name=\"db\"") }
+        }
+        #expect(isRemoved == !isTakenOver)
+        #expect(host.programs.names.contains("db") == isTakenOver)
+        let volume = try host.host.recordedVolume(try VolumeName("db"))
+        #expect(volume?.state == (isTakenOver ? .retired(migration: try spec().id.text) : nil))
+        #expect(result.notes.contains { $0.contains("is kept") } == isTakenOver)
+    }
+
+    @Test("It is kept where a snapshot has been taken of it meanwhile, and the snapshot with it")
+    func snapshot() async throws {
+        let host = try TargetHost()
+        host.programs.takeSnapshot("before", of: "db")
+        try expectKept(try await cleaned(host, isTakenOver: false), host, saying: "it has a snapshot 'before'")
+        #expect(host.programs.names == ["db", "old", "root", "before"])
+    }
+
+    @Test("It is kept where a checkpoint knows it, also one whose snapshot is lost")
+    func checkpoint() async throws {
+        let host = try TargetHost()
+        try CheckpointStore(host.host.paths).save(try Sample.checkpoint(of: "db"))
+        try expectKept(
+            try await cleaned(host, isTakenOver: false), host, saying: "the checkpoint 'db-1' needs it")
+    }
+
+    private func expectKept(_ result: StepResult, _ host: TargetHost, saying words: String) throws {
+        let volume = try host.host.recordedVolume(try VolumeName("db"))
+        #expect(volume?.state == .retired(migration: try spec().id.text))
+        #expect(volume?.logicalVolumeUUID == "abc")
+        #expect(host.programs.names.contains("db"))
+        let note = result.notes.first { $0.contains("is kept, although it was to be removed") }
+        #expect(note?.contains(words) == true && note?.contains("xenlvs volume remove db") == true, "\(result.notes)")
+    }
+
+    @Test(
+        "A copy that an aborted migration has made is kept where there is a snapshot of it", arguments: [false, true])
+    func aborted(_ hasSnapshot: Bool) async throws {
+        let host = try TargetHost()
+        let spec = try spec()
+        try host.begin(spec)
+        host.programs.tag("db", try LogicalVolumeTag.migration(spec.id.text).text)
+        if hasSnapshot { host.programs.takeSnapshot("before", of: "db") }
+        let result = try await host.worker.perform(
+            StepOrder(step: .cleanTargetAfterRollback, role: .target, spec: spec, epoch: 3))
+        #expect(host.programs.names == (hasSnapshot ? ["db", "old", "root", "before"] : ["old", "root"]))
+        let volume = try host.host.recordedVolume(try VolumeName("db"))
+        #expect(volume?.state == (hasSnapshot ? .retired(migration: spec.id.text) : nil))
+        #expect(result.notes.contains { $0.contains("it has a snapshot 'before'") } == hasSnapshot)
+    }
+
+    private func spec() throws -> MigrationSpec { try TargetHost.spec(domain: "db", volume: "db", number: 12) }
+
+    /// Performs the step at the end of a migration from here that is to remove the source's copy.
+    private func cleaned(_ host: TargetHost, isTakenOver: Bool) async throws -> StepResult {
+        let spec = try spec()
         #expect(spec.removesSource)
         try host.take(spec, .source)
         var machine = MigrationMachine(plan: spec.plan)
@@ -25,15 +82,7 @@ struct OldCopyTests {
         #expect(machine.state == .forward(.cleanSource))
         try host.host.database.update(
             spec.id.text, machine: try JSONText.encode(machine), decided: true, isOpen: true, at: 2)
-        let result = try await host.worker.perform(
+        return try await host.worker.perform(
             StepOrder(step: .cleanSource, role: .source, spec: spec, epoch: 3))
-        let isRemoved = host.programs.mutations.contains { command in
-            command.arguments.first == "lvremove"
-                && command.arguments.contains { $0.hasSuffix("lv_name=\"db\"") }
-        }
-        #expect(isRemoved == !isTakenOver)
-        let volume = try host.host.recordedVolume(try VolumeName("db"))
-        #expect(volume?.state == (isTakenOver ? .retired(migration: spec.id.text) : nil))
-        #expect(result.notes.contains { $0.contains("is kept") } == isTakenOver)
     }
 }

@@ -31,6 +31,19 @@ enum Sample {
             targetPlace: try target ?? lvPlace(name), sourceMinor: 3, targetMinor: 7, port: 7800)
     }
 
+    /// A checkpoint of a domain on one volume, with the snapshot `NAME.cp1`.
+    static func checkpoint(of name: String) throws -> Checkpoint {
+        Checkpoint(
+            name: try VolumeName("\(name)-1"), domain: try DomainName(name),
+            uuid: "00000000-0000-4000-8000-000000000001", memory: .mebibytes(96), stage: .whole, created: 1,
+            disks: [
+                Checkpoint.Disk(
+                    device: "xvda", volume: try VolumeName(name), logicalVolumeUUID: "abc", size: .mebibytes(64),
+                    snapshot: LogicalVolumeReference(
+                        group: try VolumeGroupName("vg0"), name: try LogicalVolumeName("\(name).cp1")))
+            ])
+    }
+
     static func migration(_ role: Role, decided: Bool, id: String = "web1-20261121-0001") throws -> OpenMigration {
         OpenMigration(
             id: try MigrationID(id), domain: try DomainName("web1"), role: role, isDecided: decided,

@@ -100,13 +100,40 @@ final class TargetHost {
 final class RecordedPrograms: CommandRunner {
     private struct State {
         var volumes = ["db", "old", "root"]
+        /// What snapshots are of, by their names.
+        var origins: [String: String] = [:]
+        /// Beside that of every LV of xenlvs's.
+        var tags: [String: String] = [:]
         var mutations: [Command] = []
+
+        /// As LVM does it with --yes: the snapshots go with what they are of.
+        mutating func remove(_ selection: String) {
+            let isSparing = selection.contains("lv_role!=\"origin\"")
+            let chosen = volumes.filter { name in
+                selection.hasSuffix("lv_name=\"\(name)\"") && !(isSparing && origins.values.contains(name))
+            }
+            let gone = chosen + origins.filter { chosen.contains($0.value) }.map(\.key)
+            volumes.removeAll(where: gone.contains)
+            origins = origins.filter { !gone.contains($0.key) }
+        }
     }
 
     private let state = Mutex(State())
 
     /// The commands with an effect, in order.
     var mutations: [Command] { state.withLock { $0.mutations } }
+    /// The names of the LVs that are there.
+    var names: [String] { state.withLock { $0.volumes } }
+
+    /// Somebody takes a snapshot by LVM's own command.
+    func takeSnapshot(_ name: String, of origin: String) {
+        state.withLock { state in
+            state.volumes.append(name)
+            state.origins[name] = origin
+        }
+    }
+
+    func tag(_ name: String, _ tag: String) { state.withLock { $0.tags[name] = tag } }
 
     func run(_ command: Command) async throws -> CommandResult {
         if command.effect == .mutation { apply(command) }
@@ -116,11 +143,7 @@ final class RecordedPrograms: CommandRunner {
     private func apply(_ command: Command) {
         state.withLock { state in
             state.mutations.append(command)
-            if command.arguments.first == "lvremove" {
-                state.volumes.removeAll { name in
-                    command.arguments.contains { $0.hasSuffix("lv_name=\"\(name)\"") }
-                }
-            }
+            if command.arguments.first == "lvremove" { state.remove(command.arguments[3]) }
             guard let index = command.arguments.firstIndex(of: "--name"), command.arguments[0] == "lvcreate" else {
                 return
             }
@@ -138,17 +161,34 @@ final class RecordedPrograms: CommandRunner {
     }
 
     private func volumes(_ arguments: [String]) -> String {
+        if arguments.last == "origin!=\"\"" { return Self.report(snapshots) }
         guard let selection = arguments.first(where: { $0.hasPrefix("lv_name=") }), arguments.last == "vg0" else {
-            return "{\"report\": [{\"lv\": []}]}"
+            return Self.report([])
         }
-        let rows = state.withLock { $0.volumes }.filter { selection == "lv_name=\"\($0)\"" }.map { name in
+        let state = state.withLock { $0 }
+        return Self.report(
+            state.volumes.filter { selection == "lv_name=\"\($0)\"" }.map { name in
+                let tags = name == "root" ? "" : ["xenlvs", state.tags[name]].compactMap(\.self).joined(separator: ",")
+                let role = state.origins.values.contains(name) ? "public,origin,thickorigin" : "public"
+                return """
+                    {"vg_name":"vg0", "lv_name":"\(name)", "lv_uuid":"abc", "lv_size":"67108864", \
+                    "lv_attr":"-wi-a-----", "lv_tags":"\(tags)", "lv_layout":"linear", "lv_role":"\(role)", \
+                    "lv_health_status":"", "lv_device_open":"", "lv_kernel_major":"253", "lv_kernel_minor":"0"}
+                    """
+            })
+    }
+
+    private var snapshots: [String] {
+        state.withLock { $0.origins }.sorted { $0.key < $1.key }.map { name, origin in
             """
-            {"vg_name":"vg0", "lv_name":"\(name)", "lv_uuid":"abc", "lv_size":"67108864", "lv_attr":"-wi-a-----", \
-            "lv_tags":"\(name == "root" ? "" : "xenlvs")", "lv_layout":"linear", "lv_role":"public", \
-            "lv_health_status":"", "lv_device_open":"", "lv_kernel_major":"253", "lv_kernel_minor":"0"}
+            {"vg_name":"vg0", "lv_name":"\(name)", "origin":"\(origin)", "lv_size":"12582912", \
+            "data_percent":"4.00", "lv_attr":"swi-a-s---"}
             """
         }
-        return "{\"report\": [{\"lv\": [\(rows.joined(separator: ", "))]}]}"
+    }
+
+    private static func report(_ rows: [String]) -> String {
+        "{\"report\": [{\"lv\": [\(rows.joined(separator: ", "))]}]}"
     }
 
     private static let domains =

@@ -145,14 +145,26 @@ struct LVMCommandsTests {
         }
     }
 
-    @Test("A removal names the LV's UUID, so that another one under the same name stays")
+    @Test("A removal names the LV's UUID, so that another one under the same name stays, and spares one with snapshots")
     func remove() throws {
         let volume = try #require(try LVMReport.volumes(Recorded.volumes).first)
         #expect(
             LVMCommands.remove(volume).arguments == [
                 "lvremove", "--yes", "--select",
-                "lv_uuid=\"1uak4d-nSC0-dKgy-sBFE-1e5M-VZLp-5Il3nR\"&&lv_name=\"stt-a\"", "vg0",
+                "lv_uuid=\"1uak4d-nSC0-dKgy-sBFE-1e5M-VZLp-5Il3nR\"&&lv_role!=\"origin\"&&lv_name=\"stt-a\"", "vg0",
             ])
+    }
+
+    @Test(
+        "An LV is known to have snapshots, of whatever kind",
+        arguments: [
+            ("public", false), ("public,snapshot,thicksnapshot", false), ("public,snapshot,thinsnapshot", false),
+            ("public,origin,thickorigin", true), ("public,origin,thinorigin,multithinorigin", true),
+            ("public,origin,extthinorigin", true),
+        ])
+    func origin(_ role: String, _ isOrigin: Bool) throws {
+        let report = Recorded.volumes.replacing("\"lv_role\":\"public\"", with: "\"lv_role\":\"\(role)\"")
+        #expect(try LVMReport.volumes(report).first?.isOrigin == isOrigin)
     }
 
     @Test("Only a metadata volume of ours that nothing uses is overwritten with zeros")

@@ -124,6 +124,7 @@ public struct MigrationStarter: Sendable {
                     remedy: "install the same version of xenlvs on both hosts"))
         }
         findings += seeding.findings(request.domain.text, host.name)
+        findings += try await removalFindings(request, names)
         guard !findings.contains(where: { $0.severity == .blocking }) else {
             return Prospect(findings: findings, spec: nil, choice: choice)
         }
@@ -229,7 +230,7 @@ public struct MigrationStarter: Sendable {
         var spec = try specification(request, plan, description, volumes: volumes)
         spec.verifies = request.verifies
         spec.bandwidth = request.bandwidth ?? host.configuration.bandwidth
-        spec.removesSource = request.removesSource || host.configuration.removesSource
+        spec.removesSource = removesSource(request)
         return spec
     }
 

@@ -18,6 +18,8 @@ public struct VolumeUse: Sendable, Codable, Hashable {
         case holder
         case mount
         case snapshot
+        /// A domain's checkpoint, which cannot be restored without it.
+        case checkpoint
         /// A process has its device open.
         case process
         /// Its device is open and nothing of the above explains it.
@@ -41,6 +43,7 @@ public struct VolumeUse: Sendable, Codable, Hashable {
         case .holder: "the device \(name) is built on it"
         case .mount: "it is mounted on \(name)"
         case .snapshot: "it has a snapshot '\(name)'"
+        case .checkpoint: "the checkpoint '\(name)' needs it"
         case .process: "\(name) has its device open"
         case .open: "something has its device open"
         }
@@ -54,7 +57,9 @@ public struct VolumeUse: Sendable, Codable, Hashable {
         case .migration: "see 'xenlvs migration status \(name)'; resume or abort it first"
         case .holder: "see 'lsblk' and 'dmsetup ls --tree'"
         case .mount: "umount \(name)"
-        case .snapshot: "remove the snapshot first: xenlvs volume remove \(name)"
+        case .snapshot:
+            "remove the snapshot first: xenlvs volume remove \(name), or lvremove where xenlvs has not made it"
+        case .checkpoint: "remove the checkpoint first: xenlvs domain checkpoint remove \(name)"
         case .process: "end it first"
         case .open: "see 'xenlvs exports', 'lsof' and 'dmsetup ls --tree' for who it is"
         }
@@ -108,9 +113,7 @@ struct HostUse: Sendable {
     }
 
     /// The snapshots of an LV, whoever made them.
-    func snapshots(of reference: LogicalVolumeReference) -> [Snapshot] {
-        snapshots.filter { $0.group == reference.group && $0.origin == reference.name }
-    }
+    func snapshots(of reference: LogicalVolumeReference) -> [Snapshot] { snapshots.of(reference) }
 
     /// The domains that have one of `devices` open.
     func domains(on devices: [BlockDeviceNumber]) -> [String] {
@@ -165,7 +168,7 @@ extension VolumeUse {
     fileprivate var explainsOpenDevice: Bool {
         switch kind {
         case .domain, .replica, .holder, .mount, .process, .open: true
-        case .migration, .snapshot: false
+        case .migration, .snapshot, .checkpoint: false
         }
     }
 }

@@ -40,6 +40,13 @@ struct OpenMigration: Sendable, Equatable {
         try database.migrations(openOnly: true).map(OpenMigration.init)
     }
 
+    /// Throws `.busy` where one of `migrations` is about the volume: `what` cannot be done then.
+    static func requireNone(of name: VolumeName, among migrations: [OpenMigration], doing what: String) throws {
+        guard let migration = migrations.first(where: { $0.volume(name) != nil }) else { return }
+        let use = VolumeUse(.migration, migration.id.text)
+        throw Failure(.busy, what, why: use.sentence, remedy: use.remedy)
+    }
+
     /// The part of the migration that is about `name`; nil where it is about other volumes.
     func volume(_ name: VolumeName) -> VolumeSpec? { volumes.first { $0.name == name } }
 }

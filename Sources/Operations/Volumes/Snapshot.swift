@@ -15,10 +15,19 @@ public struct Snapshot: Sendable, Codable, Equatable {
     /// It ran full, and its content is lost.
     public var isInvalid: Bool
 
+    var reference: LogicalVolumeReference { LogicalVolumeReference(group: group, name: name) }
+
     /// What an operator has to know of its state: `12 % full`.
     public var condition: String {
         if isInvalid { return "lost, it ran full" }
         return percentUsed.map { "\(Int($0.rounded())) % full" } ?? "not active"
+    }
+}
+
+extension [Snapshot] {
+    /// Those of an LV, of whatever kind and whoever made them.
+    func of(_ reference: LogicalVolumeReference) -> [Snapshot] {
+        filter { $0.group == reference.group && $0.origin == reference.name }
     }
 }
 

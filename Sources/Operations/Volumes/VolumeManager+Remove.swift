@@ -63,9 +63,15 @@ extension VolumeManager {
         var linked: BlockDeviceNumber?
         if case .link(_, .device(_, let number)) = try host.links.read(volume.name) { linked = number }
         var uses = try use.uses(
-            of: volume.name, at: volume.place, plain: plain, linked: linked, own: use.devices(of: volume))
+            of: volume.name, at: volume.place, plain: plain, linked: linked, own: use.devices(of: volume)
+        ).filter { $0.kind != .snapshot }
         if case .retired(let id) = volume.state { uses.removeAll { $0 == VolumeUse(.migration, id) } }
-        return uses
+        guard let reference = volume.place.logicalVolume else { return uses }
+        // By the UUID of an LV that is there: of one that is lost a checkpoint is of no use, and cannot be removed either.
+        let dependants = VolumeDependants(
+            of: reference, uuid: use.logicalVolume(reference)?.uuid, among: use.snapshots,
+            try CheckpointStore(host.paths).all())
+        return uses + dependants.uses
     }
 
     private func checkUnused(
@@ -73,7 +79,7 @@ extension VolumeManager {
     ) throws {
         let what = "cannot remove the volume '\(volume.name)'"
         if let first = uses.first {
-            throw Failure(.busy, what, why: uses.map(\.sentence).joined(separator: "; "), remedy: first.remedy)
+            throw Failure(.busy, what, why: uses.sentences, remedy: first.remedy)
         }
         if case .file = volume.place, try plain?.isClaimed() == true {
             throw Failure(
@@ -179,7 +185,7 @@ extension VolumeManager {
         let uses = try use.uses(
             of: name, at: .logicalVolume(group: snapshot.group, name: snapshot.name), plain: device, linked: nil)
         if let first = uses.first {
-            throw Failure(.busy, what, why: uses.map(\.sentence).joined(separator: "; "), remedy: first.remedy)
+            throw Failure(.busy, what, why: uses.sentences, remedy: first.remedy)
         }
         try await host.runner.run(LVMCommands.remove(found))
         let output = try await host.runner.run(LVMCommands.findVolume(found.reference)).output

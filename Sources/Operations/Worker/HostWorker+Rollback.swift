@@ -141,34 +141,50 @@ extension HostWorker {
     func cleanAfterRollback(_ spec: MigrationSpec, _ role: Role) async throws -> StepResult {
         guard role == .source || (try? recorded(spec.id)) != nil else { return StepResult() }
         _ = try await takeDownReplicas(spec, role)
+        var notes: [String] = []
         for volume in spec.volumes {
             if role == .source { try await removeSeed(volume, spec) }
             try await removeMetadata(volume, spec, role)
-            if role == .target { try await removeIncoming(volume, spec) }
+            if role == .target, let note = try await removeIncoming(volume, spec) { notes.append(note) }
         }
         try host.images.removeAll(spec.id)
         if role == .source { try host.removeLiveSocket(of: spec.id) }
-        return StepResult()
+        return StepResult(notes: notes)
     }
 
-    private func removeIncoming(_ volume: VolumeSpec, _ spec: MigrationSpec) async throws {
+    /// Returns what is to be told where the copy stays although this migration has made it.
+    private func removeIncoming(_ volume: VolumeSpec, _ spec: MigrationSpec) async throws -> String? {
         guard let known = try recordedVolume(volume.name), known.state == .incoming(migration: spec.id.text) else {
-            return
+            return nil
         }
         try host.removeLink(volume.name)
         try await host.switches.takeAway(known)
         let madeNow = try LogicalVolumeTag.migration(spec.id.text).text
-        if let found = try await store.find(volume.name, .data, at: volume.targetPlace), found.uuid != nil,
-            !found.tags.contains(madeNow)
-        {
-            // It was there before, as the copy that an earlier migration left: it goes back to being that.
+        let found = try await store.find(volume.name, .data, at: volume.targetPlace)
+        let wasThere = found?.uuid != nil && found?.tags.contains(madeNow) == false
+        let note = wasThere ? nil : try await reasonToKeep(volume, .target, found)
+        if wasThere || note != nil {
+            // As the copy that an earlier migration left: it goes back to being that, or is one now.
             var kept = known
             kept.state = .retired(migration: spec.id.text)
             kept.switchGoal = nil
-            return try host.put(kept)
+            try host.put(kept)
+            return note
         }
         try await store.remove(volume.name, .data, at: volume.targetPlace)
         try host.database.removeVolume(volume.name)
+        return nil
+    }
+
+    /// Why a copy that was to be removed is kept; nil where nothing hangs on it. Somebody may have taken a snapshot since the
+    /// checks before the migration.
+    private func reasonToKeep(
+        _ volume: VolumeSpec, _ role: Role, _ found: VolumeStore.Found?
+    ) async throws -> String? {
+        let uses = try await host.dependants(at: volume.place(role), uuid: found?.uuid).uses
+        guard !uses.isEmpty else { return nil }
+        return "the copy of \(volume.name) at \(volume.place(role)) on \(host.name) is kept, although it was to be "
+            + "removed: \(uses.sentences); once that is gone: xenlvs volume remove \(volume.name)"
     }
 
     /// Source, after the domain has run from its own copy on the target.
@@ -195,16 +211,17 @@ extension HostWorker {
             try await removeMetadata(volume, spec, .source)
             try host.removeLink(volume.name)
             if let known = try switched(volume, .source) { try await host.switches.takeAway(known) }
-            if removesSource {
+            let found = try await store.find(volume.name, .data, at: volume.sourcePlace)
+            let reason = removesSource ? try await reasonToKeep(volume, .source, found) : nil
+            if removesSource, reason == nil {
                 try await store.remove(volume.name, .data, at: volume.sourcePlace)
                 try host.database.removeVolume(volume.name)
             } else {
-                let uuid = try await store.find(volume.name, .data, at: volume.sourcePlace)?.uuid
                 let retired = Volume(
-                    name: volume.name, place: volume.sourcePlace, size: volume.size, logicalVolumeUUID: uuid,
+                    name: volume.name, place: volume.sourcePlace, size: volume.size, logicalVolumeUUID: found?.uuid,
                     state: .retired(migration: spec.id.text))
                 try host.put(retired)
-                notes.append("the old copy of \(volume.name) is kept at \(volume.sourcePlace)")
+                notes.append(reason ?? "the old copy of \(volume.name) is kept at \(volume.sourcePlace)")
             }
         }
         try host.images.removeAll(spec.id)

@@ -125,15 +125,17 @@ public struct VolumeStore: Sendable {
     }
 
     /// Removes storage for good. Nothing happens where there is none.
+    /// - Throws: `.busy` where there are snapshots of an LV, which LVM would remove with it.
     public func remove(_ name: VolumeName, _ kind: Kind, at place: VolumePlace) async throws {
         switch place {
         case .logicalVolume(let group, _):
-            let output = try await runner.run(LVMCommands.findVolume(reference(name, kind, group))).output
-            guard let volume = try LVMReport.volumes(output).first else { return }
+            let reference = reference(name, kind, group)
+            guard let volume = try await look(reference) else { return }
+            try await requireNoSnapshots(volume)
             try await runner.run(LVMCommands.remove(volume))
-            guard try await find(name, kind, at: place) == nil else {
-                throw Failure(.failed, "cannot remove \(volume.reference)", why: "it is still there")
-            }
+            guard let left = try await look(reference) else { return }
+            try await requireNoSnapshots(left)
+            throw Failure(.failed, "cannot remove \(reference)", why: "it is still there")
         case .file(let directory):
             let pool = try FilePool(directory)
             if let loop = try await heldLoopDevice(of: pool.path(of: name, kind.fileRole)) {
@@ -142,6 +144,19 @@ public struct VolumeStore: Sendable {
             try pool.remove(name, kind.fileRole)
         case .attachment: throw unmanaged(name, place)
         }
+    }
+
+    private func look(_ reference: LogicalVolumeReference) async throws -> LogicalVolume? {
+        try LVMReport.volumes(try await runner.run(LVMCommands.findVolume(reference)).output).first
+    }
+
+    private func requireNoSnapshots(_ volume: LogicalVolume) async throws {
+        guard volume.isOrigin else { return }
+        let snapshots = try SnapshotCommands.parse(try await runner.run(SnapshotCommands.list()).output)
+        let uses = VolumeDependants(of: volume.reference, uuid: nil, among: snapshots, []).uses
+        throw Failure(
+            .busy, "cannot remove \(volume.reference)", why: uses.isEmpty ? "it has snapshots" : uses.sentences,
+            remedy: uses.first?.remedy ?? "see 'lvs -o +origin \(volume.reference.group)'")
     }
 
     public func group(_ name: VolumeGroupName) async throws -> VolumeGroup {
