@@ -51,15 +51,9 @@ public struct DomainPreparer: Sendable {
             guard BlockBackend.all().contains(where: { $0.device == plain.number }) else {
                 return try await prepareLocked(volume, device: device)
             }
-            // A switch that the guest would have opened at its next start.
-            if volume.switchGoal == .volume {
-                try host.links.set(name, to: plain.path)
-                try await host.switches.takeAway(volume)
-                (volume.switchGoal, volume.switchKey) = (nil, nil)
-                try host.put(volume)
-            }
+            if volume.switchGoal == .volume { volume = try await withoutUnusedSwitch(volume, plain) }
             guard volume.switchGoal == nil else {
-                throw Failure(.busy, "cannot put a switch before '\(name)'", why: "a swap of it has not ended")
+                throw Failure(.busy, Self.attempt(name), why: "a swap of it has not ended")
             }
             try checkLink(volume, leadsTo: plain)
             try checkCheckpoints(volume)
@@ -68,6 +62,19 @@ public struct DomainPreparer: Sendable {
                 device: device, volume: name, path: try host.switches.identity(adopted).path, result: .adopted,
                 takesEffectAtNextStart: false)
         }
+    }
+
+    /// The volume without a switch that the guest would have opened at its next start.
+    private func withoutUnusedSwitch(_ volume: Volume, _ plain: BlockDevice) async throws -> Volume {
+        try host.links.set(volume.name, to: plain.path)
+        try await host.switches.takeAway(volume)
+        var bare = volume
+        (bare.switchGoal, bare.switchKey) = (nil, nil)
+        do { try Self.record(bare, on: host) } catch {
+            try host.links.set(volume.name, to: try await host.switches.bringUp(volume))
+            throw error
+        }
+        return bare
     }
 
     /// A checkpoint knows its LVs by their UUIDs.
@@ -93,7 +100,7 @@ public struct DomainPreparer: Sendable {
             try checkLink(wanted, leadsTo: plain)
             // The device first: a link must never be recorded to lead to what may turn out to be a stranger's.
             try await host.switches.bringUp(wanted)
-            try host.put(wanted)
+            try await recordMade(wanted)
         }
         try await host.switches.bringUp(wanted)
         try host.links.set(name, to: identity.path)
@@ -103,8 +110,30 @@ public struct DomainPreparer: Sendable {
             takesEffectAtNextStart: BlockBackend.all().contains { $0.device == plain.number })
     }
 
+    /// Records a switch that was just made. Where that is refused it goes again: it would hold the LV, and nobody would know.
+    func recordMade(_ wanted: Volume) async throws {
+        do { try Self.record(wanted, on: host) } catch {
+            // One that a guest has open was there before.
+            try? await host.switches.takeAway(wanted)
+            throw error
+        }
+    }
+
+    /// What fails where a volume is not given a switch.
+    private static func attempt(_ name: VolumeName) -> String { "cannot put a switch before '\(name)'" }
+
+    /// Records the volume with what it has to do with a switch.
+    /// - Throws: `.busy` where a migration of it has begun since it was looked for.
+    static func record(_ volume: Volume, on host: HostContext) throws {
+        try host.database.put([try host.record(of: volume)]) { migrations in
+            // In the same transaction: a migration that begins now finds the record, or is found here.
+            try OpenMigration.requireNone(
+                of: volume.name, among: try migrations.map(OpenMigration.init), doing: attempt(volume.name))
+        }
+    }
+
     func checkedVolume(_ name: VolumeName) async throws -> Volume {
-        let what = "cannot put a switch before '\(name)'"
+        let what = Self.attempt(name)
         guard let recorded = try host.recordedVolume(name) else {
             throw Failure(
                 .notFound, "there is no volume '\(name)'",
@@ -115,10 +144,7 @@ public struct DomainPreparer: Sendable {
             throw Failure(.refused, what, why: "it \(objection)", remedy: "see 'xenlvs volume show \(name)'")
         }
         let use = try await host.currentUse(asksLVM: false)
-        if let migration = use.migrations(of: name).first {
-            let held = VolumeUse(.migration, migration.id.text)
-            throw Failure(.busy, what, why: held.sentence, remedy: held.remedy)
-        }
+        try OpenMigration.requireNone(of: name, among: use.migrations, doing: what)
         if volume.switchGoal == nil, let replica = use.replica(of: name) {
             let held = VolumeUse(.replica, replica.resource)
             throw Failure(.busy, what, why: held.sentence, remedy: held.remedy)
@@ -132,7 +158,7 @@ public struct DomainPreparer: Sendable {
         case .absent, .link(_, .dangling), .link(_, .device(_, plain.number)): return
         case .link, .notALink:
             throw Failure(
-                .refused, "cannot put a switch before '\(volume.name)'",
+                .refused, Self.attempt(volume.name),
                 why: "\(host.links.path(of: volume.name)) does not lead to \(plain.path)",
                 remedy: "see 'xenlvs link show \(volume.name)'")
         }

@@ -173,8 +173,6 @@ public struct SwapManager: Sendable {
     }
 
     static func requireNoMigration(of name: VolumeName, _ migrations: [OpenMigration]) throws {
-        guard let migration = migrations.first(where: { $0.volume(name) != nil }) else { return }
-        let use = VolumeUse(.migration, migration.id.text)
-        throw Failure(.busy, "cannot swap '\(name)'", why: use.sentence, remedy: use.remedy)
+        try OpenMigration.requireNone(of: name, among: migrations, doing: "cannot swap '\(name)'")
     }
 }

@@ -125,7 +125,7 @@ struct SwitchAdopter: Sendable {
         var pending = volume
         pending.adoption = adoption
         host.effects.pass(.adopt, .before)
-        try host.put(pending)
+        try DomainPreparer.record(pending, on: host)
         host.effects.pass(.adopt, .after)
         try await exchange(volume, identities)
         try await commit(volume.name, reference.group, identities, under: lock)
