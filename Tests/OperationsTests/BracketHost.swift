@@ -20,19 +20,21 @@ final class BracketHost {
     let bracket: DomainBracket
     let name: DomainName
 
-    init(countsWrites: Bool = true) throws {
+    /// - Parameter runner: another one than Xen's alone.
+    init(countsWrites: Bool = true, xen: FakeXen = FakeXen(), runner: (any CommandRunner)? = nil) throws {
         root = "/tmp/xenlvs-bracket-\(UInt64.random(in: 0...UInt64.max))"
         for directory in ["/dev", "/sys", "/state"] {
             try FileManager.default.createDirectory(atPath: root + directory, withIntermediateDirectories: true)
         }
         try Data("host: nodea\n".utf8).write(to: URL(fileURLWithPath: root + "/xenlvs.yaml"))
         let tree = DeviceTree(devices: root + "/dev", sysfs: root + "/sys", owner: geteuid())
-        xen = FakeXen()
+        self.xen = xen
         host = try HostContext(
             paths: Paths(
                 state: root + "/state", run: root + "/run", links: root + "/dev/xenlvs",
                 configuration: root + "/xenlvs.yaml"),
-            runner: xen, crashPoints: [], trace: { _ in }, tree: tree, initiator: .live, mapper: SimulatedMapper())
+            runner: runner ?? xen, crashPoints: [], trace: { _ in }, tree: tree, initiator: .live,
+            mapper: SimulatedMapper())
         name = try DomainName("web1")
         bracket = DomainBracket(worker: HostWorker(host: host, version: "test")) { device, _ in
             guard countsWrites else { throw Failure(.refused, "no count of \(device.path)") }
@@ -105,7 +107,9 @@ final class FakeXen: CommandRunner {
         var mutations: [String] = []
         var minorsOfRestored = BracketHost.disks.map { $0.2 }
         var failing: Set<String> = []
+        var overdue: Set<String> = []
         var image = FakeXen.image
+        var stateOfSaved = "--p---"
         var stateOfResumed = "-b----"
     }
 
@@ -119,16 +123,21 @@ final class FakeXen: CommandRunner {
     func restoreOn(_ minors: [Int]) { state.withLock { $0.minorsOfRestored = minors } }
     /// How a suspended domain is after it was told to run on.
     func resume(as state: String) { self.state.withLock { $0.stateOfResumed = state } }
+    /// How a domain is after it was saved.
+    func save(as state: String) { self.state.withLock { $0.stateOfSaved = state } }
+    /// The next command with this verb passes its deadline, and ends right after that.
+    func overdue(_ verb: String) { state.withLock { _ = $0.overdue.insert(verb) } }
     func fail(_ verb: String) { state.withLock { _ = $0.failing.insert(verb) } }
     func saveOnly(_ count: Int) { state.withLock { $0.image = Array(Self.image.prefix(count)) } }
 
     func run(_ command: Command) async throws -> CommandResult {
         let words = command.arguments
         if command.effect == .mutation {
-            let isDone = try state.withLock { state in
-                if command.tool == .xenstoreWrite { return Self.ask(words, &state) }
-                return try Self.apply(words, &state)
+            let (isDone, isOverdue): (Bool, Bool) = try state.withLock { state in
+                if command.tool == .xenstoreWrite { return (Self.ask(words, &state), false) }
+                return (try Self.apply(words, &state), state.overdue.remove(words[0]) != nil)
             }
+            if isOverdue { throw Self.overdue(command) }
             return CommandResult(
                 termination: .exited(isDone ? 0 : 1), output: "", errors: isDone ? "" : "libxl: error: no")
         }
@@ -141,6 +150,13 @@ final class FakeXen: CommandRunner {
             default: ""
             }
         return CommandResult(termination: .exited(0), output: output, errors: "")
+    }
+
+    /// As whoever runs commands tells it.
+    static func overdue(_ command: Command) -> Failure {
+        Failure(
+            .outcomeUnknown, "'\(command)' is still running", why: "it took longer than \(command.deadline)",
+            remedy: "look at the process, then run 'xenlvs migration resume'")
     }
 
     private static func request(_ guest: Guest?) -> String { "/local/domain/\(guest?.id ?? 0)/control/shutdown" }
@@ -161,7 +177,7 @@ final class FakeXen: CommandRunner {
         case "save" where words[1] == "-c": state.guest?.state = state.stateOfResumed
         case "save":
             try Data(state.image).write(to: URL(fileURLWithPath: words[words.count - 1]))
-            state.guest?.state = "--p---"
+            state.guest?.state = state.stateOfSaved
         case "destroy": state.guest = nil
         case "unpause": state.guest?.state = "-b----"
         case "restore":

@@ -65,6 +65,43 @@ struct BracketTests {
         #expect(host.hasImage)
     }
 
+    @Test("An 'xl save' that ends after its deadline lets the domain run on, and nothing is left of it")
+    func overdueSave() async throws {
+        let host = try BracketHost()
+        host.xen.overdue("save")
+        let failure = await #expect(throws: Failure.self) { try await host.bracket.perform(host.name) }
+        #expect(failure?.code == .failed && failure?.why?.contains("runs on") == true)
+        #expect(failure?.detailedDescription.contains("migration resume") == false)
+        #expect(host.xen.mutations == ["save -p 5", "unpause 5"])
+        #expect(try host.isClean)
+    }
+
+    @Test("Where the domain does not run on after that, its record stays for 'recover'")
+    func overdueAndSuspended() async throws {
+        let host = try BracketHost()
+        host.xen.overdue("save")
+        host.xen.save(as: "---ss-")
+        host.xen.resume(as: "---ss-")
+        let failure = await #expect(throws: Failure.self) { try await host.bracket.perform(host.name) }
+        #expect(failure?.code == .needsRecovery && failure?.what.contains("may stand still") == true)
+        #expect(failure?.remedy?.contains("xenlvs recover") == true)
+        #expect(failure?.detailedDescription.contains("migration resume") == false)
+        #expect(try !host.bracket.records().isEmpty && host.hasImage)
+    }
+
+    @Test("What an 'xl restore' has made after its deadline is let run by 'recover'")
+    func overdueRestore() async throws {
+        let host = try BracketHost()
+        host.xen.overdue("restore")
+        let failure = await #expect(throws: Failure.self) { try await host.bracket.perform(host.name) }
+        #expect(failure?.code == .needsRecovery && failure?.remedy?.contains("xenlvs recover") == true)
+        #expect(failure?.detailedDescription.contains("migration resume") == false)
+        let repairs = try await host.bracket.recover()
+        #expect(repairs.map(\.words) == ["the domain is restored"])
+        #expect(host.xen.mutations == ["save -p 5", "destroy 5"] + Self.restored)
+        #expect(try host.isClean)
+    }
+
     @Test("While it is being saved the domain itself has everything: it is let go, and its image is never restored")
     func saving() async throws {
         for guest in [FakeXen.Guest(id: 5, state: "--p---"), nil] {

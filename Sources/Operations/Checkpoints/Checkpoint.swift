@@ -1,3 +1,4 @@
+import Domains
 import HostModel
 import Storage
 
@@ -25,6 +26,14 @@ public struct Checkpoint: Sendable, Equatable, Codable {
         public var snapshot: LogicalVolumeReference
     }
 
+    /// The restoring of the domain, in one boot of this host.
+    public struct Revival: Sendable, Equatable, Codable {
+        /// That boot.
+        public var machine: String
+        /// The number of the restored domain: what has another one was not restored. Nil until that is known.
+        public var id: DomainID?
+    }
+
     /// `web1-1`.
     public var name: VolumeName
     public var domain: DomainName
@@ -36,6 +45,8 @@ public struct Checkpoint: Sendable, Equatable, Codable {
     public var disks: [Disk]
     /// How long the guest was stopped for it; nil until it is whole.
     public var freezeMilliseconds: Int64?
+    /// Nil but in `starting`, and there in records of earlier versions.
+    public var revival: Revival?
 
     /// A snapshot of `volume` for the checkpoint of this number: `web1.cp1`.
     static func snapshotName(of volume: VolumeName, _ number: Int) throws(Failure) -> VolumeName {

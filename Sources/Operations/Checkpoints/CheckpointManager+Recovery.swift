@@ -26,6 +26,7 @@ extension CheckpointManager {
                 repairs.append(row("is being made by another command"))
             } catch {
                 let failure = Failure(error, doing: "cannot take it back")
+                    .outsideMigrations(next: "run 'xenlvs recover' again")
                 repairs.append(row("cannot be taken back: \(failure)", needsOperator: true))
             }
         }
@@ -36,9 +37,32 @@ extension CheckpointManager {
     /// had been stopped.
     func undo(_ checkpoint: Checkpoint) async throws -> Bool {
         let wasStopped = try await handle(checkpoint).letGo()
+        try await discard(checkpoint)
+        return wasStopped
+    }
+
+    /// Removes what was made of a checkpoint whose domain was let go.
+    /// - Throws: `.needsRecovery` while an `lvcreate` for it is at work.
+    func discard(_ checkpoint: Checkpoint) async throws {
+        let lock = try await lockSnapshots(checkpoint)
+        defer { withExtendedLifetime(lock) {} }
         for disk in checkpoint.disks { try await removeSnapshot(disk) }
         try store.remove(checkpoint.name)
-        return wasStopped
+    }
+
+    /// Held by each `lvcreate` for the checkpoint as well.
+    func snapshotLock(_ checkpoint: Checkpoint) -> String { "\(host.paths.run)/snapshots-\(checkpoint.name).lock" }
+
+    private func lockSnapshots(_ checkpoint: Checkpoint) async throws -> FileLock {
+        do {
+            return try await FileLock.waiting(
+                path: snapshotLock(checkpoint), purpose: "taking snapshots for '\(checkpoint.name)'", limit: patience)
+        } catch let failure as Failure where failure.code == .busy {
+            throw Failure(
+                .needsRecovery, "cannot remove what was made of '\(checkpoint.name)'",
+                why: "an 'lvcreate' for it has not ended, for which the domain does not wait",
+                remedy: "see what it waits for ('ps -ef', 'dmesg'), and run 'xenlvs recover' once it has ended")
+        }
     }
 
     func handle(_ checkpoint: Checkpoint) -> DomainHandle {
@@ -56,5 +80,22 @@ extension CheckpointManager {
                 remedy: "rename it or remove it by hand")
         }
         try await host.runner.run(LVMCommands.remove(found))
+    }
+}
+
+extension Failure {
+    /// This failure where no migration is meant: for a command past its deadline whoever ran it advises to resume one.
+    /// - Parameter next: what helps once the command has ended; nil where that is told beside it.
+    func outsideMigrations(next: String? = nil) -> Failure {
+        guard code == .outcomeUnknown else { return self }
+        var failure = self
+        failure.remedy = next.map { "look at the process; once it has ended, \($0)" }
+        return failure
+    }
+
+    /// What is told of a command past its deadline once its effects were taken back.
+    /// - Parameter state: how things are by then.
+    func dealtWith(doing what: String, _ state: String) -> Failure {
+        Failure(.failed, what, why: "a command did not end in time; \(state)", causes: [outsideMigrations()])
     }
 }

@@ -7,8 +7,8 @@ extension CheckpointManager {
     /// Puts the disks back to a checkpoint and restores the domain from it. The checkpoint stays, and can be restored again.
     ///
     /// What the disks have held since is lost. While they are put back they are nobody's: their links are away.
-    /// - Throws: `.busy` where the domain is there or something has a disk; `.refused` where a snapshot is lost or a disk is
-    ///   another one than that of the checkpoint.
+    /// - Throws: `.busy` where the domain is there, unless an earlier run has restored it, or something has a disk;
+    ///   `.refused` where a snapshot is lost or a disk is another one than that of the checkpoint.
     public func restore(_ name: VolumeName, say: @Sendable (String) -> Void = { _ in }) async throws -> Checkpoint {
         let domain = try store.find(name).domain
         return try await holding(domain) {
@@ -25,37 +25,76 @@ extension CheckpointManager {
                     remedy: Self.remedy(other))
             }
             return try await holding(checkpoint.disks.map(\.volume)) {
-                if try await !isRevived(checkpoint) {
-                    try await rollBack(&checkpoint, say)
-                    host.effects.pass(.revive, .before)
-                    try await handle(checkpoint).restorePaused(from: store.image(name).path)
-                    host.effects.pass(.revive, .after)
+                do {
+                    try await revive(&checkpoint, say)
+                    host.effects.pass(.start, .before)
+                    try await handle(checkpoint).start(checkpoint.disks.map { ($0.device, $0.volume) })
+                    host.effects.pass(.start, .after)
+                } catch let failure as Failure {
+                    throw failure.outsideMigrations(next: Self.remedy(checkpoint))
                 }
-                host.effects.pass(.start, .before)
-                try await handle(checkpoint).start(checkpoint.disks.map { ($0.device, $0.volume) })
-                host.effects.pass(.start, .after)
-                checkpoint.stage = .whole
+                (checkpoint.stage, checkpoint.revival) = (.whole, nil)
                 try store.save(checkpoint)
                 return checkpoint
             }
         }
     }
 
-    /// Whether an earlier run has restored the domain already. Throws `.busy` for one that is there for another reason.
-    private func isRevived(_ checkpoint: Checkpoint) async throws -> Bool {
-        guard let (_, state) = try await handle(checkpoint).find() else { return false }
-        if checkpoint.stage == .starting, state == .paused || state == .active { return true }
+    /// Restores the domain, unless an earlier run has, and records its number.
+    private func revive(_ checkpoint: inout Checkpoint, _ say: (String) -> Void) async throws {
+        var restored = try await restoredEarlier(checkpoint)
+        if restored == nil {
+            try await rollBack(&checkpoint, say)
+            host.effects.pass(.revive, .before)
+            try await handle(checkpoint).restorePaused(from: store.image(checkpoint.name).path)
+            host.effects.pass(.revive, .after)
+            restored = try await handle(checkpoint).find()?.id
+        }
+        guard let id = restored else {
+            throw Failure(.failed, "the domain \(checkpoint.domain) was restored but is not there")
+        }
+        checkpoint.revival = Checkpoint.Revival(machine: try MachineIdentity.read(), id: id)
+        try store.save(checkpoint)
+    }
+
+    /// The domain that an earlier run has restored. An `xl restore` that goes on by itself is waited for.
+    /// - Throws: `.busy` for a domain that is there for another reason: its disks need not be as at the checkpoint.
+    private func restoredEarlier(_ checkpoint: Checkpoint) async throws -> DomainID? {
+        let machine = try MachineIdentity.read()
+        let isStarting = checkpoint.stage == .starting
+        // Of an earlier boot there is no `xl restore`, and nothing that one has left half made.
+        let mayBeUnfinished = isStarting && (checkpoint.revival?.machine ?? machine) == machine
+        let found = try await mayBeUnfinished ? settled(checkpoint) : handle(checkpoint).find()
+        guard let (id, state) = found else { return nil }
+        let isRecorded = checkpoint.revival == Checkpoint.Revival(machine: machine, id: id)
+        if isStarting {
+            if isRecorded, state == .paused || state == .active { return id }
+            // A run that was killed has not recorded what it restored; `xl restore` stays for as long as that lives.
+            if state == .paused, try ProcessTable.isRestoring([store.image(checkpoint.name).path]) { return id }
+        }
+        let doubt = isStarting && !isRecorded ? ", and is not known to be what was restored from it" : ""
+        let choice = isStarting ? "; to keep it as it is: xenlvs domain checkpoint remove \(checkpoint.name)" : ""
         throw Failure(
             .busy, "cannot restore '\(checkpoint.name)'",
-            why: "the domain \(checkpoint.domain) is there (\(state.rawValue))",
-            remedy: "end it first: xl shutdown \(checkpoint.domain), or xl destroy \(checkpoint.domain)")
+            why: "the domain \(checkpoint.domain) is there (\(state.rawValue))" + doubt,
+            remedy: "end it first: xl shutdown \(checkpoint.domain), or xl destroy \(checkpoint.domain)" + choice)
+    }
+
+    private func settled(_ checkpoint: Checkpoint) async throws -> (id: DomainID, state: DomainState)? {
+        do {
+            return try await handle(checkpoint).clearUnfinished(store.image(checkpoint.name).path)
+        } catch var failure as Failure where failure.code == .needsRecovery {
+            // Not for `recover`, which restores no checkpoint.
+            failure.remedy = "look at 'xl list' and at the processes named xl, then \(Self.remedy(checkpoint))"
+            throw failure
+        }
     }
 
     private func rollBack(_ checkpoint: inout Checkpoint, _ say: (String) -> Void) async throws {
         var volumes: [Volume] = []
         for disk in checkpoint.disks { volumes.append(try await checkRestorable(disk, checkpoint)) }
         try store.image(checkpoint.name).seal()
-        checkpoint.stage = .rollingBack
+        (checkpoint.stage, checkpoint.revival) = (.rollingBack, nil)
         host.effects.pass(.rollBack, .before)
         try store.save(checkpoint)
         for (disk, volume) in zip(checkpoint.disks, volumes) {
@@ -76,6 +115,7 @@ extension CheckpointManager {
             try host.links.set(active.name, to: target)
         }
         checkpoint.stage = .starting
+        checkpoint.revival = Checkpoint.Revival(machine: try MachineIdentity.read())
         try store.save(checkpoint)
         host.effects.pass(.rollBack, .after)
     }

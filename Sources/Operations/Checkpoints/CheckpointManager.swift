@@ -13,6 +13,8 @@ import Storage
 public struct CheckpointManager: Sendable {
     let worker: HostWorker
     let store: CheckpointStore
+    /// How long an `lvcreate` that is past its deadline, or of a killed run, is waited for. Another one for tests.
+    var patience = Duration.seconds(60)
     var host: HostContext { worker.host }
 
     public init(worker: HostWorker) {
@@ -163,15 +165,27 @@ public struct CheckpointManager: Sendable {
         host.effects.pass(.memory, .before)
         try await handle(checkpoint).save(id, to: image, then: .keepPaused)
         host.effects.pass(.memory, .after)
-        for snapshot in snapshots {
-            host.effects.pass(.snapshot, .before)
-            try await host.runner.run(snapshot)
-            host.effects.pass(.snapshot, .after)
-        }
+        try await takeSnapshots(of: checkpoint, snapshots)
         host.effects.pass(.goOn, .before)
         try await host.runner.run(XLCommands.unpause(id))
         host.effects.pass(.goOn, .after)
         return ContinuousClock.now - began
+    }
+
+    /// Each command holds a lock for as long as it lives: what it makes after its deadline, or after this run was
+    /// killed, has to be found by whoever removes what was begun.
+    private func takeSnapshots(of checkpoint: Checkpoint, _ commands: [Command]) async throws {
+        let lock = try FileLock(path: snapshotLock(checkpoint), purpose: "taking snapshots for '\(checkpoint.name)'")
+        do {
+            for command in commands {
+                host.effects.pass(.snapshot, .before)
+                try await host.runner.run(command, holding: lock)
+                host.effects.pass(.snapshot, .after)
+            }
+        } catch let failure as Failure where failure.code == .outcomeUnknown {
+            lock.leave()
+            throw failure
+        }
     }
 
     private func snapshotCommands(_ checkpoint: Checkpoint, _ room: ByteCount?) async throws -> [Command] {
@@ -192,18 +206,22 @@ public struct CheckpointManager: Sendable {
         return commands
     }
 
-    /// The domain runs on, and nothing is left of what was begun.
+    /// The domain runs on, and nothing is left of what was begun. So it is too where a command has passed its deadline: a
+    /// guest may run while LVM takes a snapshot of its disk, and what is recorded as being made is never restored.
     private func givenUp(_ checkpoint: Checkpoint, because cause: Failure) async -> Failure {
-        if cause.code == .outcomeUnknown { return cause }
+        let what = "cannot make a checkpoint of '\(checkpoint.domain)'"
+        var state = "the domain may stand still"
         do {
-            _ = try await undo(checkpoint)
-            return cause
+            let wasStopped = try await handle(checkpoint).letGo()
+            state = wasStopped ? "the domain was stopped, and runs on" : "the domain is not stopped"
+            try await discard(checkpoint)
         } catch {
             return Failure(
-                .needsRecovery, cause.what,
-                why: "and what was begun cannot be taken back; the domain may still be paused",
+                .needsRecovery, what, why: "\(state); what was begun of '\(checkpoint.name)' is not removed",
                 remedy: "run 'xenlvs recover'; see 'xl list'",
-                causes: [cause, Failure(error, doing: "cannot take it back")])
+                causes: [cause, Failure(error, doing: "cannot take it back")].map { $0.outsideMigrations() })
         }
+        guard cause.code == .outcomeUnknown else { return cause }
+        return cause.dealtWith(doing: what, "\(state), and nothing is left of '\(checkpoint.name)'")
     }
 }

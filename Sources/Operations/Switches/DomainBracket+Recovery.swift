@@ -19,6 +19,7 @@ extension DomainBracket {
                 repairs.append(DomainRepair(domain: name, words: words, needsOperator: false))
             } catch {
                 let failure = Failure(error, doing: "cannot bring it back")
+                    .outsideMigrations(next: "run 'xenlvs recover' again")
                 let words = failure.description + "; its memory is in \(image(name).path)"
                 repairs.append(DomainRepair(domain: name, words: words, needsOperator: true))
             }

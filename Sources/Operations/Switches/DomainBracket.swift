@@ -51,7 +51,7 @@ public struct DomainBracket: Sendable {
             do { outcome = try await bringBack(away) } catch {
                 throw Failure(
                     .needsRecovery, "the domain \(name) was saved, and is not back",
-                    why: Failure(error, doing: "cannot restore it").description,
+                    why: Failure(error, doing: "cannot restore it").outsideMigrations().description,
                     remedy: "run 'xenlvs recover'; its memory is in \(image(name).path)")
             }
             try requireBack(name, outcome)
@@ -81,7 +81,10 @@ public struct DomainBracket: Sendable {
 
     /// Goes on with what an earlier run has left of it. Throws where it is lost.
     private func finish(_ name: DomainName) async throws {
-        if let open = try record(name) { try requireBack(name, try await goOn(open)) }
+        guard let open = try record(name) else { return }
+        do { try requireBack(name, try await goOn(open)) } catch let failure as Failure {
+            throw failure.outsideMigrations(next: "run 'xenlvs recover'")
+        }
     }
 
     private func requireBack(_ name: DomainName, _ outcome: Outcome) throws {
@@ -134,20 +137,23 @@ public struct DomainBracket: Sendable {
         return away
     }
 
-    /// The domain runs on: what is in Xen is what it was.
+    /// The domain runs on: what is in Xen is what it was, and so is what is below it. An `xl save` that has passed its
+    /// deadline is waited for once more.
     private func letGo(_ record: Record, because cause: Failure) async -> Failure {
-        if cause.code == .outcomeUnknown { return cause }
         do {
             let outcome = try await goOn(record)
-            var failure = cause
             // Also that it was stopped, and by whomever: it runs on now.
+            guard cause.code != .outcomeUnknown else {
+                return cause.dealtWith(doing: "cannot save \(record.domain)", outcome.words)
+            }
+            var failure = cause
             failure.why = [cause.why, outcome.words].compactMap(\.self).joined(separator: "; ")
             return failure
         } catch {
             return Failure(
-                .needsRecovery, cause.what, why: "and it may stand still",
+                .needsRecovery, "cannot save \(record.domain), and it may stand still",
                 remedy: "run 'xenlvs recover'; see 'xl list'",
-                causes: [cause, Failure(error, doing: "cannot let it run on")])
+                causes: [cause, Failure(error, doing: "cannot let it run on")].map { $0.outsideMigrations() })
         }
     }
 
