@@ -64,7 +64,7 @@ struct SparseStreamTests {
         try withFiles(size) { _, to in
             let wrong: [[(Int64, Int)]] = [
                 [(Int64(size), 1)], [(-1, 1)], [(Int64(size) - 1, 2)], [(4096, 4096), (0, 1)], [(0, 0)],
-                [(0, SparseStream.piece + 1)], [(Int64.max, 1)],
+                [(0, SparseStream.piece + 1)], [(Int64.max, 1)], [(4096, SparseStream.block)], [(0, 4096)],
             ]
             for pieces in wrong {
                 let writer = try SparseWriter(to, size: Int64(size))
@@ -76,9 +76,44 @@ struct SparseStreamTests {
                 }
             }
             let writer = try SparseWriter(to, size: Int64(size))
-            try SparseStream.header(0, 4096).withUnsafeBytes(writer.take)
+            try SparseStream.header(0, SparseStream.block).withUnsafeBytes(writer.take)
             #expect(throws: Failure.self) { try writer.finish() }
             #expect(throws: Failure.self) { try SparseWriter(to, size: 42) }
+        }
+    }
+
+    @Test("Nobody waits for the zeros of a gap before everything has come")
+    func zerosLast() throws {
+        let size = 4 << 20
+        try withFiles(size) { _, to in
+            let writer = try SparseWriter(to, size: Int64(size))
+            let piece = [UInt8](repeating: 0x55, count: SparseStream.block)
+            try SparseStream.header(3 << 20, piece.count).withUnsafeBytes(writer.take)
+            try piece.withUnsafeBytes(writer.take)
+            let before = try #require(FileManager.default.contents(atPath: to))
+            #expect(before.prefix(3 << 20).allSatisfy { $0 == 0xAA })
+            try writer.finish()
+            var expected = Data(count: size)
+            expected.replaceSubrange(3 << 20..<(3 << 20) + piece.count, with: piece)
+            #expect(FileManager.default.contents(atPath: to) == expected)
+        }
+    }
+
+    @Test("Whoever waits no longer ends the zeroing with the slice that is under way")
+    func ended() throws {
+        let slice = Int(SparseWriter.slice) * SparseStream.block
+        try withFiles(3 * slice) { _, to in
+            let writer = try SparseWriter(to, size: Int64(3 * slice))
+            var looks = 0
+            #expect(throws: Failure.self) {
+                try writer.finish {
+                    looks += 1
+                    if looks == 2 { throw Failure(.unreachable, "the source is gone") }
+                }
+            }
+            let bytes = try #require(FileManager.default.contents(atPath: to))
+            #expect(bytes.prefix(slice) == Data(count: slice))
+            #expect(bytes[slice] == 0xAA && bytes.last == 0xAA)
         }
     }
 }

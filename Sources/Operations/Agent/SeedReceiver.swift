@@ -33,7 +33,7 @@ struct SeedReceiver: Sendable {
             let path = try await worker.store.device(name, .data, at: volume.targetPlace)
             try say(.ready)
             try await Blocking.run("seed") { [input] in
-                let intake = try SeedIntake(path, size: volume.size)
+                let intake = try SeedIntake(path, size: volume.size, from: input)
                 repeat {
                     guard let frame = try Frame.read(from: input, limit: Self.silence) else {
                         throw Failure(.unreachable, "the channel of \(name) ended too early")
@@ -50,43 +50,5 @@ struct SeedReceiver: Sendable {
         }
         try await worker.attachSeeded(control, volume)
         try say(.stored)
-    }
-}
-
-/// Where the frames go: through the decompressor to the device.
-private final class SeedIntake {
-    private let decompressor: ZstandardDecompressor
-    private let writer: SparseWriter
-    private let longest: Int64
-    private var size: Int64 = 0
-    private(set) var isComplete = false
-
-    init(_ path: String, size: ByteCount) throws {
-        decompressor = try ZstandardDecompressor()
-        writer = try SparseWriter(path, size: size.bytes)
-        // Each piece of at least a block has a header.
-        longest = size.bytes + size.bytes / 1024 + 4096
-    }
-
-    func take(_ frame: Frame) throws {
-        switch frame {
-        case .begin, .release: throw Failure(.refused, "the channel carries what does not belong there")
-        case .data(let bytes):
-            try bytes.withUnsafeBytes { packed in
-                try decompressor.decompress(packed) { plain in
-                    size += Int64(plain.count)
-                    guard size <= longest else { throw Failure(.refused, "more is sent than the volume can hold") }
-                    try writer.take(plain)
-                }
-            }
-        case .end(let expected):
-            guard decompressor.isFinished, size == expected else {
-                throw Failure(.failed, "the volume is not whole", why: "\(size) of \(expected) bytes arrived")
-            }
-            try writer.finish()
-            isComplete = true
-        case .cancel: throw Failure(.interrupted, "the source gave it up")
-        case .keepAlive: break
-        }
     }
 }

@@ -52,8 +52,7 @@ struct SeedSender: Sendable {
                 try channel.write(.end(size: held))
                 return Amount(held: ByteCount(held), sent: ByteCount(sent))
             }
-            // Where nothing came the target writes zeros, as far as its storage cannot do without.
-            try await channel.expect(.stored, within: .seconds(300 + volume.size.bytes / (50 << 20)))
+            try await waitUntilStored(channel, volume) { try reached(volume.size) }
             await channel.close(within: .seconds(10))
             return amount
         } catch {
@@ -65,5 +64,25 @@ struct SeedSender: Sendable {
             channel.kill()
             throw failure
         }
+    }
+
+    /// Waits until the target has all of it. Where nothing came it writes zeros first, as far as its storage cannot do
+    /// without, and stops where it does not hear of this host. As slow as that is DRBD would be, too.
+    private func waitUntilStored(
+        _ channel: ImageChannel, _ volume: VolumeSpec, _ check: () throws -> Void
+    ) async throws {
+        let limit = Duration.seconds(300 + volume.size.bytes / (10 << 20))
+        let deadline = ContinuousClock.now + limit
+        while ContinuousClock.now < deadline {
+            if let event = try await channel.event(within: .seconds(5)) {
+                guard event == .stored else { throw channel.outOfTurn() }
+                return
+            }
+            try check()
+            try channel.write(.keepAlive)
+        }
+        throw Failure(
+            .outcomeUnknown, "the target does not store what \(volume.name) holds", host: channel.host.text,
+            why: "it was not done within \(limit)", remedy: "see why its storage is so slow ('iostat -x' there)")
     }
 }

@@ -110,6 +110,16 @@ extension HostWorker {
         try await attach(control, volume)
     }
 
+    /// Target: lets the replicas connect once nobody writes to the volumes past them any more. A receiver whose source
+    /// has given up, or is gone, notices that and attaches its replica by itself.
+    func connectTarget(_ order: StepOrder) async throws -> StepResult {
+        if order.spec.plan.seeds {
+            // Not held: what is attached anew takes the same turn. Only this run could begin another receiver.
+            try await HostTurn.take(.image, of: order.spec.id, on: host, limit: .seconds(90)) {}
+        }
+        return try await connect(order)
+    }
+
     private func proofOfOwnership(_ control: ReplicaControl) async throws -> OwnedMetadata {
         let mark = try await host.runner.run(control.commands.ownershipMark(control.device)).output
         let generation = try await host.runner.run(
