@@ -37,11 +37,22 @@ struct MapperTask: ~Copyable {
         var cookie: UInt32 = 0
         guard dm_task_set_cookie(task, &cookie, UInt16(flags)) != 0 else { throw Failure.mapper(what, errno) }
         // The cookie's semaphore has to be given back in either case.
-        do throws(Failure) { try run() } catch {
+        defer { Self.waitForUdev(cookie) }
+        try run()
+    }
+
+    /// What udev does not do in time libdevmapper does: it makes or removes the node below `/dev/mapper` itself.
+    private static func waitForUdev(_ cookie: UInt32) {
+        // None where there is no udev: libdevmapper never calls that one ready, and does not wait for it.
+        guard cookie != 0 else {
             dm_udev_wait(cookie)
-            throw error
+            return
         }
-        dm_udev_wait(cookie)
+        var isReady: Int32 = 0
+        let isInTime = UdevPatience.shared.wait { dm_udev_wait_immediate(cookie, &isReady) == 0 || isReady != 0 }
+        if isInTime { return }
+        dm_udev_complete(cookie)
+        dm_udev_wait_immediate(cookie, &isReady)
     }
 
     static func find(name: String, readsTable: Bool = true) throws(Failure) -> MappedDevice? {

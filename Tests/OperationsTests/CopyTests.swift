@@ -115,6 +115,20 @@ struct LegComparisonTests {
         }
     }
 
+    @Test("Below a guest that discards, what a difference may come from is told, and what to do")
+    func discarded() throws {
+        try withFiles { comparison in
+            var comparison = comparison
+            comparison.remedy = MirrorWatch.remedyForDiscards
+            try write(comparison.second, at: 5000, 0xaa)
+            let failure = #expect(throws: Failure.self) { try comparison.run { _ in } }
+            let text = try #require(failure).description
+            for word in ["discard", "fstrim.timer", "remount,nodiscard", "repeat the swap"] {
+                #expect(text.contains(word), "\(text)")
+            }
+        }
+    }
+
     @Test("Many differences are not all kept in mind")
     func many() throws {
         try withFiles { comparison in

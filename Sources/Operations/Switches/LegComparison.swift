@@ -17,6 +17,8 @@ struct LegComparison: Sendable {
     var isDirect = true
     /// How long to wait before each further look at what differs.
     var pauses: [Duration] = [50, 200, 500, 1000, 2000, 4000].map(Duration.milliseconds)
+    /// What to do about a block that differs, where something is known of it.
+    var remedy: String?
 
     /// So many blocks are kept in mind; where more differ at once these are looked at again first.
     private static let mostSuspects = 256
@@ -83,7 +85,7 @@ struct LegComparison: Sendable {
     private func different(at offset: Int64) -> Failure {
         Failure(
             .failed, "\(first) and \(second) are not the same",
-            why: "the block at byte \(offset) differs, and has not changed meanwhile")
+            why: "the block at byte \(offset) differs, and has not changed meanwhile", remedy: remedy)
     }
 
     private func restless(at offset: Int64) -> Failure {

@@ -81,12 +81,21 @@ struct MirrorWatch {
         }
     }
 
+    /// dm-mirror hands a discard to both sides whatever else it is at (`do_writes`, drivers/md/dm-raid1.c), and what a
+    /// disk has of such a block then is its own affair. Nothing tells it from a block that matters.
+    static let remedyForDiscards =
+        "where the guest discards blocks (mounts with 'discard', fstrim), that is the likely cause, as each disk may "
+        + "keep what it likes of them: end it in the guest ('mount -o remount,nodiscard', 'systemctl stop "
+        + "fstrim.timer') and repeat the swap; where it does not, see 'dmesg' and both disks"
+
     /// Reads both wholly, and past the host's memory.
     /// - Parameter isMirrored: the guest writes to both already.
     func compare(isMirrored: Bool) async throws {
         listener.say("\(volume.name): comparing \(devices.plain.path) with \(devices.copy.path)")
+        // Two ways to the same storage, which need no log, have each discard twice, and the same of it.
         let comparison = LegComparison(
-            first: devices.plain.node, second: devices.copy.node, size: volume.size, limit: move.options.limit)
+            first: devices.plain.node, second: devices.copy.node, size: volume.size, limit: move.options.limit,
+            remedy: isMirrored && devices.log != nil ? Self.remedyForDiscards : nil)
         let (identity, mapper) = (try host.switches.identity(volume), host.mapper)
         let (name, listener, what, total) = (volume.name, listener, what, volume.size)
         try await Blocking.run("comparison") {
