@@ -9,13 +9,13 @@ public enum SSHCommand {
     public static func receiver(on host: HostName) -> Command { command(host, ["xenlvs", "agent", "--receive"]) }
 
     /// No prompt may ever be waited for, and a peer that went away must be noticed: three probes, five seconds apart.
+    public static let options = [
+        "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o", "ServerAliveCountMax=3",
+        "-o", "ControlPath=none",
+    ]
+
     /// The remote words are fixed; nothing that came from outside becomes part of a remote shell's line.
     private static func command(_ host: HostName, _ words: [String]) -> Command {
-        Command(
-            .ssh,
-            [
-                "-T", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ServerAliveInterval=5", "-o",
-                "ServerAliveCountMax=3", "-o", "ControlPath=none", "--", host.text,
-            ] + words, .mutation)
+        Command(.ssh, ["-T"] + options + ["--", host.text] + words, .mutation)
     }
 }

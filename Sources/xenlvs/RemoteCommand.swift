@@ -1,5 +1,6 @@
 import Glibc
 import HostModel
+import Hosts
 import Migration
 
 /// Hands a command over to the host that drives a migration; its terminal stays this one's.
@@ -9,7 +10,7 @@ enum RemoteCommand {
         let verb = event == .abortRequested ? "abort" : "resume"
         Console.say("\(host) drives this migration: running 'xenlvs migration \(verb) \(id)' there")
         let words =
-            ["ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]
+            ["ssh"] + SSHCommand.options
             + (isatty(STDIN_FILENO) == 1 ? ["-t"] : ["-T"]) + ["--", host.text, "xenlvs", "migration", verb, id.text]
         var arguments: [UnsafeMutablePointer<CChar>?] = words.map { strdup($0) } + [nil]
         execv("/usr/bin/ssh", &arguments)

@@ -130,6 +130,8 @@ struct ResolutionTests {
         #expect(sign(.outcomeUnknown, "it took longer than 20.0 seconds") == nil)
         #expect(sign(.unreachable, "root@nodeb: Permission denied (publickey).") != nil)
         #expect(sign(.unreachable, "bash: line 1: xenlvs: command not found") != nil)
+        #expect(sign(.unreachable, "ssh: connect to host nodeb port 22: Connection refused") != nil)
+        #expect(sign(.unreachable, "kex_exchange_identification: read: Connection reset by peer") != nil)
         #expect(sign(.refused, "") != nil)
     }
 }

@@ -115,12 +115,23 @@ struct Housekeeping: Sendable {
         return findings.isEmpty ? [finding(.fine, "no saved image is left over (\(files.count) in use)")] : findings
     }
 
-    /// Nil for a file of a migration that is still open.
+    /// Of a migration that is still open an image from before a restart of this host is of no use to it, and removed with the others
+    /// at its end; nil for one of this boot.
+    private func lostMemory(_ file: ImageFile, _ record: MigrationRecord) -> Finding? {
+        guard !file.isOfThisBoot, file.name?.isSpent == false else { return nil }
+        return finding(
+            .warning, "the saved image \(file.path) (\(file.size)) is from before this host was restarted",
+            why:
+                "migration \(record.id) of \(record.domain) is open and does not restore it; it holds the guest's memory",
+            remedy: "see 'xenlvs migration status \(record.id)'; finishing the migration removes it")
+    }
+
+    /// Nil for a file that a migration which is still open may need.
     private func leftOver(_ file: ImageFile, _ migrations: [MigrationRecord]) -> Finding? {
         let owner: String
         if let name = file.name {
             let record = migrations.first { $0.id == name.migration.text }
-            if record?.isOpen == true { return nil }
+            if let record, record.isOpen { return lostMemory(file, record) }
             owner =
                 record.map { "migration \($0.id) of \($0.domain), which has ended, left it" }
                 ?? "migration \(name.migration), of which this host has no record, left it"

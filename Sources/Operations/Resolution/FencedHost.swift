@@ -41,7 +41,11 @@ public enum FencedHost {
         switch failure.code {
         case .unreachable, .outcomeUnknown:
             let words = failure.why ?? ""
-            let signs = ["Permission denied", "Host key verification failed", "command not found", "not found"]
+            // A host that boots refuses connections until its sshd is there, and one that is overloaded resets them.
+            let signs = [
+                "Permission denied", "Host key verification failed", "command not found", "not found",
+                "Connection refused", "Connection reset", "Connection closed", "kex_exchange_identification",
+            ]
             return signs.contains { words.contains($0) } ? "it says: \(words)" : nil
         case .usage, .notFound, .refused, .busy, .failed, .inconsistent, .needsRecovery, .takenOver, .runsUndecided,
             .interrupted:
