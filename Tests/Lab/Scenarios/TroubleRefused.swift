@@ -208,6 +208,47 @@ extension Scenarios {
         private static let path = "/usr/bin/xenlvs"
 
         @Test(
+            "A target that has no paging for a PVH guest is refused before anything is changed", .onlyInTheFullRun,
+            .timeLimit(.minutes(15)))
+        func withoutPaging() async throws {
+            try await scenario { hosts in
+                let (a, b) = (hosts.a, hosts.b)
+                let migrate = "xenlvs migrate web1 --to nodeb"
+                let doctor = "xenlvs doctor web1 --to nodeb --format json"
+                let words = [
+                    "nodeb", "this host cannot run pvh guests", "neither hap nor shadow paging", "switch nested paging",
+                ]
+                var journey = try await hosts.start(LabGuest("web1", kind: .pvh), hasSwitch: true, on: a)
+                // As with nested paging off in the firmware: Xen still says 'hvm' then.
+                try await b.replaceXL(
+                    doing: #"""
+                        [ "$*" != info ] || {
+                            /lab/real/xl info | sed '/^virt_caps/s/ \(hap\|shadow\)\b//g'
+                            exit
+                        }
+                        """#)
+                let shown = try await b.run("xl info | grep '^virt_caps'").text
+                #expect(shown.contains(" hvm") && !shown.contains(" hap") && !shown.contains(" shadow"), "\(shown)")
+                for command in [migrate, "\(migrate) --method one-freeze", "\(migrate) --method three-freeze", doctor] {
+                    let result = try await a.run(command, timeout: .seconds(180), check: false)
+                    #expect(result.exit == 1, "\(command): exit \(result.exit), \(result.stderr)")
+                    let said = result.stdout + result.stderr
+                    for word in words { #expect(said.contains(word), "\(command): '\(word)' is not in: \(said)") }
+                    try await journey.goesOn()
+                }
+                for node in [a, b] {
+                    #expect(try await node.migrations().isEmpty, "a refusal has left a migration in the journal")
+                }
+
+                try await b.putXLBack()
+                try await a.run("\(migrate) --dry-run", timeout: .seconds(180))
+                let judged = try await a.run(doctor, timeout: .seconds(180), check: false).stdout
+                #expect(!judged.contains("cannot run pvh guests"), "\(judged)")
+                try await hosts.verifyStayed(&journey, nil, hasSwitches: true)
+            }
+        }
+
+        @Test(
             "What turns up after the checks is not overwritten: the preparation is taken back", .timeLimit(.minutes(20))
         )
         func preparation() async throws {
