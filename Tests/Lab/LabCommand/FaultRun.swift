@@ -29,15 +29,19 @@ struct FaultRun: AsyncParsableCommand {
         let known = try readResults()
         let done = Set(known.map(\.fault))
         let chosen = try choice().filter { !done.contains($0) }
+        let chains = subset ? FaultPlan.gathered(chosen) : FaultPlan.chains(chosen)
         print("\(chosen.count) cases, seed \(seed)")
         if list {
-            for chain in FaultPlan.chains(chosen) {
-                print("chain \(chain.track.rawValue): \(chain.cases.map(\.description).joined(separator: " "))")
-            }
+            for chain in chains { print("chain \(chain)") }
             return
         }
-        let matrix = FaultMatrix(hang: .seconds(hang), lookMilliseconds: look, log: { print($0) })
-        let found = try await matrix.run(chosen, until: end) { try keep(known + seeded($0)) }
+        let began = ContinuousClock.now
+        let log: @Sendable (String) -> Void = { line in
+            let seconds = Int(began.duration(to: .now) / .seconds(1))
+            print(String(format: "%3d:%02d ", seconds / 60, seconds % 60) + line)
+        }
+        let matrix = FaultMatrix(hang: .seconds(hang), lookMilliseconds: look, log: log)
+        let found = try await matrix.run(chains, until: end) { try keep(known + seeded($0)) }
         let results = known + seeded(found)
         if let write {
             try ReliabilityPage(results).text.write(toFile: write, atomically: true, encoding: .utf8)
@@ -50,7 +54,7 @@ struct FaultRun: AsyncParsableCommand {
         let missed = results.filter { $0.outcome == .notReached }.map(\.fault)
         for fault in missed { print("\(fault): not reached") }
         let met = Set(found.map(\.fault))
-        for chain in FaultPlan.chains(chosen) {
+        for chain in chains {
             let why = met.isDisjoint(with: chain.cases) ? "the time was over" : "its chain was given up"
             for fault in chain.cases where !met.contains(fault) { print("\(fault): left out, \(why)") }
         }

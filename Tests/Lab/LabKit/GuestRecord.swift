@@ -11,6 +11,8 @@ public struct GuestConsole: Sendable {
     public let ticks: [Tick]
     /// The boot ids it announced: one more for each time it really booted.
     public let boots: [String]
+    /// How often it has come to an orderly end.
+    public let endings: Int
     /// What it complained of, and what its kernel reported as serious.
     public let errors: [String]
 
@@ -18,6 +20,7 @@ public struct GuestConsole: Sendable {
     public init(_ text: String) {
         var ticks: [Tick] = []
         var boots: [String] = []
+        var endings = 0
         var errors: [String] = []
         // A console ends its lines with CR LF, which is one character to Swift: `isNewline` knows all kinds.
         for line in text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).dropLast() {
@@ -26,23 +29,29 @@ public struct GuestConsole: Sendable {
                 ticks.append(Tick(number: number, uptime: uptime))
             } else if words.count == 2, words[0] == "boot" {
                 boots.append(String(words[1]))
+            } else if words.count == 2, words[0] == "end" {
+                endings += 1
             } else if line.contains("guest-error") || line.contains("I/O error") || line.contains("EXT4-fs error") {
                 errors.append(String(line))
             }
         }
         self.ticks = ticks
         self.boots = boots
+        self.endings = endings
         self.errors = errors
     }
 
     /// This console followed by another: the same guest's on the host it moved to.
     public func followed(by other: GuestConsole) -> GuestConsole {
-        GuestConsole(ticks: ticks + other.ticks, boots: boots + other.boots, errors: errors + other.errors)
+        GuestConsole(
+            ticks: ticks + other.ticks, boots: boots + other.boots, endings: endings + other.endings,
+            errors: errors + other.errors)
     }
 
-    private init(ticks: [Tick], boots: [String], errors: [String]) {
+    private init(ticks: [Tick], boots: [String], endings: Int, errors: [String]) {
         self.ticks = ticks
         self.boots = boots
+        self.endings = endings
         self.errors = errors
     }
 

@@ -35,13 +35,24 @@ extension LabNode {
     }
 
     /// The guests that exist here and their state as `xl list` has it, such as `-b----` or `--p---`.
-    public func guests() async throws -> [String: String] {
-        let lines = try await run("xl list").stdout.split(separator: "\n").dropFirst()
+    public func guests() async throws -> [String: String] { Self.guests(inListing: try await run("xl list").stdout) }
+
+    /// The same of what `xl list` has printed, whatever follows it.
+    public static func guests(inListing text: String) -> [String: String] {
         var result: [String: String] = [:]
-        for fields in lines.map({ $0.split(separator: " ") }) where fields.count >= 6 && fields[0] != "Domain-0" {
+        for line in text.split(separator: "\n").dropFirst() {
+            let fields = line.split(separator: " ")
+            guard fields.count == 6, fields[0] != "Domain-0", fields[4].allSatisfy({ "rbpscd-".contains($0) }) else {
+                continue
+            }
             result[String(fields[0])] = String(fields[4])
         }
         return result
+    }
+
+    /// Whether a guest's virtual CPUs may run in this state: `p` is paused, `s` suspended or shut down.
+    public static func isRunning(_ state: String?) -> Bool {
+        state.map { !$0.contains("p") && !$0.contains("s") } ?? false
     }
 
     /// All that the guest has printed on this node, over all of its lives here.

@@ -16,11 +16,15 @@ package actor DomainWatch {
     /// The boots in which a node was told to watch.
     private var watched: Set<String> = []
     private var readings: [String: [Reading]] = [:]
+    /// When a node's clock was last read, by its boot.
+    private var readAt: [String: ContinuousClock.Instant] = [:]
     /// From one look to the next, in milliseconds.
     private var periodMilliseconds = 10
 
     /// Where `/lab/domains` writes; see `Tests/Lab/image/node`.
     private static let log = "/var/log/xen/domains.log"
+    /// A clock that was read so long ago is still known to a few hundredths of a second.
+    private static let readingTime = Duration.seconds(60)
     /// How far two quartzes, one of them emulated, may run apart, in milliseconds for each: generous.
     private static let drift = 0.0005
 
@@ -30,8 +34,8 @@ package actor DomainWatch {
     /// second, because under emulation every wake-up costs much.
     package func look(everyMilliseconds period: Int) { periodMilliseconds = period }
 
-    /// Has the nodes that are switched on watch from now on, and reads their clocks; the more often, the narrower what is
-    /// known. Only who looks at the result should ask for it.
+    /// Has the nodes that are switched on watch from now on, and reads their clocks now and then. Only who looks at the result
+    /// should ask for it.
     ///
     /// Throws where a node has stopped watching within a boot.
     package func watch(_ nodes: [LabNode]) async throws {
@@ -46,7 +50,9 @@ package actor DomainWatch {
                 try await node.run("(setsid nice -n -10 \(command) </dev/null >/dev/null 2>&1 &)")
             }
             watched.insert(boot)
+            if let last = readAt[boot], last.duration(to: .now) < Self.readingTime { continue }
             try await readClock(node)
+            readAt[boot] = .now
         }
     }
 

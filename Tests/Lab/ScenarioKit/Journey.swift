@@ -54,6 +54,20 @@ package struct Journey: Sendable {
         try await destination.waitForTicks(of: guest, beyond: before + 3)
     }
 
+    /// For a guest that is shut down by what is done with it: as many boots are expected as it shows, and no more than its
+    /// beginning, its orderly ends and its hosts' `losses` of power explain.
+    package mutating func expectBootsAsExplained(losses: Int) async throws {
+        let console = try await console()
+        expectedBoots = min(console.boots.count, 1 + console.endings + losses)
+    }
+
+    /// What `other`, on which the guest is not, has got in its log of it is not the guest's. Returns how many numbers that were.
+    package mutating func leaveOut(what other: LabNode) async throws -> Int {
+        let text = try await unread(on: other)
+        taken[other.name, default: 0] += text.utf8.count
+        return GuestConsole(text).ticks.count
+    }
+
     /// All that the guest has printed up to now.
     package mutating func console() async throws -> GuestConsole {
         try await collect()
@@ -68,9 +82,13 @@ package struct Journey: Sendable {
 
     private mutating func collect() async throws {
         guard node.isPoweredOn else { return }
-        let from = taken[node.name, default: 0]
-        let new = try await node.run("tail -c +\(from + 1) \(guest.consolePath) 2>/dev/null || true").stdout
-        taken[node.name] = from + new.utf8.count
+        let new = try await unread(on: node)
+        taken[node.name, default: 0] += new.utf8.count
         text += new
+    }
+
+    private func unread(on node: LabNode) async throws -> String {
+        let from = taken[node.name, default: 0] + 1
+        return try await node.run("tail -c +\(from) \(guest.consolePath) 2>/dev/null || true").stdout
     }
 }

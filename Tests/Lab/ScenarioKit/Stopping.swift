@@ -55,9 +55,7 @@ extension Hosts {
     package func hostsRunning(_ guest: LabGuest) async throws -> [String] {
         var names: [String] = []
         for node in all where node.isPoweredOn {
-            // `p` is paused, `s` suspended or shut down.
-            let state = try await node.guests()[guest.name]
-            if let state, !state.contains("p"), !state.contains("s") { names.append(node.name) }
+            if LabNode.isRunning(try await node.guests()[guest.name]) { names.append(node.name) }
         }
         return names
     }

@@ -2,16 +2,27 @@ import LabKit
 
 extension Hosts {
     /// What is wrong at any moment, whatever has struck: a guest that runs twice, a disk that two hosts may write.
-    package func problemsNow(with guest: LabGuest) async throws -> [String] {
-        var problems: [String] = []
-        let running = try await hostsRunning(guest)
-        if running.count > 1 { problems.append("\(guest.name) runs on \(running)") }
-        var primaries: [String] = []
-        for node in all where node.isPoweredOn {
-            let roles = try await node.run("cat /proc/drbd 2>/dev/null", check: false).stdout
-            if roles.contains("ro:Primary/") { primaries.append(node.name) }
+    ///
+    /// - Parameter mayBothWrite: a live hand-over has both sides Primary for a time; what holds then is that the guest runs once.
+    package func problemsNow(with guest: LabGuest, mayBothWrite: Bool = false) async throws -> [String] {
+        let (running, primaries) = try await withThrowingTaskGroup { group in
+            for node in all where node.isPoweredOn {
+                group.addTask {
+                    let text = try await node.run("xl list; cat /proc/drbd 2>/dev/null; true").stdout
+                    let runs = LabNode.isRunning(LabNode.guests(inListing: text)[guest.name])
+                    return (node.name, runs, text.contains("ro:Primary/"))
+                }
+            }
+            var (running, primaries): ([String], [String]) = ([], [])
+            for try await (name, runs, isPrimary) in group {
+                if runs { running.append(name) }
+                if isPrimary { primaries.append(name) }
+            }
+            return (running.sorted(), primaries.sorted())
         }
-        if primaries.count > 1 { problems.append("DRBD is Primary on \(primaries)") }
+        var problems: [String] = []
+        if running.count > 1 { problems.append("\(guest.name) runs on \(running)") }
+        if primaries.count > 1, !mayBothWrite { problems.append("DRBD is Primary on \(primaries)") }
         return problems
     }
 

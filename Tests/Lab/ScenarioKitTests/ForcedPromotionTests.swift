@@ -9,14 +9,18 @@ struct ForcedPromotionTests {
         "web1-20261121-0c90.1.6f3c.image"
     )
 
-    private func problem(_ state: String, _ generations: String, _ images: String) -> String? {
-        ForcedPromotion(line: "primary 0 --force|\(state)|\(generations)|\(images)")?.problem
+    private func problem(
+        _ state: String, _ generations: String, _ images: String, besideSavedGuest: Bool = true
+    ) -> String? {
+        ForcedPromotion(line: "primary 0 --force|\(state)|\(generations)|\(images)")?
+            .problem(besideSavedGuest: besideSavedGuest)
     }
 
-    @Test("Force is right on new metadata beside a saved guest")
+    @Test("Force is right on new metadata, and beside a saved guest where the method saves it")
     func rightPlace() {
         let (state, generations, images) = Self.right
         #expect(problem(state, generations, images) == nil)
+        #expect(problem(state, generations, "", besideSavedGuest: false) == nil)
     }
 
     @Test("Anywhere else it is a fault")

@@ -46,6 +46,16 @@ package enum Fault: String, Sendable, CaseIterable {
         }
     }
 
+    /// Whether a migration that is not decided may be led back for it.
+    var leadsBack: Bool {
+        switch self {
+        case .coordinatorKilled, .coordinatorPaused, .effectKilled, .linkDelayed, .linkLossy, .clockBack: false
+        case .agentKilled, .sourceOff, .targetOff, .bothOff, .linkCut, .linkInterrupted, .sshHangs, .xlFails, .xlHangs,
+            .drbdFails, .drbdHangs, .lvmFails, .lvmHangs, .stateFull, .imagesFull:
+            true
+        }
+    }
+
     /// Whether a host loses its memory.
     package var cutsPower: Bool { [.sourceOff, .targetOff, .bothOff].contains(self) }
 

@@ -2,48 +2,56 @@ import LabKit
 
 /// Leads one guest through a chain of faults: the run stops at a place, the fault strikes, the run goes on as it can, the
 /// fault is mended, and the operator types what docs/operations.md tells.
-package struct FaultDriver {
+struct FaultDriver {
     let hosts: Hosts
     let chain: FaultChain
     var journey: Journey
+    /// The track of the present migration.
+    var track: FaultTrack
     /// Where the present migration began.
     var source: LabNode
     /// The cases that are still to come.
     var left: [FaultCase]
-    package internal(set) var results: [FaultResult] = []
+    var results: [FaultResult] = []
     /// The case whose fault has struck, and is not judged yet.
     var current: (result: FaultResult, fault: ActiveFault?)?
-    /// A host has lost power, and the guest was not started again since.
-    var hasLostPower = false
+    /// All that there was of the guest's memory has gone with a host's power, and it was not started again since.
+    var hasLostMemory = false
+    /// How often a host has lost power.
+    var losses = 0
     /// An earlier migration has left its old copy on the other host.
     var leavesCopies = false
     let log: @Sendable (String) -> Void
     /// How long a program hangs before it goes on.
     private let hang: Duration
+    /// After it no further migration is begun.
+    private let end: ContinuousClock.Instant?
 
     /// How long a run may take from one place to the next.
     private static let limit = Duration.seconds(420)
     /// After so many commands without a new place the operator gives up.
     private static let patience = 4
 
-    package init(
-        _ chain: FaultChain, _ journey: Journey, on hosts: Hosts, hang: Duration,
+    init(
+        _ chain: FaultChain, _ journey: Journey, on hosts: Hosts, hang: Duration, until end: ContinuousClock.Instant?,
         log: @escaping @Sendable (String) -> Void
     ) {
         self.hosts = hosts
         self.chain = chain
         self.hang = hang
+        self.end = end
         self.journey = journey
         self.log = log
+        track = chain.cases[0].track
         source = journey.node
         left = chain.cases
     }
 
     /// Runs the whole chain to the end of its last migration, and looks at all that the guest and the hosts then show.
-    package mutating func run() async throws {
+    mutating func run() async throws {
         for node in hosts.all { try await TamperedTool.install(on: node) }
         var idle = 0
-        var command = try await begin()
+        guard var command = try await begin() else { return }
         while true {
             let before = left.count
             let end = try await follow(command)
@@ -75,16 +83,18 @@ package struct FaultDriver {
         let text: String
     }
 
-    /// Begins a migration away from where the guest is.
-    mutating func begin() async throws -> Typed {
-        source = journey.node
-        let migrate = "xenlvs migrate \(journey.guest.name) --to \(hosts.peer(of: source).name) \(chain.track.options)"
-        switch chain.track {
-        case .late, .early: break
-        case .back:
-            try await hosts.crash(migrate, at: "synchronise:after", on: source)
+    /// Begins a migration away from where the guest is, on the track of the next case; nil where there is none, or no time.
+    mutating func begin() async throws -> Typed? {
+        guard let next = left.first else { return nil }
+        if let end, ContinuousClock.now > end { return nil }
+        try await judgePromotions()
+        (track, source) = (next.track, journey.node)
+        let migrate = "xenlvs migrate \(journey.guest.name) --to \(hosts.peer(of: source).name) \(track.options)"
+        if let place = track.wayBackBegins {
+            try await hosts.crash(migrate, at: place, on: source)
             return Typed(text: try await typed("abort").text, node: source, isRecovery: false)
-        case .rescue:
+        }
+        if track == .rescue {
             // A settlement that fails in the middle.
             try await hosts.crash(migrate, at: "restoreOnVolume:before", on: source)
             try await TamperedTool.xl.arm(.fails, on: hosts.peer(of: source))
@@ -112,7 +122,8 @@ package struct FaultDriver {
         while let stop = try await nextStop(of: run, after: stops) {
             stops += 1
             if command.isRecovery, stops == 1 { noteRecovery(since: began) }
-            try await settle(.wentOn)
+            let isLedBack = left.contains { $0.place.description == stop && $0.track.wayBackBegins != nil }
+            try await settle(isLedBack && track.wayBackBegins == nil ? .rolledBack : .wentOn)
             try await strike(at: stop, run)
         }
         let result = try await run.wait(timeout: .seconds(30))
@@ -129,7 +140,7 @@ package struct FaultDriver {
             log("  \(crash)")
             try await settle(.wentOn)
             current = (FaultResult(fault: crash, outcome: .wentOn, hasMet: true), nil)
-        } else if exit == 0 {
+        } else if exit == 0, crash.track == track {
             // The step has fewer effects than that.
             results.append(FaultResult(fault: crash, outcome: .notReached, hasMet: false))
         } else {
@@ -145,9 +156,10 @@ package struct FaultDriver {
         }
         let next = left.remove(at: index)
         log("  \(next)")
+        if next.fault.cutsPower, try await losesMemory(with: next.fault) { hasLostMemory = true }
         let fault = try await ActiveFault.strike(next.fault, hosts, source: source, run: run)
         current = (FaultResult(fault: next, outcome: .wentOn, hasMet: true), fault)
-        hasLostPower = hasLostPower || next.fault.cutsPower
+        if next.fault.cutsPower { losses += 1 }
     }
 
     /// Waits until the run has stopped once more, and returns where; nil when it has ended.
@@ -189,7 +201,7 @@ package struct FaultDriver {
         guard var (result, _) = current else { return }
         current = nil
         result.outcome = outcome
-        result.problems += try await hosts.problemsNow(with: journey.guest)
+        result.problems += try await hosts.problemsNow(with: journey.guest, mayBothWrite: track.isLive)
         results.append(result)
     }
 }

@@ -18,32 +18,35 @@ package struct FaultMatrix: Sendable {
     /// The results of all cases. Throws only where there is no lab to run them in.
     ///
     /// - Parameters:
-    ///   - end: after it no further chain is begun; the cases of those that are left have no results.
+    ///   - end: after it no further migration is begun; the cases that are left have no results.
     ///   - keep: gets what there is of results after each chain.
     package func run(
-        _ cases: [FaultCase], until end: ContinuousClock.Instant? = nil,
+        _ chains: [FaultChain], until end: ContinuousClock.Instant? = nil,
         keep: ([FaultResult]) throws -> Void = { _ in }
     ) async throws -> [FaultResult] {
         var results: [FaultResult] = []
-        for (index, chain) in FaultPlan.chains(cases).enumerated() {
+        for (index, chain) in chains.enumerated() {
             if let end, ContinuousClock.now > end { break }
-            log("chain \(chain.track.rawValue): \(chain.cases.map(\.description).joined(separator: " "))")
+            log("chain \(chain)")
             let hosts = try await Hosts.clean()
             await hosts.watch.look(everyMilliseconds: lookMilliseconds)
             // With two disks, whatever strikes must strike both alike; with one it takes less time.
             let volumes = index.isMultiple(of: 2) ? ["web1", "web1-data"] : ["web1"]
-            results += await run(chain, hosts, LabGuest("web1", volumes: volumes)).map(\.judgedByEffort)
+            let guest = LabGuest("web1", kind: chain.guest.kind, volumes: volumes)
+            results += await run(chain, hosts, guest, until: end).map(\.judgedByEffort)
             try keep(results)
-            try await hosts.reset()
         }
+        if !results.isEmpty { _ = try await Hosts.clean() }
         return results
     }
 
-    private func run(_ chain: FaultChain, _ hosts: Hosts, _ guest: LabGuest) async -> [FaultResult] {
+    private func run(
+        _ chain: FaultChain, _ hosts: Hosts, _ guest: LabGuest, until end: ContinuousClock.Instant?
+    ) async -> [FaultResult] {
         var driver: FaultDriver?
         do {
-            let journey = try await prepare(guest, hosts)
-            var run = FaultDriver(chain, journey, on: hosts, hang: hang, log: log)
+            let journey = try await prepare(guest, hosts, hasSwitch: chain.guest.hasSwitches)
+            var run = FaultDriver(chain, journey, on: hosts, hang: hang, until: end, log: log)
             defer { driver = run }
             try await run.run()
         } catch {
@@ -60,13 +63,16 @@ package struct FaultMatrix: Sendable {
     }
 
     /// A guest on the first host, known to both.
-    private func prepare(_ guest: LabGuest, _ hosts: Hosts) async throws -> Journey {
+    private func prepare(_ guest: LabGuest, _ hosts: Hosts, hasSwitch: Bool) async throws -> Journey {
         for node in hosts.all {
             try await node.define(guest)
-            // Room for what it prints, also where everything else is full: that is evidence.
-            try await node.run("touch \(guest.consolePath); fallocate -n -l 4M \(guest.consolePath)")
+            // Room for what it prints, also where everything else is full: that is evidence. What arrives live prints under
+            // another name.
+            let log = guest.consolePath
+            try await node.run(
+                "touch \(log); fallocate -n -l 4M \(log); ln -s \(log) \(log.dropLast(4))--incoming.log")
         }
-        return try await hosts.start(guest, on: hosts.a)
+        return try await hosts.start(guest, hasSwitch: hasSwitch, on: hosts.a)
     }
 }
 

@@ -1,3 +1,5 @@
+import LabKit
+
 /// A place in a migration: just before or just after one of its steps, by the names in docs/migration.md, or one of the
 /// things that the step changes.
 package struct FaultPlace: Sendable, Hashable, CustomStringConvertible {
@@ -28,41 +30,109 @@ package enum FaultTrack: String, Sendable, CaseIterable {
     case back
     /// A third freeze that fails: the guest is put back, then the freeze is repeated.
     case rescue
+    /// There, by the switches of the guest's disks, which are seeded past DRBD; one freeze.
+    case switched
+    /// A hand-over of that kind whose run has died with the guest saved is aborted.
+    case switchedBack
+    /// There, live.
+    case live
+    /// A live hand-over whose run has died with the guest suspended is aborted.
+    case liveBack
+    /// There, shut down meanwhile.
+    case cold
+    /// A cold migration whose run has died with the guest shut down is aborted.
+    case coldBack
 
     /// The steps that are met, in their order.
     package var steps: [String] {
-        let begin = [
-            "reserveTarget", "makeTargetVolumes", "makeTargetReplica", "makeSourceReplica", "saveForReplica",
-            "promoteSource", "linkSourceToReplica", "restoreOnReplica", "continueOnReplica", "connectTarget",
-            "connectSource", "synchronise", "verifyCopies",
-        ]
-        let decision = ["finishRestore", "decide", "acknowledgeDecision", "startOnTarget"]
+        let prepare = ["reserveTarget", "makeTargetVolumes", "makeTargetReplica", "makeSourceReplica"]
+        let synchronise = ["connectTarget", "connectSource", "synchronise", "verifyCopies"]
+        let begin =
+            prepare + [
+                "saveForReplica", "promoteSource", "linkSourceToReplica", "restoreOnReplica", "continueOnReplica",
+            ] + synchronise
+        let decision = ["decide", "acknowledgeDecision", "startOnTarget"]
         let settle = [
             "saveForVolume", "takeDownTargetReplica", "linkTargetToVolume", "restoreOnVolume", "continueOnVolume",
         ]
+        let settleBySwitch = ["leadTargetToVolume", "takeDownTargetReplica"]
         let end = ["cleanSource", "cleanTarget", "closeTarget"]
+        let cleanBack = ["cleanSourceAfterRollback", "cleanTargetAfterRollback", "closeTargetAfterRollback"]
         switch self {
         case .late:
             return begin + ["linkTargetToReplica", "transferImage", "demoteSource", "compareCopies", "promoteTarget"]
-                + decision + settle + end
+                + ["finishRestore"] + decision + settle + end
         case .early:
             return begin + ["linkTargetToVolumeEarly", "transferImage", "demoteSource", "releaseTargetVolume"]
-                + decision + end
+                + ["finishRestore"] + decision + end
         case .back:
             return [
                 "discardOnTarget", "saveForRollback", "takeDownSourceReplica", "linkSourceToVolume", "restoreOnSource",
-                "continueOnSource", "cleanSourceAfterRollback", "cleanTargetAfterRollback", "closeTargetAfterRollback",
-            ]
+                "continueOnSource",
+            ] + cleanBack
         case .rescue: return ["restoreAsLinked", "continueAsLinked"]
+        case .switched:
+            return prepare + ["promoteSource", "leadSourceToReplica", "seedCopies"] + synchronise
+                + ["linkTargetToSwitch", "transferImage", "demoteSource", "promoteTarget", "finishRestore"]
+                + decision + settleBySwitch + end
+        case .switchedBack:
+            return ["discardOnTarget", "leadSourceToVolume", "restoreOnSource", "continueOnSource"]
+                + ["takeDownSourceReplica"] + cleanBack
+        case .live:
+            return prepare + ["promoteSource", "leadSourceToReplica", "clearTarget", "recallOnSource"] + synchronise
+                + ["linkTargetToSwitch", "openWindow", "promoteTarget", "moveLive", "quietSource"] + decision
+                + ["demoteSource"] + settleBySwitch + end
+        case .liveBack:
+            // The guest is suspended: what needs the target comes after it.
+            return ["leadSourceToVolume", "restoreOnSource", "continueOnSource", "takeDownSourceReplica"]
+                + ["cleanSourceAfterRollback", "discardOnTarget", "cleanTargetAfterRollback"]
+                + ["closeTargetAfterRollback"]
+        case .cold:
+            return prepare + ["shutDown", "promoteSource", "linkSourceToReplica"] + synchronise
+                + ["demoteSource", "releaseTargetVolume", "linkTargetToVolumeEarly"] + decision + end
+        case .coldBack:
+            return ["discardOnTarget", "takeDownSourceReplica", "linkSourceToVolume", "restoreOnSource"]
+                + ["continueOnSource"] + cleanBack
         }
     }
 
-    /// The steps that no other track has.
+    /// The steps that are another thing here than on every track before: those that no other has, and those that find the guest,
+    /// its disks or the other host in another state.
     package var ownSteps: [String] {
+        let decision = ["decide", "acknowledgeDecision", "startOnTarget"]
         switch self {
-        case .late, .back, .rescue: steps
-        case .early: ["linkTargetToVolumeEarly", "releaseTargetVolume"]
+        case .late, .back, .rescue, .switchedBack, .liveBack, .coldBack: return steps
+        case .early: return ["linkTargetToVolumeEarly", "releaseTargetVolume"]
+        case .switched:
+            return [
+                "promoteSource", "leadSourceToReplica", "seedCopies", "linkTargetToSwitch", "transferImage",
+                "demoteSource", "promoteTarget", "finishRestore", "leadTargetToVolume", "takeDownTargetReplica",
+                "cleanSource",
+            ]
+        case .live:
+            return ["clearTarget", "recallOnSource", "openWindow", "promoteTarget", "moveLive", "quietSource"]
+                + decision
+                + ["demoteSource", "leadTargetToVolume", "cleanSource"]
+        case .cold:
+            return [
+                "shutDown", "promoteSource", "linkSourceToReplica", "synchronise", "demoteSource",
+                "releaseTargetVolume", "linkTargetToVolumeEarly",
+            ] + decision + ["cleanSource"]
         }
+    }
+
+    /// The steps that no track before this one has at all.
+    package var newSteps: [String] {
+        let before = Set(Self.allCases.prefix { $0 != self }.flatMap(\.steps))
+        return ownSteps.filter { !before.contains($0) }
+    }
+
+    /// Whether a migration has begun to put replicas below the guest by then, and is not decided.
+    func copies(at step: String) -> Bool {
+        guard let index = steps.firstIndex(of: step), let begin = steps.firstIndex(of: "makeSourceReplica"),
+            let decision = steps.firstIndex(of: "decide")
+        else { return false }
+        return index > begin && index <= decision
     }
 
     /// What a migration on this track is begun with.
@@ -70,20 +140,51 @@ package enum FaultTrack: String, Sendable, CaseIterable {
         switch self {
         case .late: "--verify"
         case .early: "--settle early"
-        case .back, .rescue: ""
+        case .back, .rescue: "--method three-freeze"
+        case .switched: "--method one-freeze --seed stream"
+        case .switchedBack: "--method one-freeze"
+        case .live, .liveBack: "--method live"
+        case .cold, .coldBack: "--method cold"
         }
     }
 
-    /// Whether the guest belongs to the target once this step is to be taken.
-    package func isDecided(before step: String) -> Bool {
+    /// What kind of guest is met.
+    struct Guest: Sendable, Equatable {
+        let kind: LabGuest.Kind
+        /// Whether its disks have switches.
+        let hasSwitches: Bool
+    }
+
+    var guest: Guest {
         switch self {
-        case .late, .early:
-            guard let index = steps.firstIndex(of: step), let decision = steps.firstIndex(of: "decide") else {
-                return false
-            }
-            return index > decision
-        case .back: return false
-        case .rescue: return true
+        case .late, .early, .back, .rescue, .cold, .coldBack: Guest(kind: .pv, hasSwitches: false)
+        // Xen saves and restores it as it does a PV guest.
+        case .switched, .switchedBack, .live, .liveBack: Guest(kind: .pvh, hasSwitches: true)
+        }
+    }
+
+    /// Whether the guest is saved before its disks become replicas.
+    var savesForReplica: Bool {
+        switch self {
+        case .late, .early, .back, .rescue: true
+        case .switched, .switchedBack, .live, .liveBack, .cold, .coldBack: false
+        }
+    }
+
+    /// Whether Xen hands the guest over while it runs.
+    var isLive: Bool { self == .live || self == .liveBack }
+
+    /// Whether the guest is shut down on the way, and boots again.
+    var shutsDown: Bool { self == .cold || self == .coldBack }
+
+    /// Where the run of a migration that is to be taken back dies; nil where it is to arrive.
+    var wayBackBegins: String? {
+        switch self {
+        case .back: "synchronise:after"
+        case .switchedBack: "transferImage:after"
+        case .liveBack: "moveLive:after"
+        case .coldBack: "verifyCopies:after"
+        case .late, .early, .rescue, .switched, .live, .cold: nil
         }
     }
 }
@@ -120,8 +221,7 @@ package struct FaultCase: Sendable, Hashable, CustomStringConvertible {
     /// The steps that change nothing but journals.
     private static let withoutEffects: Set = [
         "reserveTarget", "synchronise", "verifyCopies", "compareCopies", "finishRestore", "decide",
-        "acknowledgeDecision",
-        "closeTarget", "closeTargetAfterRollback",
+        "acknowledgeDecision", "clearTarget", "recallOnSource", "closeTarget", "closeTargetAfterRollback",
     ]
 
     /// Whether the fault has a meaning there.
@@ -131,8 +231,20 @@ package struct FaultCase: Sendable, Hashable, CustomStringConvertible {
         case .bothOff: place.step == "synchronise" || place.step == "verifyCopies"
         // An agent that is not there yet cannot be killed.
         case .agentKilled: place != FaultPlace("reserveTarget", .before)
-        case .effectKilled: place.effect != nil && !Self.withoutEffects.contains(place.step)
+        case .effectKilled: hasEffect
         default: true
+        }
+    }
+
+    /// Whether the place is one of something that its step changes, as far as that is known.
+    private var hasEffect: Bool {
+        guard place.effect != nil, !Self.withoutEffects.contains(place.step) else { return false }
+        switch (track, place.step) {
+        // Nothing is saved that could be restored.
+        case (.coldBack, "restoreOnSource"): return false
+        // `xl migrate` ends in a later step: only its beginning is a place.
+        case (_, "moveLive"): return place == FaultPlace("moveLive", effect: 1, .before)
+        default: return true
         }
     }
 }

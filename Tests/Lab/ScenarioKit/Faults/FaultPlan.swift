@@ -1,14 +1,16 @@
 import SeedKit
 
 /// Cases that one guest meets one after the other.
-package struct FaultChain: Sendable {
-    package let track: FaultTrack
+package struct FaultChain: Sendable, CustomStringConvertible {
+    /// On the tracks in their order, and on each in the order of its places.
     package let cases: [FaultCase]
 
-    init(_ track: FaultTrack, _ cases: [FaultCase]) {
-        self.track = track
-        self.cases = cases
-    }
+    /// - Precondition: there are cases, and their tracks have the same kind of guest.
+    init(_ cases: [FaultCase]) { self.cases = cases }
+
+    var guest: FaultTrack.Guest { cases[0].track.guest }
+
+    package var description: String { cases.map(\.description).joined(separator: " ") }
 }
 
 /// Which faults strike where.
@@ -37,37 +39,48 @@ package enum FaultPlan {
         return Array(everything.shuffled(using: &numbers).prefix(count))
     }
 
+    /// How many faults of a subset lead a migration back that has begun to copy: each takes the time of another migration.
+    private static let detours = 2
+
     /// At least one case of every fault and of every step, with as few costly ones as that allows.
     package static func subset(seed: UInt64) -> [FaultCase] {
         var numbers = SeededNumbers(seed: seed)
-        var places = FaultTrack.allCases.flatMap { track in track.ownSteps.map { (track, $0) } }.shuffled(
+        var places = FaultTrack.allCases.flatMap { track in track.newSteps.map { (track, $0) } }.shuffled(
             using: &numbers)
         var cases: [FaultCase] = []
         /// The fault at one of the places that are left.
-        func place(_ fault: Fault) {
+        func place(_ fault: Fault, mayLeadBack: Bool = false) {
             let moment = FaultPlace.Moment.allCases.randomElement(using: &numbers) ?? .before
             // The first effect is there wherever there is one.
             let effect = fault == .effectKilled ? 1 : nil
-            let possible = places.firstIndex { track, step in
+            func isPossible(_ track: FaultTrack, _ step: String) -> Bool {
                 FaultCase(fault, track, FaultPlace(step, effect: effect, moment)).isPossible
                     && (track != .rescue || !fault.isCostly)
             }
-            guard let index = possible else { return }
+            let own = places.firstIndex { track, step in
+                isPossible(track, step) && (mayLeadBack || !fault.leadsBack || !track.copies(at: step))
+            }
+            guard let index = own ?? places.firstIndex(where: isPossible) else { return }
             let (track, step) = places.remove(at: index)
             cases.append(FaultCase(fault, track, FaultPlace(step, effect: effect, moment)))
         }
         // Those with the fewest places come first.
         place(.bothOff)
         place(.effectKilled)
-        for fault in Fault.allCases.shuffled(using: &numbers) where ![.bothOff, .effectKilled].contains(fault) {
-            place(fault)
-        }
+        let faults = Fault.allCases.filter { ![.bothOff, .effectKilled].contains($0) }.shuffled(using: &numbers)
+        let leadBack = Set(faults.filter(\.leadsBack).prefix(detours))
+        for fault in faults { place(fault, mayLeadBack: leadBack.contains(fault)) }
+        // What is left: anything where little follows, and where much would follow what does little.
         let cheap = Fault.allCases.filter { !$0.isCostly && $0 != .effectKilled }
-        while !places.isEmpty { place(cheap.randomElement(using: &numbers) ?? .coordinatorKilled) }
+        while let (track, step) = places.first {
+            let few = cheap.filter { !track.copies(at: step) || !$0.leadsBack }
+            place(few.randomElement(using: &numbers) ?? .coordinatorKilled)
+        }
         return cases
     }
 
-    /// Groups cases into chains: on one track, in the order of its places, not two at one place, and at most `longest` each.
+    /// Groups cases into chains: on one track, in the order of its places, not two at one place, and at most `longest` each, so
+    /// that a problem which only shows at a chain's end is not far from what has caused it.
     package static func chains(_ cases: [FaultCase], longest: Int = 12) -> [FaultChain] {
         var chains: [FaultChain] = []
         for track in FaultTrack.allCases {
@@ -79,10 +92,26 @@ package enum FaultPlan {
                     chain.append(next)
                 }
                 left.removeAll { chain.contains($0) }
-                chains.append(FaultChain(track, chain))
+                chains.append(FaultChain(chain))
             }
         }
         return chains
+    }
+
+    /// As few guests and migrations as the cases of a subset allow: a chain for each kind of guest. What leads a migration back
+    /// on one track takes it past the cases of the ways back.
+    package static func gathered(_ cases: [FaultCase]) -> [FaultChain] {
+        var chains: [[FaultCase]] = []
+        for track in FaultTrack.allCases {
+            let own = cases.filter { $0.track == track }.sorted { position($0) < position($1) }
+            guard !own.isEmpty else { continue }
+            if let index = chains.firstIndex(where: { $0[0].track.guest == track.guest }) {
+                chains[index] += own
+            } else {
+                chains.append(own)
+            }
+        }
+        return chains.map(FaultChain.init)
     }
 
     /// Where on its track a case is met.

@@ -26,10 +26,11 @@ package struct FaultResult: Sendable, Codable {
     /// What was not as it must be, each as a sentence.
     package var problems: [String] = []
 
-    /// An operator types one command after a fault, not two.
+    /// An operator types one command after a fault, not two; where the guest was lost with its host the first may tell that it has
+    /// to be started.
     var judgedByEffort: FaultResult {
         var result = self
-        if commands > 1 { result.problems.append("it took \(commands) commands") }
+        if commands > (outcome == .lostMemory ? 2 : 1) { result.problems.append("it took \(commands) commands") }
         return result
     }
 }

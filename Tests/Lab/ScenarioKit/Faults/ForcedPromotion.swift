@@ -1,7 +1,7 @@
 /// A DRBD device that was made Primary by force, and what the host showed when it was.
 ///
-/// Force turns whatever lies below into "UpToDate". It has its place once: on metadata that has just been made, beside the
-/// guest whose disk is below.
+/// Force turns whatever lies below into "UpToDate". It has its place once: on metadata that has just been made, on the host
+/// that has the guest whose disk is below.
 package struct ForcedPromotion: Sendable {
     private let command: String
     /// The device's line in `/proc/drbd`.
@@ -30,11 +30,13 @@ package struct ForcedPromotion: Sendable {
     }
 
     /// Why it must not have been forced; nil if all is well.
-    package var problem: String? {
+    ///
+    /// - Parameter besideSavedGuest: by the method of the migration the guest has to be saved then.
+    package func problem(besideSavedGuest: Bool) -> String? {
         var reasons: [String] = []
         if !state.contains("ds:Inconsistent/") { reasons.append("the disk was not new") }
         if !generations.hasPrefix("0000000000000004:") { reasons.append("its metadata was not new") }
-        if !images.contains(".1.") { reasons.append("no saved guest lay beside it") }
+        if besideSavedGuest, !images.contains(".1.") { reasons.append("no saved guest lay beside it") }
         guard !reasons.isEmpty else { return nil }
         return "forced to Primary although \(reasons.joined(separator: ", ")): \(command) | \(state) | "
             + "\(generations) | \(images)"

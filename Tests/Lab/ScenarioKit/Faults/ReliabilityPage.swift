@@ -27,7 +27,8 @@ package struct ReliabilityPage {
             disks: the guest runs on one host and never ran on two at once (looked at a hundred times a second); every \
             number that it had printed after making it durable is on the surviving disk, in order, and every stamped block \
             is the right one, in the last 256 KiB too; the file system is clean; no volume is writable on two hosts; \
-            nothing was forced to be Primary but new metadata beside the saved guest; what xenlvs says is so; and at the \
+            nothing was forced to be Primary but new metadata on the guest's own host (with three freezes: beside the saved \
+            guest); what xenlvs says is so; and at the \
             end nothing is left over.
             """, "",
             """
@@ -72,6 +73,12 @@ package struct ReliabilityPage {
         case .early: "There, with `--settle early`"
         case .back: "Back: an abort"
         case .rescue: "A third freeze that fails"
+        case .switched: "There, by switches with one freeze, seeded past DRBD"
+        case .switchedBack: "Back: an abort of a hand-over by switches"
+        case .live: "There, live"
+        case .liveBack: "Back: an abort of a live hand-over"
+        case .cold: "There, shut down meanwhile"
+        case .coldBack: "Back: an abort with the guest shut down"
         }
     }
 }

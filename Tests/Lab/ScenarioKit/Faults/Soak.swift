@@ -26,7 +26,7 @@ package struct Soak: Sendable {
         let began = ContinuousClock.now
         repeat {
             let cases = Self.chain(using: &numbers)
-            let found = try await matrix.run(cases)
+            let found = try await matrix.run(FaultPlan.chains(cases))
             results += found
             if found.contains(where: { !$0.problems.isEmpty }) {
                 return Outcome(results: results, reproduction: try await shrink(cases))
@@ -48,7 +48,9 @@ package struct Soak: Sendable {
         for one in cases where needed.count > 1 {
             let fewer = needed.filter { $0 != one }
             log("once more without \(one)")
-            if try await matrix.run(fewer).contains(where: { !$0.problems.isEmpty }) { needed = fewer }
+            if try await matrix.run(FaultPlan.chains(fewer)).contains(where: { !$0.problems.isEmpty }) {
+                needed = fewer
+            }
         }
         return needed
     }

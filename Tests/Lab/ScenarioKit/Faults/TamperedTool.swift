@@ -16,7 +16,7 @@ package enum TamperedTool: String, Sendable {
     static func install(on node: LabNode) async throws {
         try await installCrashes(on: node)
         for (tool, verbs) in [
-            ("xl", "save|restore|unpause|pause|destroy"),
+            ("xl", "save|restore|unpause|pause|destroy|migrate|migrate-receive|rename|shutdown|create|dump-core"),
             (
                 "drbdsetup",
                 "new-resource|new-minor|attach|detach|connect|disconnect|primary|secondary|down|verify|disk-options"
@@ -68,9 +68,11 @@ package enum TamperedTool: String, Sendable {
         rm -rf /lab/real \(directory)
         """
 
-    /// What was promoted by force on this host since the stand-ins came.
+    /// What was promoted by force on this host since the stand-ins came, or since it was last asked for.
     static func forcedPromotions(on node: LabNode) async throws -> [ForcedPromotion] {
-        let text = try await node.run("cat \(directory)/forced 2>/dev/null", check: false).stdout
+        let text = try await node.run(
+            "cat \(directory)/forced 2>/dev/null; rm -f \(directory)/forced", check: false
+        ).stdout
         return text.split(separator: "\n").compactMap { ForcedPromotion(line: String($0)) }
     }
 
