@@ -84,7 +84,9 @@ struct DomainHandle: Sendable {
             // A reboot gives it another number.
             guard found.id == id else { continue }
             switch found.state {
-            case .poweredOff, .rebooting, .crashed: return wasStopped
+            case .poweredOff, .rebooting, .crashed:
+                DomainWatcher.of(id)?.letGo()
+                return wasStopped
             case .active where !isSaving:
                 if end == nil, try await host.runner.withdrawSuspendRequest(of: id) {
                     end = ContinuousClock.now + Self.followTime

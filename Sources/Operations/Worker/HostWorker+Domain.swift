@@ -153,7 +153,7 @@ extension HostWorker {
             case .present(_, .poweredOff), .present(_, .rebooting), .present(_, .crashed): isBusy = false
             }
             guard isBusy else {
-                if case .present(let id, .active) = observation { DomainWatcher.of(id)?.letGo() }
+                if case .present(let id, _) = observation { DomainWatcher.of(id)?.letGo() }
                 return observation
             }
             guard ContinuousClock.now < deadline else {

@@ -14,6 +14,7 @@ extension HostWorker {
             throw Failure(
                 .refused, "the target will not discard \(spec.domain)", why: "it belongs to the target already")
         }
+        try await waitForSeedReceiver(spec)
         if spec.plan.method == .live {
             _ = try await clearArrival(spec)
             return try await takeDownReplicas(spec, .target)

@@ -113,11 +113,15 @@ extension HostWorker {
     /// Target: lets the replicas connect once nobody writes to the volumes past them any more. A receiver whose source
     /// has given up, or is gone, notices that and attaches its replica by itself.
     func connectTarget(_ order: StepOrder) async throws -> StepResult {
-        if order.spec.plan.seeds {
-            // Not held: what is attached anew takes the same turn. Only this run could begin another receiver.
-            try await HostTurn.take(.image, of: order.spec.id, on: host, limit: .seconds(90)) {}
-        }
+        try await waitForSeedReceiver(order.spec)
         return try await connect(order)
+    }
+
+    /// Target: returns when nobody writes to the volumes past DRBD any more.
+    func waitForSeedReceiver(_ spec: MigrationSpec) async throws {
+        guard spec.plan.seeds else { return }
+        // Not held: what is attached anew takes the same turn. Only this run could begin another receiver.
+        try await HostTurn.take(.image, of: spec.id, on: host, limit: .seconds(90)) {}
     }
 
     private func proofOfOwnership(_ control: ReplicaControl) async throws -> OwnedMetadata {

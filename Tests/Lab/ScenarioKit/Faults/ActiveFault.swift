@@ -7,6 +7,7 @@ struct ActiveFault: Sendable {
     let source: LabNode
     /// Whether it has met anything: an agent that was there, a program that was called. Nil where only mending tells.
     private(set) var hasMet: Bool? = true
+    private var isRelieved = false
 
     /// A script that takes away what fills a host's disk.
     static let roomAgain = "rm -f /lab/filler*; sync /lab"
@@ -67,8 +68,7 @@ struct ActiveFault: Sendable {
         case .coordinatorKilled, .coordinatorPaused, .agentKilled, .effectKilled, .linkInterrupted: break
         case .sourceOff, .targetOff, .bothOff: try await hosts.switchOn()
         case .linkCut: try await source.restoreLink(.cluster, to: target)
-        case .linkDelayed, .linkLossy:
-            for node in hosts.all { try await node.unimpair(.cluster, to: hosts.peer(of: node)) }
+        case .linkDelayed, .linkLossy: if !isRelieved { try await clearLink() }
         case .sshHangs: try await source.restoreSSH(to: target)
         case .xlFails, .xlHangs, .drbdFails, .drbdHangs, .lvmFails, .lvmHangs:
             guard let (tool, way) = fault.tampering else { break }
@@ -79,13 +79,20 @@ struct ActiveFault: Sendable {
         return hasMet
     }
 
-    /// Ends a hang although the run has not ended: what was slow goes on.
+    /// Ends a hang, or what makes the link bad, although the run has not ended: what was slow goes on.
     mutating func relieve() async throws {
+        guard !isRelieved else { return }
+        isRelieved = true
+        if fault == .linkDelayed || fault == .linkLossy { return try await clearLink() }
         guard let (tool, way) = fault.tampering, way == .hangs else { return }
         for node in hosts.all {
             let met = try await tool.disarm(way, on: node)
             hasMet = met || hasMet == true
         }
+    }
+
+    private func clearLink() async throws {
+        for node in hosts.all { try await node.unimpair(.cluster, to: hosts.peer(of: node)) }
     }
 
     private func impair(delay: Duration, lossPercent: Double) async throws {

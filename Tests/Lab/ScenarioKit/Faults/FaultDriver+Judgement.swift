@@ -49,7 +49,8 @@ extension FaultDriver {
     }
 
     /// 2 is a migration that is taken back, as it was meant to be; `abort` ends with 0 then. After a fault 3 and 4 tell that the
-    /// operator has to go on, and after a rescue, where the guest runs and the settlement is tried again when he says so.
+    /// operator has to go on, also after a rescue, where the guest runs and the settlement is tried again when he says so, and where a
+    /// target that was restarted hears that a guest is its own which it has lost.
     private func isExpected(_ end: RunEnd, after struck: Fault?) -> Bool {
         // A run that dies of itself is nobody's fault but its own.
         guard !end.text.contains("Fatal error") else { return false }
@@ -59,7 +60,7 @@ extension FaultDriver {
         // ssh tells of a signal as 255.
         case (137, .coordinatorKilled), (255, .coordinatorKilled), (137, .effectKilled), (255, .effectKilled):
             return true
-        case (3, nil): return track == .rescue
+        case (3, nil): return track == .rescue || hasLostMemory
         case (3, _), (4, _): return true
         default: return false
         }

@@ -31,7 +31,7 @@ package struct FaultMatrix: Sendable {
             let hosts = try await Hosts.clean()
             await hosts.watch.look(everyMilliseconds: lookMilliseconds)
             // With two disks, whatever strikes must strike both alike; with one it takes less time.
-            let volumes = index.isMultiple(of: 2) ? ["web1", "web1-data"] : ["web1"]
+            let volumes = index.isMultiple(of: 2) ? ["web1"] : ["web1", "web1-data"]
             let guest = LabGuest("web1", kind: chain.guest.kind, volumes: volumes)
             results += await run(chain, hosts, guest, until: end).map(\.judgedByEffort)
             try keep(results)
@@ -52,11 +52,11 @@ package struct FaultMatrix: Sendable {
         } catch {
             var results = driver?.abandon() ?? []
             let state = await hosts.state()
-            log("  the chain was given up: \(error)\n\(state)")
+            log("  \(FaultResult.givenUp): \(error)\n\(state)")
             if results.isEmpty {
                 results = chain.cases.map { FaultResult(fault: $0, outcome: .notReached, hasMet: false) }
             }
-            results[results.count - 1].problems.append("the chain was given up: \(error)")
+            results[results.count - 1].problems.append("\(FaultResult.givenUp): \(error)")
             return results
         }
         return driver?.results ?? []

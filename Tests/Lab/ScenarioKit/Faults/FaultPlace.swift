@@ -158,8 +158,9 @@ package enum FaultTrack: String, Sendable, CaseIterable {
     var guest: Guest {
         switch self {
         case .late, .early, .back, .rescue, .cold, .coldBack: Guest(kind: .pv, hasSwitches: false)
-        // Xen saves and restores it as it does a PV guest.
-        case .switched, .switchedBack, .live, .liveBack: Guest(kind: .pvh, hasSwitches: true)
+        // Of a PVH guest the memory ahead takes minutes under emulation: its address space has 4 GiB.
+        case .switched, .switchedBack: Guest(kind: .pv, hasSwitches: true)
+        case .live, .liveBack: Guest(kind: .pvh, hasSwitches: true)
         }
     }
 

@@ -26,6 +26,11 @@ package struct FaultResult: Sendable, Codable {
     /// What was not as it must be, each as a sentence.
     package var problems: [String] = []
 
+    static let givenUp = "the chain was given up"
+
+    /// Whether the cases that would have followed in its chain were left out because of what was found.
+    package var isLastOfChain: Bool { problems.contains { $0.hasPrefix(Self.givenUp) } }
+
     /// An operator types one command after a fault, not two; where the guest was lost with its host the first may tell that it has
     /// to be started.
     var judgedByEffort: FaultResult {
