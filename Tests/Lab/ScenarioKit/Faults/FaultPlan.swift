@@ -45,7 +45,7 @@ package enum FaultPlan {
     /// At least one case of every fault and of every step, with as few costly ones as that allows.
     package static func subset(seed: UInt64) -> [FaultCase] {
         var numbers = SeededNumbers(seed: seed)
-        var places = FaultTrack.allCases.flatMap { track in track.newSteps.map { (track, $0) } }.shuffled(
+        var places = FaultTrack.allCases.flatMap { track in track.stepsInSubset.map { (track, $0) } }.shuffled(
             using: &numbers)
         var cases: [FaultCase] = []
         /// The fault at one of the places that are left.
@@ -64,10 +64,15 @@ package enum FaultPlan {
             let (track, step) = places.remove(at: index)
             cases.append(FaultCase(fault, track, FaultPlace(step, effect: effect, moment)))
         }
+        // Past it a migration comes by the steps of a third freeze that fails.
+        let third = FaultCase(.xlFails, .late, FaultPlace("restoreOnVolume", .before))
+        cases.append(third)
+        places.removeAll { $0 == (third.track, third.place.step) }
         // Those with the fewest places come first.
         place(.bothOff)
         place(.effectKilled)
-        let faults = Fault.allCases.filter { ![.bothOff, .effectKilled].contains($0) }.shuffled(using: &numbers)
+        let faults = Fault.allCases.filter { ![.bothOff, .effectKilled, .xlFails].contains($0) }.shuffled(
+            using: &numbers)
         let leadBack = Set(faults.filter(\.leadsBack).prefix(detours))
         for fault in faults { place(fault, mayLeadBack: leadBack.contains(fault)) }
         // What is left: anything where little follows, and where much would follow what does little.
