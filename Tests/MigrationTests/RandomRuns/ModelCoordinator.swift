@@ -55,7 +55,7 @@ extension ModelWorld {
     mutating func begin(on host: HostID) {
         coordinator = host
         (isCoordinatorDead, isAnswerLost, isInterrupted, isJournalFull) = (false, false, false, false)
-        (hasSender, secret, effects) = (false, nil, 0)
+        (hasSender, secret, word, effects) = (false, nil, nil, 0)
     }
 
     mutating func endCommand() {
@@ -137,6 +137,7 @@ extension ModelWorld {
         }
         note("— \(step)")
         let event = try outcome(of: step, run)
+        if event == .done { judgeStep(step) }
         if event != .done, step.phase == .handOver {
             hasSender = false
             self[run.target].pendingRestore = nil
@@ -204,6 +205,8 @@ extension ModelWorld {
         guard self[run.source].record(run.id)?.hasDeclaredPeerDead == false, canReach(run.target),
             target?.hasDeclaredPeerDead != true
         else { return }
+        // From its preparation a cold migration goes back without a guest that was lost.
+        if run.machine.plan.method == .cold, self[run.source].domain == nil { return }
         var copy = self
         (copy.faults, copy.trail) = ([], nil)
         for step in run.machine.plan.rollback(from: .transferImage) {

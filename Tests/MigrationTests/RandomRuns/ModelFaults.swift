@@ -17,6 +17,8 @@ enum ModelFault: CaseIterable, Sendable {
     case journalFull
     /// Ctrl-C.
     case interrupted
+    /// The target loses its power, and what is being done takes longer than its last word counts.
+    case targetLongOff
 }
 
 struct PlannedFault: Hashable, Sendable {
@@ -30,14 +32,28 @@ enum Sabotage: CaseIterable, Sendable {
     case decisionIsNotRecorded, decisionIsNotTold, promotesWithoutCheck, abortsAfterDecision,
         sparesImages, doesNotSynchronise, synchronisesOneVolumeOnly, doesNotVerify, linksBelowTheGuest, leavesMetadata,
         losesCommits,
-        forgetsEpochs, restsInRescue, attachesOneByOne, recordsDecisionInParts, stopsWithoutJournal
+        forgetsEpochs, restsInRescue, attachesOneByOne, recordsDecisionInParts, stopsWithoutJournal, decidesBlindly
     // Of migrations by switches.
     case staysOnVolume, trustsSwitches, closesBelowTheGuest, leavesSwitch, opensNothing
+    // Of live hand-overs.
+    case leavesWindow, skipsQuiet, startsTwice, leavesAway, recallsOnClosed
+    // Of guests that are shut down.
+    case skipsShutDown, staysOff, forgetsRestart
+    // Of data that are sent past DRBD.
+    case forgetsSeedDelta
 
-    var needsSwitches: Bool {
+    /// Migrations that show it.
+    var plan: MigrationPlan {
         switch self {
-        case .staysOnVolume, .trustsSwitches, .closesBelowTheGuest, .leavesSwitch, .opensNothing: true
-        default: false
+        case .staysOnVolume, .trustsSwitches, .closesBelowTheGuest, .leavesSwitch, .opensNothing:
+            MigrationPlan(method: .oneFreeze, settlement: .late, comparesCopies: false)
+        case .leavesWindow, .skipsQuiet, .startsTwice, .leavesAway, .recallsOnClosed:
+            MigrationPlan(method: .live, settlement: .late, comparesCopies: false)
+        case .skipsShutDown, .staysOff, .forgetsRestart:
+            MigrationPlan(method: .cold, settlement: .late, comparesCopies: false)
+        case .forgetsSeedDelta:
+            MigrationPlan(method: .oneFreeze, settlement: .late, comparesCopies: false, seeds: true)
+        default: MigrationPlan(settlement: .late, comparesCopies: false)
         }
     }
 }
@@ -67,6 +83,7 @@ extension ModelWorld {
             throw .failed
         case .hangs?:
             effects += 1
+            letWordAge()
             apply(coordinator, name(), change)
         default: try effect(coordinator, name(), change)
         }
@@ -99,12 +116,20 @@ extension ModelWorld {
         case .sourceOff: try cutPower(of: [coordinator], before: change, on: id)
         case .targetOff: try cutPower(of: [coordinator.other], before: change, on: id)
         case .bothOff: try cutPower(of: HostID.allCases, before: change, on: id)
+        case .targetLongOff:
+            // Afterwards: what was under way could not know of it.
+            defer {
+                self[coordinator.other].isLongOff = true
+                letWordAge()
+            }
+            try cutPower(of: [coordinator.other], before: change, on: id)
         case .linkCut:
             apply(id, "that", change)
             cutLink()
             if isRemote { throw .unknown }
         case .replicationLost:
             apply(id, "that", change)
+            losePeers()
             isReplicating = false
         case .journalFull:
             isJournalFull = true
@@ -129,7 +154,7 @@ extension ModelWorld {
 
     mutating func losePower(_ id: HostID) {
         // Asked first: a guest that was started by hand is where it runs, whatever the journals say.
-        if id == guestsOwner { isMemoryLost = true }
+        if id == guestsOwner, !isGuestOff { isMemoryLost = true }
         self[id].losePower()
         late[id.rawValue] = []
         if sabotage == .losesCommits {
@@ -143,9 +168,14 @@ extension ModelWorld {
 
     /// What is sent dies with the link; DRBD connects again by itself when it is back.
     private mutating func cutLink() {
+        losePeers()
         isLinked = false
         hasSender = false
         for id in HostID.allCases { self[id].pendingRestore = nil }
+    }
+
+    private mutating func letWordAge() {
+        if word != nil { word = .old }
     }
 
     mutating func finishLate(_ id: HostID) {
@@ -158,6 +188,7 @@ extension ModelWorld {
         note("\(name) on \(id)")
         let before = self[id]
         change(&self[id])
+        tellPeer(of: id, before)
         judgeChange(of: id, from: before)
         meetPeers()
         letTimePass()

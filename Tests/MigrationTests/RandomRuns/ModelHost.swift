@@ -30,12 +30,28 @@ struct ModelVolume: Hashable, Sendable {
         /// What has changed since the peer was in step.
         var isBodyDirty = true
         var isTailDirty = true
+        /// The first write that the body's bits tell of; 0 for everything.
+        var firstDirty = 0
+        /// The generation of data that the bits count from; on the target the one that was sent past DRBD.
+        var seed: Int?
+        /// It was Primary without its peer since the two were in step: two such copies do not connect.
+        var isAlone = false
     }
 
     /// DRBD's, in the kernel. Two replicas are connected if they have the same secret.
     struct Replica: Hashable, Sendable {
         var isPrimary = false
         var secret: Int?
+        /// Both sides may be Primary, as far as this one was told. It goes with the connection's settings.
+        var allowsTwo = false
+
+        mutating func disconnect() { (secret, allowsTwo) = (nil, false) }
+    }
+
+    /// What an LVM snapshot holds.
+    struct Snapshot: Hashable, Sendable {
+        var body: Int
+        var tail: Int
     }
 
     static let garbage = -1
@@ -43,6 +59,9 @@ struct ModelVolume: Hashable, Sendable {
     var exists = false
     var body = garbage
     var tail = garbage
+    /// Some earlier write is missing, whatever the body's number says.
+    var hasHole = false
+    var snapshot: Snapshot?
     var standing = Standing.unknown
     /// The migration that made it.
     var madeBy: Int?
@@ -81,7 +100,7 @@ struct ModelVolume: Hashable, Sendable {
     /// What the last 256 KiB hold after a write.
     static func tail(after write: Int) -> Int { write & ~15 }
 
-    func holds(_ write: Int) -> Bool { exists && body == write && tail == Self.tail(after: write) }
+    func holds(_ write: Int) -> Bool { exists && !hasHole && body == write && tail == Self.tail(after: write) }
 }
 
 /// The guest as Xen has it on one host.
@@ -91,6 +110,10 @@ struct ModelDomain: Hashable, Sendable {
     var memory: Int
     /// The device that the backend has opened for each disk.
     var uses: [ModelVolume.Backing]
+    /// It stands still for a hand-over, and can be let run on; any other one that does not run is paused.
+    var isSuspended = false
+    /// Its memory came from the other host live, and it has not run here yet.
+    var hasArrived = false
 }
 
 struct ModelImage: Hashable, Sendable {
@@ -126,8 +149,18 @@ struct ModelHost: Hashable, Sendable {
     var boot = 1
     var isUp = true
     var domain: ModelDomain?
+    /// Suspended, under its other name, since `xl migrate` has let it go.
+    var away: ModelDomain?
+    /// The last write of a guest that was shut down here.
+    var offAfter: Int?
+    /// A guest was shut down here in this boot.
+    var hasShutDown = false
     /// The memory in an `xl restore` that waits for the tail of its image.
     var pendingRestore: Int?
+    /// `xl migrate`, or its receiver, is at work. What hangs of it comes to nothing once that has ended.
+    var isMoving = false
+    /// It has been off for longer than its last word counts.
+    var isLongOff = false
 
     func record(_ id: Int) -> ModelRecord? { journal.first { $0.id == id } }
 
@@ -151,8 +184,8 @@ struct ModelHost: Hashable, Sendable {
 
     mutating func losePower() {
         isUp = false
-        domain = nil
-        pendingRestore = nil
+        (domain, away, hasShutDown) = (nil, nil, false)
+        (pendingRestore, isMoving) = (nil, false)
         for index in volumes.indices {
             volumes[index].replica = nil
             (volumes[index].link, volumes[index].table) = (nil, nil)
@@ -162,7 +195,7 @@ struct ModelHost: Hashable, Sendable {
     /// Starts the host; its recovery at boot puts the links where its journal says that they must lead.
     mutating func start() {
         guard !isUp else { return }
-        isUp = true
+        (isUp, isLongOff) = (true, false)
         boot += 1
         let hasHandedOver = journal.contains { $0.isOpen && $0.isSource && $0.isDecided }
         for index in volumes.indices where volumes[index].standing == .active && !hasHandedOver {

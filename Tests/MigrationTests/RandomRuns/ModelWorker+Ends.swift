@@ -21,8 +21,14 @@ extension ModelWorld {
         }
     }
 
-    mutating func startAfterDecision(_ id: Int, _ host: HostID) throws(Break) {
+    mutating func startAfterDecision(_ order: ModelOrder, _ host: HostID) throws(Break) {
+        let id = order.id
         guard self[host].record(id)?.isDecided == true || sabotage == .decisionIsNotTold else { throw .failed }
+        // A restart before this host knew of the decision took the links: whoever starts the guest needs them.
+        if self[host].domain == nil, self[host].volumes.allSatisfy({ $0.replica == nil }) {
+            try link(to: .volume, host)
+        }
+        if order.plan.method == .cold { return try boot(host) }
         if self[host].domain == nil {
             guard let image = self[host].wholeImage(id, .received) else { throw .failed }
             try open(image.memory, host)
@@ -58,7 +64,9 @@ extension ModelWorld {
     mutating func discard(_ order: ModelOrder, _ host: HostID) throws(Break) {
         guard self[host].record(order.id)?.isDecided == false else { throw .failed }
         self[host].pendingRestore = nil
-        if let domain = self[host].domain {
+        if order.plan.method == .live {
+            try clearArrival(host)
+        } else if let domain = self[host].domain {
             if domain.isRunning { throw .failed }
             try destroy(host)
         }
@@ -67,8 +75,9 @@ extension ModelWorld {
 
     /// It was lost with the host's power, or was gone before the migration had touched it.
     func isGuestGone(_ id: Int, _ host: HostID) -> Bool {
-        self[host].imagesAreOfAnEarlierBoot(id)
-            || self[host].domain == nil && !self[host].images.contains { $0.migration == id }
+        let isHere = self[host].domain != nil || self[host].away != nil
+        return self[host].imagesAreOfAnEarlierBoot(id)
+            || !isHere && !self[host].images.contains { $0.migration == id }
     }
 
     mutating func saveForRollback(_ id: Int, _ host: HostID) throws(Break) {
@@ -93,17 +102,29 @@ extension ModelWorld {
         return newest
     }
 
-    mutating func restoreNewest(_ id: Int, _ host: HostID) throws(Break) {
-        if isGuestGone(id, host) { return }
+    mutating func restoreOnSource(_ order: ModelOrder, _ host: HostID) throws(Break) {
+        if order.plan.method == .cold || isGuestGone(order.id, host) { return }
+        if order.plan.method == .live { return try takeNameBack(host) }
         if let domain = self[host].domain {
             if domain.uses.contains(.replica) { throw .failed }
             return
         }
-        try restore(id, try newestImage(id, host), host)
+        try restore(order.id, try newestImage(order.id, host), host)
+    }
+
+    mutating func continueOnSource(_ order: ModelOrder, _ host: HostID) throws(Break) {
+        if order.plan.method == .cold {
+            if sabotage != .staysOff { try bootAgain(host) }
+            return
+        }
+        if isGuestGone(order.id, host) { return }
+        if order.plan.method == .live { return try recall(host, isGoingBack: true) }
+        try letRun(order.id, (try? newestImage(order.id, host)) ?? .rollback, host)
     }
 
     mutating func cleanAfterRollback(_ order: ModelOrder, _ host: HostID) throws(Break) {
         try takeDown(order, host)
+        if order.isSource { for disk in disks { try removeSnapshot(disk, host) } }
         try removeMetadata(host)
         if !order.isSource {
             for disk in disks where self[host].volumes[disk].standing == .incoming(order.id) {
@@ -131,9 +152,11 @@ extension ModelWorld {
             guard !domain.isRunning, (try? newestImage(order.id, host)) != nil else { throw .failed }
             try destroy(host)
         }
+        try destroyAway(host)
         try takeDown(order, host)
         let record = self[host].record(order.id)
         let removes = record?.removesSource == true && record?.machine.wasTakenOver != true
+        for disk in disks { try removeSnapshot(disk, host) }
         try removeMetadata(host)
         for disk in disks {
             try effect(host, "remove link \(disk)") { $0.volumes[disk].link = nil }
@@ -160,6 +183,7 @@ extension ModelWorld {
 
     mutating func reclaim(_ id: Int, _ host: HostID) throws(Break) {
         guard self[host].domain == nil else { throw .failed }
+        try destroyAway(host)
         try spendAll(id, host)
         try effect(host, "take the decision back") { $0.change(id) { $0.isDecided = false } }
     }

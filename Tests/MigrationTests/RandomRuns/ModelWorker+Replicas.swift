@@ -69,7 +69,7 @@ extension ModelWorld {
         if self[host].volumes.contains(where: { $0.replica == nil }) { try attachAgain(order, host) }
         guard let secret = order.secret else { return }
         for disk in disks {
-            try effect(host, "disconnect \(disk)") { $0.volumes[disk].replica?.secret = nil }
+            try effect(host, "disconnect \(disk)") { $0.volumes[disk].replica?.disconnect() }
             try effect(host, "connect \(disk)") { $0.volumes[disk].replica?.secret = secret }
         }
     }
@@ -92,6 +92,7 @@ extension ModelWorld {
     }
 
     mutating func demote(_ order: ModelOrder, _ host: HostID) throws(Break) {
+        if order.plan.method == .live { return try closeWindow(host) }
         if order.usesSwitches { for disk in disks { try closeSwitch(disk, host) } }
         for disk in disks {
             let volume = self[host].volumes[disk]
@@ -102,7 +103,7 @@ extension ModelWorld {
         }
     }
 
-    /// DRBD itself refuses a second Primary, and one without a complete copy.
+    /// DRBD itself refuses a second Primary, but in a window, and one without a complete copy.
     mutating func promoteInStep(_ order: ModelOrder, _ host: HostID) throws(Break) {
         if self[host].volumes.allSatisfy({ $0.replica?.isPrimary == true }) { return }
         if sabotage != .promotesWithoutCheck { try checkPermit(order, host) }
@@ -110,13 +111,19 @@ extension ModelWorld {
             guard self[host].volumes[disk].metadata?.isUpToDate == true, self[host].volumes[disk].replica != nil else {
                 throw .failed
             }
-            if isConnected(disk), self[host.other].volumes[disk].replica?.isPrimary == true { throw .failed }
+            if isConnected(disk), !isWindow(disk), self[host.other].volumes[disk].replica?.isPrimary == true {
+                throw .failed
+            }
             try effect(host, "make \(disk) Primary") { $0.volumes[disk].replica?.isPrimary = true }
         }
     }
 
     private func checkPermit(_ order: ModelOrder, _ host: HostID) throws(Break) {
-        guard order.isSourceQuiet, disksThatCount.allSatisfy(isInStep) else { throw .failed }
+        // Live it becomes Primary beside the source.
+        let isAllowed =
+            order.plan.method == .live
+            ? self[host].volumes.allSatisfy({ $0.replica?.isPrimary == false }) : order.isSourceQuiet
+        guard isAllowed, disksThatCount.allSatisfy(isInStep) else { throw .failed }
     }
 
     mutating func release(_ order: ModelOrder, _ host: HostID) throws(Break) {

@@ -16,9 +16,13 @@ extension ModelWorld {
     }
 
     /// On the way back: whoever has the disks has the volumes from here on.
-    mutating func leadBack(_ id: Int, _ host: HostID) throws(Break) {
+    mutating func leadBack(_ order: ModelOrder, _ host: HostID) throws(Break) {
         if sabotage == .closesBelowTheGuest { return }
-        if !isGuestGone(id, host), self[host].domain == nil { _ = try newestImage(id, host) }
+        if order.plan.method == .live {
+            try letSuspendedRunOn(host)
+        } else if !isGuestGone(order.id, host), self[host].domain == nil {
+            _ = try newestImage(order.id, host)
+        }
         for disk in disks where self[host].volumes[disk].hasSwitch && self[host].volumes[disk].table != .volume {
             try lead(disk, to: .volume, host)
         }
@@ -55,18 +59,22 @@ extension ModelWorld {
     /// What has it open is waited for, and refused at the end.
     mutating func closeSwitch(_ disk: Int, _ host: HostID) throws(Break) {
         if self[host].volumes[disk].table == .closed { return }
-        if self[host].domain?.uses[disk] == .deviceSwitch, sabotage != .closesBelowTheGuest { throw .failed }
+        if hasSwitchOpen(disk, host), sabotage != .closesBelowTheGuest { throw .failed }
         try effect(host, "close switch \(disk)") { $0.volumes[disk].table = .closed }
     }
 
     mutating func removeSwitch(_ disk: Int, _ host: HostID) throws(Break) {
         guard self[host].volumes[disk].table != nil, sabotage != .leavesSwitch else { return }
-        if self[host].domain?.uses[disk] == .deviceSwitch { throw .failed }
+        if hasSwitchOpen(disk, host) { throw .failed }
         try effect(host, "remove switch \(disk)") { $0.volumes[disk].table = nil }
     }
 
+    private func hasSwitchOpen(_ disk: Int, _ host: HostID) -> Bool {
+        [self[host].domain, self[host].away].contains { $0?.uses[disk] == .deviceSwitch }
+    }
+
     /// The kernel refuses a table over a replica that is not Primary.
-    private mutating func lead(_ disk: Int, to table: ModelVolume.Table, _ host: HostID) throws(Break) {
+    mutating func lead(_ disk: Int, to table: ModelVolume.Table, _ host: HostID) throws(Break) {
         if table == .replica, self[host].volumes[disk].replica?.isPrimary != true { throw .failed }
         try effect(host, "lead switch \(disk) to the \(table)") { $0.volumes[disk].table = table }
     }

@@ -5,11 +5,13 @@ struct ModelOrder {
     var id: Int
     var epoch: Int64
     var isSource: Bool
-    var usesSwitches = false
+    var plan: MigrationPlan
     var mayAttachAgain = false
     var secret: Int?
     /// Both kernels said before the order was given that the source is Secondary.
     var isSourceQuiet = false
+
+    var usesSwitches: Bool { plan.usesSwitches }
 }
 
 /// One host's part of the steps, written as the hosts do them: *observe → already so? → do → check*, one effect after the
@@ -26,9 +28,10 @@ extension ModelWorld {
         case .leadSourceToReplica: try leadToReplicas(host)
         case .linkTargetToSwitch: try linkToClosedSwitches(host)
         case .leadTargetToVolume: try leadToVolumes(host)
-        case .leadSourceToVolume: try leadBack(id, host)
+        case .leadSourceToVolume: try leadBack(order, host)
         case .makeTargetReplica, .makeSourceReplica: try makeReplicas(host)
         case .saveForReplica: try save(id, .substitution, host)
+        case .shutDown: try shutDown(host)
         case .promoteSource: try promoteFresh(host)
         case .linkSourceToReplica, .linkTargetToReplica: try link(to: .replica, host)
         case .linkSourceToVolume, .linkTargetToVolume, .linkTargetToVolumeEarly: try link(to: .volume, host)
@@ -41,8 +44,12 @@ extension ModelWorld {
             if order.usesSwitches { try openSwitches(host) }
         case .releaseTargetVolume: try release(order, host)
         case .finishRestore: try confirmPaused(host)
+        case .clearTarget: try clearTarget(host)
+        case .recallOnSource: try recall(host)
+        case .openWindow: try openWindow(host)
+        case .quietSource: try quiet(host)
         case .acknowledgeDecision: try acknowledge(id, host)
-        case .startOnTarget: try startAfterDecision(id, host)
+        case .startOnTarget: try startAfterDecision(order, host)
         case .saveForVolume: try saveForSettlement(id, host)
         case .takeDownTargetReplica, .takeDownSourceReplica: try takeDown(order, host)
         case .restoreOnVolume: try restore(id, .settlement, host)
@@ -56,10 +63,8 @@ extension ModelWorld {
             try effect(host, "close") { $0.change(id) { $0.isOpen = false } }
         case .discardOnTarget: try discard(order, host)
         case .saveForRollback: try saveForRollback(id, host)
-        case .restoreOnSource: try restoreNewest(id, host)
-        case .continueOnSource:
-            if isGuestGone(id, host) { return }
-            try letRun(id, (try? newestImage(id, host)) ?? .rollback, host)
+        case .restoreOnSource: try restoreOnSource(order, host)
+        case .continueOnSource: try continueOnSource(order, host)
         case .cleanSourceAfterRollback, .cleanTargetAfterRollback: try cleanAfterRollback(order, host)
         case .restoreAsLinked: try restoreAsLinked(order, host)
         case .reclaimSource: try reclaim(id, host)
@@ -68,9 +73,9 @@ extension ModelWorld {
             try spendAll(id, host)
             try acknowledge(id, host)
         case .retireTargetCopies: try retireCopies(order, host)
-        case .seedCopies, .synchronise, .verifyCopies, .transferImage, .compareCopies, .decide: throw .failed
-        // Not modelled here: guests that move alone, and those that are shut down.
-        case .shutDown, .checkSharedDisks, .clearTarget, .recallOnSource, .openWindow, .moveLive, .quietSource:
+        // Disks that are shared are not modelled here.
+        case .seedCopies, .synchronise, .verifyCopies, .transferImage, .compareCopies, .moveLive, .decide,
+            .checkSharedDisks:
             throw .failed
         }
     }
@@ -111,8 +116,8 @@ extension ModelWorld {
         let either: Set<Step> = [.acknowledgeDecision, .claimTarget, .retireTargetCopies, .closeTargetAfterRollback]
         let before: Set<Step> = [
             .makeTargetVolumes, .makeTargetReplica, .connectTarget, .linkTargetToReplica, .linkTargetToVolumeEarly,
-            .linkTargetToSwitch, .promoteTarget, .releaseTargetVolume, .finishRestore, .discardOnTarget,
-            .cleanTargetAfterRollback,
+            .linkTargetToSwitch, .promoteTarget, .releaseTargetVolume, .finishRestore, .clearTarget,
+            .discardOnTarget, .cleanTargetAfterRollback,
         ]
         if !either.contains(step), before.contains(step) == record.isDecided { throw .failed }
         if !undoes.contains(step), !disks.allSatisfy({ isOwn($0, order.id, host) }) { throw .failed }
@@ -153,6 +158,13 @@ extension ModelWorld {
 
     /// Xen's backend opens what the links lead to, if it can be opened.
     mutating func open(_ memory: Int, _ host: HostID) throws(Break) {
+        let uses = try openedByLinks(host)
+        try effect(host, "restore") { host in
+            if host.domain == nil { host.domain = ModelDomain(isRunning: false, memory: memory, uses: uses) }
+        }
+    }
+
+    func openedByLinks(_ host: HostID) throws(Break) -> [ModelVolume.Backing] {
         for volume in self[host].volumes {
             switch volume.link {
             case .volume?: if !volume.exists || volume.replica != nil { throw .failed }
@@ -162,10 +174,7 @@ extension ModelWorld {
             case nil: throw .failed
             }
         }
-        let uses = self[host].volumes.map { $0.link ?? .volume }
-        try effect(host, "restore") { host in
-            if host.domain == nil { host.domain = ModelDomain(isRunning: false, memory: memory, uses: uses) }
-        }
+        return self[host].volumes.map { $0.link ?? .volume }
     }
 
     func checkDisks(_ host: HostID) throws(Break) {
@@ -176,7 +185,14 @@ extension ModelWorld {
         guard let domain = self[host].domain else { throw .failed }
         if !domain.isRunning { try checkDisks(host) }
         if sabotage != .sparesImages { try spend(id, purpose, host) }
-        if !domain.isRunning { try effect(host, "unpause") { $0.domain?.isRunning = true } }
+        if !domain.isRunning { try unpause(host) }
+    }
+
+    mutating func unpause(_ host: HostID) throws(Break) {
+        try effect(host, "unpause") { host in
+            host.domain?.isRunning = true
+            host.domain?.hasArrived = false
+        }
     }
 
     private mutating func spend(_ id: Int, _ purpose: ModelImage.Purpose, _ host: HostID) throws(Break) {

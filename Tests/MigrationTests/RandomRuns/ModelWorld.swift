@@ -30,8 +30,12 @@ struct ModelWorld: Sendable {
     var isInterrupted = false
     var isJournalFull = false
     var hasSender = false
+    /// What the target has said of having the guest, paused; nil where it has not in this run.
+    var word: Word?
     var secret: Int?
     var secrets = 0
+    /// Of data that were sent past DRBD.
+    var generations = 0
     var effects = 0
     var faults: [PlannedFault] = []
     /// What hangs on each host; done before anything else happens there.
@@ -40,6 +44,8 @@ struct ModelWorld: Sendable {
     var sabotage: Sabotage?
     /// Where told, what happened.
     var trail: [String]?
+
+    enum Word: Sendable { case fresh, old }
 
     /// A guest runs on host a, on plain volumes, or on switches that lead to them.
     init(volumes: Int, hasSwitches: Bool) {
@@ -84,12 +90,46 @@ struct ModelWorld: Sendable {
             }
     }
 
+    /// DRBD lets both sides be Primary.
+    func isWindow(_ disk: Int) -> Bool {
+        isConnected(disk) && hosts.allSatisfy { $0.volumes[disk].replica?.allowsTwo == true }
+    }
+
+    /// Each side was Primary without the other one.
+    func isSplit(_ disk: Int) -> Bool { hosts.allSatisfy { $0.volumes[disk].metadata?.isAlone == true } }
+
     /// Replicas that meet find out that one of them is behind: until it has caught up its copy is not complete.
     mutating func meetPeers() {
         for disk in disks where isConnected(disk) {
+            if isSplit(disk) {
+                for index in hosts.indices { hosts[index].volumes[disk].replica?.disconnect() }
+                continue
+            }
             for index in hosts.indices {
                 guard let peer = hosts[1 - index].volumes[disk].metadata, peer.isUpToDate else { continue }
                 if peer.isBodyDirty || peer.isTailDirty { hosts[index].volumes[disk].metadata?.isUpToDate = false }
+            }
+            guard isInStep(disk) else { continue }
+            for index in hosts.indices { hosts[index].volumes[disk].metadata?.isAlone = false }
+        }
+    }
+
+    /// What one side is told of two Primaries it passes on. Who becomes Primary without its peer has data of its own.
+    mutating func tellPeer(of id: HostID, _ before: ModelHost) {
+        for disk in disks {
+            guard let old = before.volumes[disk].replica, let new = self[id].volumes[disk].replica else { continue }
+            if isConnected(disk), old.allowsTwo != new.allowsTwo {
+                self[id.other].volumes[disk].replica?.allowsTwo = new.allowsTwo
+            }
+            if !isConnected(disk), !old.isPrimary, new.isPrimary { self[id].volumes[disk].metadata?.isAlone = true }
+        }
+    }
+
+    /// The connections are about to be lost: from then on a Primary has data of its own.
+    mutating func losePeers() {
+        for disk in disks where isConnected(disk) {
+            for id in HostID.allCases where self[id].volumes[disk].replica?.isPrimary == true {
+                self[id].volumes[disk].metadata?.isAlone = true
             }
         }
     }
@@ -116,6 +156,9 @@ struct ModelWorld: Sendable {
             self[id.other].volumes[disk].body = number
             if writesTail { self[id.other].volumes[disk].tail = number }
         } else {
+            if self[id].volumes[disk].metadata?.isBodyDirty == false {
+                self[id].volumes[disk].metadata?.firstDirty = number
+            }
             self[id].volumes[disk].metadata?.isBodyDirty = true
             if writesTail { self[id].volumes[disk].metadata?.isTailDirty = true }
         }

@@ -38,12 +38,15 @@ struct RandomRunTests {
 
     @Test("They notice a defect of the product", arguments: Sabotage.allCases)
     func sabotage(_ sabotage: Sabotage) {
-        let plan = sabotage.needsSwitches ? Self.plans[2] : Self.plans[0]
+        let plan = sabotage.plan
         let killed = RandomSequence.killedAfterFailure(plan)
         let simple = RandomSequence.withOneFault(plan)
-        let random = (0..<UInt64(20_000)).lazy.map { RandomSequence(seed: $0, hasSwitches: plan.usesSwitches) }
+        let random = (0..<UInt64(20_000)).lazy.map { RandomSequence(seed: $0, like: plan) }
         func isNoticed(in sequence: RandomSequence) -> Bool { !sequence.run(sabotage: sabotage).violations.isEmpty }
-        let found = killed.first(where: isNoticed) ?? simple.first(where: isNoticed) ?? random.first(where: isNoticed)
+        let deaf = RandomSequence.comesBackDeaf(plan)
+        let found =
+            killed.first(where: isNoticed) ?? simple.first(where: isNoticed) ?? deaf.first(where: isNoticed)
+            ?? random.first(where: isNoticed)
         guard let found else {
             Issue.record("\(sabotage) is not noticed")
             return
@@ -58,6 +61,9 @@ struct RandomRunTests {
         MigrationPlan(settlement: .late, comparesCopies: false),
         MigrationPlan(settlement: .early, comparesCopies: true),
         MigrationPlan(method: .oneFreeze, settlement: .late, comparesCopies: false),
+        MigrationPlan(method: .live, settlement: .late, comparesCopies: false),
+        MigrationPlan(method: .cold, settlement: .late, comparesCopies: true),
+        MigrationPlan(method: .oneFreeze, settlement: .late, comparesCopies: false, seeds: true),
     ]
 
     /// With `XENLVS_RUNS` of 16,000 and more all of them, otherwise the seed's share.
@@ -68,7 +74,8 @@ struct RandomRunTests {
         let chosen = RandomSequence.withOneFault(plan).enumerated().lazy.filter {
             UInt64($0.offset) % UInt64(stride) == Self.seed / 1_000_000 % UInt64(stride)
         }
-        for sequence in chosen.map(\.element) + RandomSequence.killedAfterFailure(plan) {
+        let further = Array(RandomSequence.killedAfterFailure(plan)) + RandomSequence.comesBackDeaf(plan)
+        for sequence in chosen.map(\.element) + further {
             guard let violation = sequence.run().violations.first, wrong.insert(violation).inserted else { continue }
             if wrong.count < 6 { Issue.record("\(Self.explain(sequence))") }
         }

@@ -14,7 +14,7 @@ struct RandomAction: Hashable, Sendable, CustomStringConvertible {
             switch command {
             case .migrate(let plan, let removesSource):
                 "migrate by \(plan.method.rawValue), settling \(plan.settlement.rawValue)"
-                    + (plan.comparesCopies ? ", comparing" : "")
+                    + (plan.comparesCopies ? ", comparing" : "") + (plan.seeds ? ", seeding" : "")
                     + (removesSource ? ", removing the source's copy" : "")
             case .resume, .abort, .startGuest, .removeOldCopy: "\(command)"
             case .resolve(let host): "resolve on \(host)"
@@ -32,13 +32,13 @@ struct RandomSequence: Hashable, Sendable, CustomStringConvertible {
     /// The guest's disks have switches, and all migrations go by them.
     var hasSwitches: Bool
 
-    /// - Parameter hasSwitches: nil for either.
-    init(seed: UInt64, hasSwitches: Bool? = nil) {
+    /// - Parameter model: all migrations are by its method, and send volumes past DRBD as it does; nil for any.
+    init(seed: UInt64, like model: MigrationPlan? = nil) {
         var numbers = SeededNumbers(seed: seed)
         volumes = Int.random(in: 1...2, using: &numbers)
-        let isSwitched = hasSwitches ?? Bool.random(using: &numbers)
-        self.hasSwitches = isSwitched
-        actions = (0..<Int.random(in: 2...7, using: &numbers)).map { _ in Self.action(isSwitched, &numbers) }
+        let isSwitched = model?.usesSwitches ?? Bool.random(using: &numbers)
+        hasSwitches = isSwitched
+        actions = (0..<Int.random(in: 2...7, using: &numbers)).map { _ in Self.action(isSwitched, model, &numbers) }
     }
 
     /// A migration with one fault, and one command after it.
@@ -77,14 +77,28 @@ struct RandomSequence: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
-    private static func action(_ hasSwitches: Bool, _ numbers: inout SeededNumbers) -> RandomAction {
+    /// A source that loses power, is declared dead, and comes back without a way to the target, which has started the guest.
+    static func comesBackDeaf(_ plan: MigrationPlan) -> some Sequence<RandomSequence> {
+        places.lazy.flatMap { at in
+            [ModelCommand.resume, .abort].map { command in
+                var sequence = RandomSequence(plan, [PlannedFault(at: at, kind: .sourceOff)], then: .resolve(on: .b))
+                let deaf = [PlannedFault(at: 1, kind: .linkCut)]
+                sequence.actions += [
+                    RandomAction(command: .startGuest, faults: [], mendsFirst: false),
+                    RandomAction(command: command, faults: deaf, mendsFirst: true),
+                ]
+                return sequence
+            }
+        }
+    }
+
+    private static func action(
+        _ hasSwitches: Bool, _ model: MigrationPlan?, _ numbers: inout SeededNumbers
+    ) -> RandomAction {
         let command: ModelCommand
         switch Int.random(in: 0..<24, using: &numbers) {
         case 0..<9:
-            let isEarly = Int.random(in: 0..<3, using: &numbers) == 0 && !hasSwitches
-            let plan = MigrationPlan(
-                method: hasSwitches ? .oneFreeze : .threeFreeze, settlement: isEarly ? .early : .late,
-                comparesCopies: Bool.random(using: &numbers))
+            let plan = plan(hasSwitches, model, &numbers)
             command = .migrate(plan, removesSource: Int.random(in: 0..<4, using: &numbers) == 0)
         case 9..<14: command = .resume
         case 14..<17: command = .abort
@@ -97,6 +111,19 @@ struct RandomSequence: Hashable, Sendable, CustomStringConvertible {
         let furthest = [15, 40, 110].randomElement(using: &numbers) ?? 40
         let mendsFirst = Int.random(in: 0..<4, using: &numbers) > 0
         return RandomAction(command: command, faults: faults(count, furthest, &numbers), mendsFirst: mendsFirst)
+    }
+
+    private static func plan(
+        _ hasSwitches: Bool, _ model: MigrationPlan?, _ numbers: inout SeededNumbers
+    ) -> MigrationPlan {
+        let isEarly = Int.random(in: 0..<3, using: &numbers) == 0
+        let compares = Bool.random(using: &numbers)
+        let methods: [MigrationPlan.Method] = hasSwitches ? [.oneFreeze, .live] : [.threeFreeze, .threeFreeze, .cold]
+        let method = model?.method ?? methods.randomElement(using: &numbers) ?? .threeFreeze
+        let seeds = model?.seeds ?? (Int.random(in: 0..<4, using: &numbers) == 0)
+        return MigrationPlan(
+            method: method, settlement: isEarly && method == .threeFreeze ? .early : .late,
+            comparesCopies: compares && method != .live, seeds: seeds)
     }
 
     /// Faults like company: what follows the first one is struck again.
@@ -166,6 +193,9 @@ struct RandomSequence: Hashable, Sendable, CustomStringConvertible {
             if case .migrate(let plan, _) = actions[index].command {
                 var plain = plan
                 plain.comparesCopies = false
+                add { $0.actions[index].command = .migrate(plain, removesSource: false) }
+                plain = MigrationPlan(
+                    method: plan.method, settlement: plan.settlement, comparesCopies: plan.comparesCopies)
                 add { $0.actions[index].command = .migrate(plain, removesSource: false) }
             }
         }

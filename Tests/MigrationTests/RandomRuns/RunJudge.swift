@@ -7,10 +7,11 @@ extension ModelWorld {
         note("✘ \(text)")
     }
 
-    /// The guest's memory is somewhere: it exists, or an image that nobody has run from is whole.
+    /// The guest's memory is somewhere: it exists, or an image that nobody has run from is whole; or it needs none.
     var hasGuest: Bool {
-        hosts.contains { host in
-            host.domain?.memory == written
+        if isGuestOff { return true }
+        return hosts.contains { host in
+            host.domain?.memory == written || host.away?.memory == written
                 || host.images.contains { $0.boot == host.boot && !$0.isSpent && $0.memory == written }
         }
     }
@@ -24,22 +25,38 @@ extension ModelWorld {
             complain("no host has a complete, current copy of all volumes")
         }
         // Decided on for a target that has just lost its power.
-        if let owner = guestsOwner, !self[owner].isUp, !hosts.contains(where: { $0.domain?.isRunning == true }) {
+        if let owner = guestsOwner, !isGuestOff, !self[owner].isUp,
+            !hosts.contains(where: { $0.domain?.isRunning == true })
+        {
+            if self[owner].isLongOff, !isMemoryLost { complain("decided on for a target that was long gone") }
             isMemoryLost = true
         }
         if !isMemoryLost, !hasGuest { complain("the guest's memory is lost") }
-        for disk in disks where isConnected(disk) && hosts.allSatisfy({ $0.volumes[disk].replica?.isPrimary == true }) {
-            complain("both hosts can write to a volume")
-        }
-        for host in hosts {
-            for (disk, backing) in (host.domain?.uses ?? []).enumerated() {
-                let replica = host.volumes[disk].replica
-                let reached = host.volumes[disk].reached(through: backing)
-                if reached == nil, host.domain?.isRunning == true { complain("a guest's disk refuses its writes") }
-                if reached == .replica, replica?.isPrimary != true { complain("a guest's replica went away below it") }
-                if backing == .volume, replica?.isPrimary == true { complain("a guest and DRBD use the same volume") }
+        for disk in disks where isConnected(disk) && !isWindow(disk) {
+            if hosts.allSatisfy({ $0.volumes[disk].replica?.isPrimary == true }) {
+                complain("both hosts can write to a volume")
             }
         }
+        for host in hosts {
+            if host.domain != nil, host.away != nil { complain("the guest is on one host twice") }
+            for domain in [host.domain, host.away].compactMap(\.self) { judge(domain, host) }
+        }
+    }
+
+    private mutating func judge(_ domain: ModelDomain, _ host: ModelHost) {
+        for (disk, backing) in domain.uses.enumerated() {
+            let replica = host.volumes[disk].replica
+            let reached = host.volumes[disk].reached(through: backing)
+            if reached == nil, domain.isRunning { complain("a guest's disk refuses its writes") }
+            if reached == .replica, replica?.isPrimary != true { complain("a guest's replica went away below it") }
+            if backing == .volume, replica?.isPrimary == true { complain("a guest and DRBD use the same volume") }
+        }
+    }
+
+    /// After a step that is done: two Primaries are for the hand-over alone.
+    mutating func judgeStep(_ step: Step) {
+        guard step == .clearTarget || step == .demoteSource else { return }
+        if disks.contains(where: isWindow) { complain("both sides may be Primary for longer than they have to") }
     }
 
     /// Before a write: the guest must find what it wrote last.
@@ -62,13 +79,16 @@ extension ModelWorld {
                 if !new.holds(written) { complain("a copy without the guest's data was made Primary by force") }
             } else if before.volumes.contains(where: { $0.replica?.isPrimary == true }) {
                 // The others were in step when the first one was made Primary a moment ago.
-            } else if !disks.allSatisfy(isConnected) || peer.volumes[disk].replica?.isPrimary == true {
+            } else if !disks.allSatisfy(isConnected)
+                || peer.volumes[disk].replica?.isPrimary == true && !isWindow(disk)
+            {
                 complain("a replica was made Primary without a Secondary beside it")
             } else if !(0..<disks.count).allSatisfy({ after.volumes[$0].holds(written) }) {
                 complain("a replica was made Primary although some volume is not up to date")
             }
         }
-        guard before.domain == nil, let domain = after.domain else { return }
+        // What has arrived live is worth what its disks are once it runs.
+        guard before.domain == nil, let domain = after.domain, !domain.hasArrived else { return }
         for disk in disks where !after.volumes[disk].holds(domain.memory) {
             complain("a guest was restored on disks that are not as its memory knows them")
         }
@@ -101,7 +121,7 @@ extension ModelWorld {
         }
         if survivors.contains(owner.other) {
             let other = self[owner.other]
-            if other.domain != nil { complain("something of the guest is left over") }
+            if other.domain != nil || other.away != nil { complain("something of the guest is left over") }
             for volume in other.volumes where volume.link != nil || volume.standing == .active {
                 complain("the other host still has a guest's disk")
             }
@@ -123,9 +143,11 @@ extension ModelWorld {
         for host in survivors.map({ self[$0] }) {
             if host.images.contains(where: { $0.migration == id }) { complain("an image is left over") }
             if host.pendingRestore != nil { complain("a restore is left over") }
+            if host.away != nil { complain("a suspended guest is left over") }
             if host.record(id)?.isOpen == true { complain("a journal is still open") }
             for volume in host.volumes {
                 if volume.replica != nil || volume.metadata != nil { complain("a replica is left over") }
+                if volume.snapshot != nil { complain("a snapshot is left over") }
                 if volume.standing != .active, volume.hasSwitch || volume.table != nil {
                     complain("a switch is left over")
                 }
