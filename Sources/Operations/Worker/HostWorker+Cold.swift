@@ -1,4 +1,5 @@
 import Domains
+import Glibc
 import HostModel
 import Hosts
 import Migration
@@ -68,6 +69,8 @@ extension HostWorker {
             result.foundSaved = true
             return result
         case .present(let id, .active):
+            try PrivateDirectory.prepare(host.paths.run)
+            try DurableFile.replace(offMark(spec), with: [])
             result.freezeBegan = .now
             let what = "cannot shut \(spec.domain) down"
             if let failure = try await host.runner.failure(ofXL: XLCommands.shutDown(id), doing: what) {
@@ -82,6 +85,22 @@ extension HostWorker {
         }
         return result
     }
+
+    /// Source, on the way back: the domain that was shut down here runs again.
+    ///
+    /// Not after a restart of this host, which may have been declared dead meanwhile: the domain could run on the target then. Like
+    /// one that has lost its memory it is its operator's to start.
+    func bootAgain(_ spec: MigrationSpec) async throws -> StepResult {
+        if try await clearUnfinished(spec) == .absent, access(offMark(spec), F_OK) != 0 {
+            return try await tellIfGone(spec) ?? StepResult()
+        }
+        return try await boot(spec)
+    }
+
+    /// Is there as long as the domain was shut down in the present boot of this host.
+    private func offMark(_ spec: MigrationSpec) -> String { "\(host.paths.run)/off-\(spec.id)" }
+
+    func removeOffMark(_ spec: MigrationSpec) throws { try DurableFile.remove(offMark(spec)) }
 
     private func waitUntilGone(_ spec: MigrationSpec, _ id: DomainID) async throws {
         let deadline = ContinuousClock.now + Self.shutdownLimit

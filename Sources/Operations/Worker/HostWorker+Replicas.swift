@@ -192,14 +192,13 @@ extension HostWorker {
         let present = zip(spec.volumes, try await replicas(of: spec)).filter { $1.status != nil }
         guard !present.isEmpty else { return StepResult() }
         for (volume, _) in present { try await makeSecondary(try await control(volume, spec, role)) }
-        var result = StepResult()
+        try await forbidTwoPrimaries(spec, role)
+        let isConnected = present.allSatisfy { $1.status?.connection?.state == .connected }
+        guard !isConnected else { return StepResult() }
         // Without its peer DRBD has no connection to change; the next one is made without the permission.
-        do { _ = try await allowTwoPrimaries(spec, false) } catch {
-            let isConnected = try await replicas(of: spec).allSatisfy { $0.status?.connection?.state == .connected }
-            if isConnected { throw error }
-            result.notes.append("the replicas are not connected: two Primaries stay allowed until they are taken down")
-        }
-        return result
+        return StepResult(notes: [
+            "the replicas are not connected: two Primaries stay allowed until they are taken down"
+        ])
     }
 
     /// Target: Primary, all volumes or none; only with a permit that this host's kernel gives reason for.

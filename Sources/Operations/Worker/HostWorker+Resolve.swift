@@ -18,6 +18,10 @@ extension HostWorker {
     }
 
     private func targetGuest(_ spec: MigrationSpec) async throws -> TargetFacts.Guest {
+        // Of a live hand-over that was broken off; it has the disks open.
+        let arriving = try await arrivals(spec)
+        try requireWaiting(arriving, spec)
+        for domain in arriving { try await host.runner.run(XLCommands.destroy(domain.id)) }
         let isSaved = try host.images.state(spec.id, .settlement) == .whole
         switch try await clearUnfinished(spec) {
         case .absent:

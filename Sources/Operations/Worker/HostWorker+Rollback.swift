@@ -149,7 +149,10 @@ extension HostWorker {
             if role == .target, let note = try await removeIncoming(volume, spec) { notes.append(note) }
         }
         try host.images.removeAll(spec.id)
-        if role == .source { try host.removeLiveSocket(of: spec.id) }
+        if role == .source {
+            try host.removeLiveSocket(of: spec.id)
+            try removeOffMark(spec)
+        }
         return StepResult(notes: notes)
     }
 
@@ -227,6 +230,7 @@ extension HostWorker {
         }
         try host.images.removeAll(spec.id)
         try host.removeLiveSocket(of: spec.id)
+        try removeOffMark(spec)
         return StepResult(notes: notes)
     }
 

@@ -106,7 +106,7 @@ public struct HostWorker: Sendable {
         case .acknowledgeDecision: return try await acknowledgeDecision(spec)
         case .startOnTarget: return try await startAfterDecision(spec, role)
         case .restoreOnSource where spec.plan.method == .cold: return StepResult()
-        case .continueOnSource where spec.plan.method == .cold: return try await boot(spec)
+        case .continueOnSource where spec.plan.method == .cold: return try await bootAgain(spec)
         case .saveForVolume: return try await saveForSettlement(spec, role)
         case .takeDownTargetReplica: return try await takeDownReplicas(spec, role)
         case .takeDownSourceReplica: return try await takeDownForRollback(spec)

@@ -30,7 +30,7 @@ extension LabNode {
             losetup -n -a -O BACK-FILE | sed 's/^/loop /'
             for file in /var/lib/xenlvs/images/* /var/lib/xenlvs/images/.[!.]*; do [ -e "$file" ] && echo "image $file"; done
             find /var/lib/xenlvs /run/xenlvs /dev/shm /tmp /var/tmp -name '*xenlvs-new*' | sed 's/^/temporary /'
-            find /run/xenlvs -name 'seed-*' -o -name 'arrived-*' -o -name 'live-*.sock' | sed 's/^/temporary /'
+            find /run/xenlvs -name 'seed-*' -o -name 'arrived-*' -o -name 'live-*.sock' -o -name 'off-*' | sed 's/^/temporary /'
             # The agent ends when it sees that its peer has.
             for i in $(seq 50); do pgrep -x xenlvs >/dev/null || break; sleep 0.1; done
             pgrep -ax xenlvs | sed 's/^/process /'

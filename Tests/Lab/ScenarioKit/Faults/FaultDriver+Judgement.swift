@@ -105,6 +105,8 @@ extension FaultDriver {
         let newest = try await newest()
         let owner = newest?.isCommitted == true ? hosts.peer(of: source) : source
         guard fault == .bothOff || (fault == .sourceOff) == (owner.name == source.name) else { return false }
+        // One that was shut down is not started again by a host that may have been taken for dead.
+        if track.shutsDown, owner.name == source.name { return true }
         let guests = try await owner.guests()
         let name = journey.guest.name
         if guests[name] != nil || guests["\(name)--migratedaway"] != nil { return true }
