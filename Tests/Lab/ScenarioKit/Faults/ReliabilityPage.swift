@@ -24,7 +24,7 @@ package struct ReliabilityPage {
             """, "",
             """
             After each case a checker that shares no code with xenlvs looks at both hosts, the guest's console and its \
-            disks: the guest runs on one host and never ran on two at once (looked at a hundred times a second); every \
+            disks: the guest runs on one host and never ran on two at once (looked at twenty to a hundred times a second); every \
             number that it had printed after making it durable is on the surviving disk, in order, and every stamped block \
             is the right one, in the last 256 KiB too; the file system is clean; no volume is writable on two hosts; \
             nothing was forced to be Primary but new metadata on the guest's own host (with three freezes: beside the saved \
