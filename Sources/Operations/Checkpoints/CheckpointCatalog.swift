@@ -23,7 +23,7 @@ extension CheckpointManager {
     public func list(of domain: DomainName? = nil) async throws -> [CheckpointSummary] {
         let checkpoints = try store.all().filter { domain == nil || $0.domain == domain }
         guard !checkpoints.isEmpty else { return [] }
-        let snapshots = try SnapshotCommands.parse(try await host.runner.run(SnapshotCommands.list()).output)
+        let snapshots = try await host.runner.snapshots()
         return checkpoints.map { summary($0, snapshots) }
     }
 

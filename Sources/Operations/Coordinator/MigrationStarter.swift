@@ -175,7 +175,7 @@ public struct MigrationStarter: Sendable {
 
     /// The running domain. Throws `.notFound` or `.refused`.
     public func describe(_ name: DomainName) async throws -> DomainDescription {
-        let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
+        let listing = try await host.runner.domains()
         guard let entry = listing.domain(named: name), let id = entry.id else {
             throw Failure(
                 .notFound, "there is no running domain '\(name)'", host: host.name.text, remedy: "see 'xl list'")

@@ -45,7 +45,7 @@ public struct DomainCatalog: Sendable {
 
     /// Every domain but the control domain, by number.
     public func all() async throws -> [DomainSummary] {
-        let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
+        let listing = try await host.runner.domains()
         let descriptions = try DomainDescription.parse(
             listing: try await host.runner.run(XLCommands.describe()).output)
         let keeper = LinkKeeper(host: host)

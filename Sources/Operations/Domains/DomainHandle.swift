@@ -20,7 +20,7 @@ struct DomainHandle: Sendable {
     func look() async throws -> (id: DomainID, state: DomainState, isOurs: Bool)? {
         let deadline = ContinuousClock.now + .seconds(10)
         while true {
-            let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
+            let listing = try await host.runner.domains()
             guard let entry = listing.domain(named: name), let id = entry.id else { return nil }
             do {
                 let path = try await host.runner.run(XLCommands.uuidPath(of: id)).output
@@ -102,9 +102,7 @@ struct DomainHandle: Sendable {
                 wasStopped = true
             // The 'xl save' was killed: only a save that ends lets the domain run on.
             case .suspended where !isSaving && resumed < Self.resumptions:
-                _ = try await DomainWatcher.spared(id) {
-                    try await host.runner.run(XLCommands.resumeSuspended(id, memory: memory))
-                }
+                try await host.runner.resumeSuspended(id, memory: memory)
                 (wasStopped, end, resumed) = (true, nil, resumed + 1)
             case .suspended where !isSaving:
                 throw staysStopped("it is suspended, and 'xl save -c' does not let it run on")
@@ -133,9 +131,7 @@ struct DomainHandle: Sendable {
             let found = try await find()
             let isBusy: Bool
             switch found {
-            case nil:
-                isBusy = try ProcessTable.isRestoring([image])
-                if isBusy { try await host.runner.letStrayWatchersGo() }
+            case nil: isBusy = try await host.runner.isRestoring([image])
             case (let id, .paused)?:
                 isBusy = try await !isComplete(id)
                 if isBusy, try !ProcessTable.isRestoring([image]) { try await destroy(id) }

@@ -54,7 +54,7 @@ final class RunningMigration: MigratingXL {
     var hasEnded: Bool { state.result.withLock { $0 != nil } }
 
     func guestStandsStill() async throws -> Bool {
-        let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
+        let listing = try await host.runner.domains()
         switch listing.domain(id)?.state {
         case .paused, .suspended: return true
         case .active, .poweredOff, .rebooting, .crashed, .dying, nil: return false

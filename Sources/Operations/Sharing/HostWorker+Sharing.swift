@@ -51,7 +51,7 @@ extension HostWorker {
     /// A host without Xen serves disks and runs nothing.
     private func hasDomain(_ name: DomainName) async throws -> Bool {
         do {
-            let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
+            let listing = try await host.runner.domains()
             return listing.entries.contains { $0.name == name.text || $0.name?.hasPrefix("\(name)--") == true }
         } catch let failure as Failure where failure.code == .notFound { return false }
     }

@@ -25,7 +25,7 @@ extension HostWorker {
             try HostCapabilities(parsing: try await host.runner.run(XLCommands.info()).output)
         }
         let domains = await attempt("cannot list the domains", [String]()) {
-            try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output).entries.compactMap(\.name)
+            try await host.runner.domains().entries.compactMap(\.name)
         }
         let groups = await attempt("cannot list the volume groups", [GroupFacts]()) {
             let disks = try LVMReport.physicalVolumes(

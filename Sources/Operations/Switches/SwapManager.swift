@@ -38,7 +38,7 @@ public struct SwapManager: Sendable {
     /// The disks that are meant: of a running domain, all or one; where no domain of the name runs, the volume of the name.
     public func disks(of name: String, device: String?) async throws -> [(device: String?, volume: VolumeName)] {
         let domain = try DomainName(name)
-        let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
+        let listing = try await host.runner.domains()
         guard listing.domain(named: domain) != nil else {
             // Its volume may have the same name, and is not all that is meant.
             if try DomainBracket(worker: worker).isAway(domain) {

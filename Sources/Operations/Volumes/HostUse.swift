@@ -112,9 +112,6 @@ struct HostUse: Sendable {
         logicalVolumes.first { $0.reference == reference }
     }
 
-    /// The snapshots of an LV, whoever made them.
-    func snapshots(of reference: LogicalVolumeReference) -> [Snapshot] { snapshots.of(reference) }
-
     /// The domains that have one of `devices` open.
     func domains(on devices: [BlockDeviceNumber]) -> [String] {
         var names: [String] = []
@@ -140,7 +137,7 @@ struct HostUse: Sendable {
         if let replica = replica(of: name) { uses.append(VolumeUse(.replica, replica.resource)) }
         uses += migrations(of: name).map { VolumeUse(.migration, $0.id.text) }
         if let reference = place.logicalVolume {
-            uses += snapshots(of: reference).map { VolumeUse(.snapshot, $0.name.text) }
+            uses += snapshots.of(reference).map { VolumeUse(.snapshot, $0.name.text) }
         }
         if let plain {
             // DRBD's device is the replica's.
@@ -184,7 +181,7 @@ extension HostContext {
             snapshots: [], mounts: try MountTable.current(doing: "cannot see what is mounted"))
         let backends = BlockBackend.all()
         if !backends.isEmpty {
-            let listing = try DomainListing(parsing: try await runner.run(XLCommands.list()).output)
+            let listing = try await runner.domains()
             use.domains = backends.map { ($0.device, listing.domain($0.domain)?.name ?? "number \($0.domain)") }
         }
         if let version = KernelFile.read(DRBDModule.versionFile) {
@@ -200,7 +197,7 @@ extension HostContext {
             use.logicalVolumes = found
         } else if asksLVM {
             use.logicalVolumes = try LVMReport.volumes(try await runner.run(LVMCommands.listVolumes()).output)
-            use.snapshots = try SnapshotCommands.parse(try await runner.run(SnapshotCommands.list()).output)
+            use.snapshots = try await runner.snapshots()
         }
         return use
     }

@@ -31,6 +31,13 @@ extension [Snapshot] {
     }
 }
 
+extension CommandRunner {
+    /// All snapshots of this host, whoever made them.
+    func snapshots() async throws -> [Snapshot] {
+        try SnapshotCommands.parse(try await run(SnapshotCommands.list()).output)
+    }
+}
+
 /// The LVM commands for snapshots, as values, and LVM's report of them.
 enum SnapshotCommands {
     /// Marks a snapshot that xenlvs made, with the volume it is of.

@@ -80,7 +80,7 @@ public struct VolumeCatalog: Sendable {
                 of: volume.name, at: volume.place, plain: plain, linked: linked, own: use.devices(of: volume)
             )
             .filter { $0.kind != .snapshot },
-            snapshots: volume.place.logicalVolume.map(use.snapshots) ?? [], problem: problem(volume, use))
+            snapshots: volume.place.logicalVolume.map(use.snapshots.of) ?? [], problem: problem(volume, use))
     }
 
     /// The switch, or what is in its place.

@@ -46,7 +46,7 @@ extension HostContext {
     /// - Parameter uuid: the LV's, where it is known.
     func dependants(at place: VolumePlace, uuid: String?) async throws -> VolumeDependants {
         guard let reference = place.logicalVolume else { return VolumeDependants() }
-        let snapshots = try SnapshotCommands.parse(try await runner.run(SnapshotCommands.list()).output)
+        let snapshots = try await runner.snapshots()
         return VolumeDependants(of: reference, uuid: uuid, among: snapshots, try CheckpointStore(paths).all())
     }
 }

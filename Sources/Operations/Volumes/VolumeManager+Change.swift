@@ -72,7 +72,7 @@ extension VolumeManager {
             try await host.runner.run(
                 try SnapshotCommands.create(
                     snapshot, of: name, origin: origin, size: group.roundedUp(size), in: group))
-            let made = try SnapshotCommands.parse(try await host.runner.run(SnapshotCommands.list()).output)
+            let made = try await host.runner.snapshots()
             guard let found = made.first(where: { $0.group == groupName && $0.name.text == snapshot.text }) else {
                 throw Failure(.failed, "the snapshot \(groupName)/\(snapshot) was made but is not there")
             }
@@ -117,7 +117,7 @@ extension VolumeManager {
                 remedy: move.remedy(volume.name))
         }
         // LVM resizes the origin of a snapshot only while it is inactive (`lib/metadata/lv_manip.c`).
-        if let snapshot = volume.place.logicalVolume.flatMap({ use.snapshots(of: $0).first }) {
+        if let snapshot = volume.place.logicalVolume.flatMap({ use.snapshots.of($0).first }) {
             throw busy(verb, volume, VolumeUse(.snapshot, snapshot.name.text))
         }
     }

@@ -19,7 +19,7 @@ extension HostWorker {
     func observe(_ spec: MigrationSpec) async throws -> DomainObservation {
         let deadline = ContinuousClock.now + .seconds(10)
         while true {
-            let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
+            let listing = try await host.runner.domains()
             guard let entry = listing.domain(named: spec.domain), let id = entry.id else { return .absent }
             let path: String
             do { path = try await host.runner.run(XLCommands.uuidPath(of: id)).output } catch {
@@ -136,17 +136,14 @@ extension HostWorker {
             let observation = try await observe(spec)
             let isBusy: Bool
             switch observation {
-            case .absent:
-                isBusy = try isRestoring(spec)
-                if isBusy { try await host.runner.letStrayWatchersGo() }
-            case .present(let id, .paused): isBusy = try await !isComplete(id) && isRestoring(spec)
+            case .absent: isBusy = try await host.runner.isRestoring(images(of: spec))
+            case .present(let id, .paused):
+                isBusy = try await !isComplete(id) && ProcessTable.isRestoring(images(of: spec))
             case .present(let id, .active): isBusy = try ProcessTable.isSavingOrMigrating(id)
             case .present(let id, .suspended):
                 // Where the 'xl save' was killed the memory is intact, but only a save that ends lets the domain run on.
                 if try !ProcessTable.isSavingOrMigrating(id) {
-                    _ = try await DomainWatcher.spared(id) {
-                        try await host.runner.run(XLCommands.resumeSuspended(id, memory: spec.memory))
-                    }
+                    try await host.runner.resumeSuspended(id, memory: spec.memory)
                 }
                 isBusy = true
             case .present(_, .dying): isBusy = true
@@ -183,8 +180,8 @@ extension HostWorker {
         return observation
     }
 
-    private func isRestoring(_ spec: MigrationSpec) throws -> Bool {
-        try ProcessTable.isRestoring(SavedImages.Purpose.allCases.map { host.images.path(spec.id, $0) })
+    private func images(of spec: MigrationSpec) -> [String] {
+        SavedImages.Purpose.allCases.map { host.images.path(spec.id, $0) }
     }
 
     /// Whether a paused domain was restored to the end. One that was not has no configuration yet.

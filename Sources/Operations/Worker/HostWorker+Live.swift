@@ -199,7 +199,7 @@ extension HostWorker {
     private func domains(
         of spec: MigrationSpec, as handover: DomainListEntry.Handover
     ) async throws -> [NamedDomain] {
-        let listing = try DomainListing(parsing: try await host.runner.run(XLCommands.list()).output)
+        let listing = try await host.runner.domains()
         var found: [NamedDomain] = []
         for entry in listing.entries where entry.name == spec.domain.text + handover.rawValue {
             guard let id = entry.id, try await hasUUID(spec, id) else { continue }

@@ -230,12 +230,11 @@ extension HostWorker {
         return try await openSwitches(order.spec, order.role)
     }
 
-    /// Source: both sides may be Primary, or no longer. One side tells the other.
-    func allowTwoPrimaries(_ spec: MigrationSpec, _ isAllowed: Bool) async throws -> StepResult {
+    /// Source: both sides may be Primary. One side tells the other.
+    func allowTwoPrimaries(_ spec: MigrationSpec) async throws -> StepResult {
         for control in try await controls(spec, .source) {
-            let command = control.commands.allowTwoPrimaries(control.device, control.connection, isAllowed)
-            try await control.run(
-                command, doing: "\(isAllowed ? "allow" : "forbid") two Primaries of \(control.device.resource)")
+            let command = control.commands.allowTwoPrimaries(control.device, control.connection, true)
+            try await control.run(command, doing: "allow two Primaries of \(control.device.resource)")
         }
         return StepResult()
     }

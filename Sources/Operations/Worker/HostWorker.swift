@@ -100,7 +100,7 @@ public struct HostWorker: Sendable {
         case .finishRestore: return try await confirmPaused(spec, role)
         case .clearTarget: return try await clearTarget(spec)
         case .recallOnSource: return try await recall(spec)
-        case .openWindow: return try await allowTwoPrimaries(spec, true)
+        case .openWindow: return try await allowTwoPrimaries(spec)
         case .quietSource:
             return try await spec.plan.storage == .shared ? waitUntilQuiet(spec) : closeForTarget(spec)
         case .acknowledgeDecision: return try await acknowledgeDecision(spec)

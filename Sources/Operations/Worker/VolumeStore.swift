@@ -152,7 +152,7 @@ public struct VolumeStore: Sendable {
 
     private func requireNoSnapshots(_ volume: LogicalVolume) async throws {
         guard volume.isOrigin else { return }
-        let snapshots = try SnapshotCommands.parse(try await runner.run(SnapshotCommands.list()).output)
+        let snapshots = try await runner.snapshots()
         let uses = VolumeDependants(of: volume.reference, uuid: nil, among: snapshots, []).uses
         throw Failure(
             .busy, "cannot remove \(volume.reference)", why: uses.isEmpty ? "it has snapshots" : uses.sentences,

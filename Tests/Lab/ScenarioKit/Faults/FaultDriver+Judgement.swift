@@ -11,12 +11,12 @@ extension FaultDriver {
     /// After a run has ended: mends the fault, judges the case, and looks for the guest.
     mutating func judge(_ end: RunEnd) async throws {
         let struck = current?.result.fault.fault
+        // The hosts have to be there to be asked.
+        try await mend()
+        let newest = try await newest()
         if current != nil {
-            // The hosts have to be there to be asked.
-            try await mend()
-            let state = try await newest()?.state
             let outcome: FaultResult.Outcome =
-                switch state {
+                switch newest?.state {
                 case "migrated": .wentOn
                 case "rolledBack", nil: .rolledBack
                 default: .resumed
@@ -29,7 +29,7 @@ extension FaultDriver {
         }
         try await journey.follow(hosts)
         if try await !hosts.hostsRunning(journey.guest).isEmpty { hasLostMemory = false }
-        try await leaveAttemptsOut()
+        if newest?.isCommitted != true { try await leaveAttemptsOut() }
         for overlap in try await hosts.watch.problems(hosts.all) { complain(overlap) }
         if struck?.cutsPower == true { return }
         try await requireTruth()
@@ -38,7 +38,6 @@ extension FaultDriver {
     /// What a guest had printed and nobody had read yet when it was suspended is in its memory: a copy of that which never runs
     /// prints it too. Of a target without the decision nothing is the guest's own but what one will print that may still run.
     private mutating func leaveAttemptsOut() async throws {
-        guard try await newest()?.isCommitted != true else { return }
         for node in hosts.all where node.name != journey.node.name && node.isPoweredOn {
             let isPresent = try await node.guests()[journey.guest.name] != nil
             guard track.isLive || !isPresent else { continue }
