@@ -49,6 +49,14 @@ import Testing
         #expect(problems.contains("on the console 3 is followed by 3"))
     }
 
+    @Test func linesThatNobodyReadAreNoticed() {
+        let problems = disk("1 100\n2 300\n3 900").problems(
+            given: console.followed(by: GuestConsole("tick 29 9000\r\n")))
+        #expect(problems.contains("the console shows nothing between 3 and 29"))
+        let few = disk("1 100\n2 300\n3 900").problems(given: console.followed(by: GuestConsole("tick 28 9000\r\n")))
+        #expect(!few.contains { $0.hasPrefix("the console shows nothing") })
+    }
+
     @Test func errorsAndCutLines() {
         let console = GuestConsole("tick 1 100\r\nguest-error write 2 200\r\ntick 3 3")
         #expect(console.ticks == [Tick(number: 1, uptime: 100)])

@@ -29,6 +29,13 @@ package struct Journey: Sendable {
         hasMoved = true
     }
 
+    /// Takes note of the host that the guest belongs to, whichever hosts have a domain of its name: one that has arrived and waits for
+    /// a decision may never run.
+    package mutating func belongs(to owner: LabNode) async throws {
+        if owner.name != node.name { try await arrived(on: owner) }
+        try await collect()
+    }
+
     /// Takes note of where the guest is, by what the hosts show; where none has it, it stays where it was.
     package mutating func follow(_ hosts: Hosts) async throws {
         try await collect()

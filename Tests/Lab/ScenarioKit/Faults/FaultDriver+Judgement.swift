@@ -2,10 +2,14 @@ import LabKit
 
 /// What is looked at after each case and at the end, and what the operator does next.
 extension FaultDriver {
-    /// What the source's journal says of the newest migration of the guest; nil where there is none yet.
-    private func newest() async throws -> (id: String, state: String, isCommitted: Bool)? {
+    /// What the source's journal says of the newest migration of the guest; nil where there is none yet. `owner` is the host that the
+    /// guest belongs to.
+    private func newest() async throws -> (id: String, state: String, isCommitted: Bool, owner: LabNode)? {
         guard let row = try await hosts.newestMigration(of: journey.guest.name, on: source) else { return nil }
-        return (row.id, row.state, try await source.report(row.id).isCommitted)
+        let isCommitted = try await source.report(row.id).isCommitted
+        let owner = hosts.all.first { $0.name == (isCommitted ? row.target : row.source) }
+        guard let owner else { throw ScenarioError("\(row.id) leads from \(row.source) to \(row.target)") }
+        return (row.id, row.state, isCommitted, owner)
     }
 
     /// After a run has ended: mends the fault, judges the case, and looks for the guest.
@@ -27,7 +31,7 @@ extension FaultDriver {
             let circumstance = struck.map { "after \($0.rawValue)" } ?? "although nothing was wrong any more"
             complain("exit \(end.exit) \(circumstance): \(end.text)")
         }
-        try await journey.follow(hosts)
+        if let newest { try await journey.belongs(to: newest.owner) }
         if try await !hosts.hostsRunning(journey.guest).isEmpty { hasLostMemory = false }
         if newest?.isCommitted != true { try await leaveAttemptsOut() }
         for overlap in try await hosts.watch.problems(hosts.all) { complain(overlap) }
@@ -102,7 +106,7 @@ extension FaultDriver {
     /// guest itself, suspended or not, or a saved image.
     func losesMemory(with fault: Fault) async throws -> Bool {
         let newest = try await newest()
-        let owner = newest?.isCommitted == true ? hosts.peer(of: source) : source
+        let owner = newest?.owner ?? source
         guard fault == .bothOff || (fault == .sourceOff) == (owner.name == source.name) else { return false }
         // One that was shut down is not started again by a host that may have been taken for dead.
         if track.shutsDown, owner.name == source.name { return true }
