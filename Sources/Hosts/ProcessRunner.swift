@@ -122,7 +122,8 @@ public final class ProcessRunner: CommandRunner {
         case .mutation:
             Failure(
                 .outcomeUnknown, "'\(command)' is still running", why: "it took longer than \(command.deadline)",
-                remedy: "look at the process, then run 'xenlvs migration resume'")
+                remedy:
+                    "see what holds the process up, then repeat the command; of a migration: xenlvs migration resume")
         }
     }
 

@@ -107,4 +107,22 @@ struct CheckpointTests {
         let text = CheckpointManager.remedy(try checkpoint("web1-1", stage))
         #expect(text.contains(stage == .making ? "xenlvs recover" : "checkpoint restore web1-1"))
     }
+
+    @Test("It puts back only the disk that it was made of, and no old copy of that")
+    func objections() throws {
+        let checkpoint = try Sample.checkpoint(of: "web1")
+        let disk = checkpoint.disks[0]
+        var volume = try Sample.volume("web1")
+        #expect(checkpoint.objection(to: volume, for: disk) == nil)
+        volume.state = .restoring(checkpoint: checkpoint.name)
+        #expect(checkpoint.objection(to: volume, for: disk) == nil)
+        volume.state = .retired(migration: "web1-20261121-0001")
+        #expect(
+            checkpoint.objection(to: volume, for: disk)
+                == "'web1' is the old copy that migration web1-20261121-0001 left behind")
+        volume.state = .active
+        volume.logicalVolumeUUID = "another"
+        #expect(checkpoint.objection(to: volume, for: disk)?.contains("not what it was") == true)
+        #expect(checkpoint.objection(to: nil, for: disk)?.contains("not what it was") == true)
+    }
 }

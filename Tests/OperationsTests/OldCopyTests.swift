@@ -65,6 +65,31 @@ struct OldCopyTests {
         #expect(result.notes.contains { $0.contains("it has a snapshot 'before'") } == hasSnapshot)
     }
 
+    @Test("A migration back does not fill it while a snapshot or a checkpoint needs what it holds")
+    func usedAgain() async throws {
+        let spec = try TargetHost.spec(domain: "shop", volume: "old", number: 12)
+        for expected in [nil, "it has a snapshot 'before'", "the checkpoint 'old-1' needs it"] as [String?] {
+            let host = try TargetHost()
+            if expected?.contains("snapshot") == true { host.programs.takeSnapshot("before", of: "old") }
+            if expected?.contains("checkpoint") == true {
+                try CheckpointStore(host.host.paths).save(try Sample.checkpoint(of: "old"))
+            }
+            let query = SurveyQuery(domain: nil, volumes: [try VolumeName("old")])
+            let seen = try await host.worker.survey(query).volumes.first?.dependants
+            #expect(seen?.map(\.sentence) == [expected].compactMap(\.self))
+            guard let expected else {
+                #expect(try await host.worker.makeVolumes(spec).notes.first?.contains("used again") == true)
+                continue
+            }
+            let failure = await #expect(throws: Failure.self) { try await host.worker.makeVolumes(spec) }
+            #expect(failure?.what == "the old copy of old at vg0/old cannot be used again")
+            #expect(failure?.why == "its content would be overwritten, and \(expected)")
+            #expect(host.programs.mutations.isEmpty)
+            let volume = try host.host.recordedVolume(try VolumeName("old"))
+            #expect(volume?.state == .retired(migration: "shop-20261101-0001"))
+        }
+    }
+
     private func spec() throws -> MigrationSpec { try TargetHost.spec(domain: "db", volume: "db", number: 12) }
 
     /// Performs the step at the end of a migration from here that is to remove the source's copy.

@@ -48,6 +48,18 @@ public struct Checkpoint: Sendable, Equatable, Codable {
     /// Nil but in `starting`, and there in records of earlier versions.
     public var revival: Revival?
 
+    /// Why a volume, as the journal has it now, is not the disk that the checkpoint puts back; nil where it is.
+    func objection(to volume: Volume?, for disk: Disk) -> String? {
+        guard let volume, volume.logicalVolumeUUID == disk.logicalVolumeUUID,
+            volume.place.logicalVolume?.group == disk.snapshot.group, volume.size == disk.size
+        else { return "'\(disk.volume)' is not what it was: moved, resized or made anew" }
+        switch volume.state {
+        case .active, .restoring(name): return nil
+        case .incoming, .retired, .former, .restoring:
+            return "'\(disk.volume)' \(volume.objection ?? "is no guest's disk")"
+        }
+    }
+
     /// A snapshot of `volume` for the checkpoint of this number: `web1.cp1`.
     static func snapshotName(of volume: VolumeName, _ number: Int) throws(Failure) -> VolumeName {
         try VolumeName("\(volume).cp\(number)")

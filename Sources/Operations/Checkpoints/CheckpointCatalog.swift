@@ -24,10 +24,10 @@ extension CheckpointManager {
         let checkpoints = try store.all().filter { domain == nil || $0.domain == domain }
         guard !checkpoints.isEmpty else { return [] }
         let snapshots = try await host.runner.snapshots()
-        return checkpoints.map { summary($0, snapshots) }
+        return try checkpoints.map { try summary($0, snapshots) }
     }
 
-    private func summary(_ checkpoint: Checkpoint, _ snapshots: [Snapshot]) -> CheckpointSummary {
+    private func summary(_ checkpoint: Checkpoint, _ snapshots: [Snapshot]) throws -> CheckpointSummary {
         let found = checkpoint.disks.compactMap { disk in
             snapshots.first { $0.group == disk.snapshot.group && $0.name == disk.snapshot.name }
         }
@@ -45,6 +45,12 @@ extension CheckpointManager {
         } else if summary.image == nil {
             summary.why = "there is no saved image"
             summary.remedy = "xenlvs domain checkpoint remove \(checkpoint.name)"
+        } else {
+            let objections = try checkpoint.disks.compactMap {
+                checkpoint.objection(to: try host.recordedVolume($0.volume), for: $0)
+            }
+            summary.why = objections.first
+            summary.remedy = objections.first.map { _ in "xenlvs domain checkpoint remove \(checkpoint.name)" }
         }
         return summary
     }
@@ -74,7 +80,8 @@ extension Housekeeping {
             + wrong.map { checkpoint in
                 Finding(
                     checkpoint.stage == .whole ? .warning : .blocking, host.name,
-                    "the checkpoint \(checkpoint.name) of \(checkpoint.domain) is \(checkpoint.stage.rawValue)",
+                    "the checkpoint \(checkpoint.name) of \(checkpoint.domain) "
+                        + (checkpoint.stage == .whole ? "cannot be restored" : "is \(checkpoint.stage.rawValue)"),
                     why: checkpoint.stage == .making
                         ? "it is being made, or was cut off: its domain stands still then" : checkpoint.why,
                     remedy: checkpoint.remedy)

@@ -123,17 +123,11 @@ extension CheckpointManager {
     /// The volume of a disk, where it is the one of the checkpoint and nobody has it.
     private func checkRestorable(_ disk: Checkpoint.Disk, _ checkpoint: Checkpoint) async throws -> Volume {
         let what = "cannot restore '\(checkpoint.name)'"
-        guard let volume = try host.recordedVolume(disk.volume), volume.logicalVolumeUUID == disk.logicalVolumeUUID,
-            volume.place.logicalVolume?.group == disk.snapshot.group, volume.size == disk.size
-        else {
+        let volume = try host.recordedVolume(disk.volume)
+        guard let volume, checkpoint.objection(to: volume, for: disk) == nil else {
             throw Failure(
-                .refused, what, why: "'\(disk.volume)' is not what it was: moved, resized or made anew",
+                .refused, what, why: checkpoint.objection(to: volume, for: disk),
                 remedy: "see 'xenlvs volume show \(disk.volume)'")
-        }
-        switch volume.state {
-        case .active, .restoring(checkpoint.name): break
-        case .incoming, .retired, .former, .restoring:
-            throw Failure(.refused, what, why: volume.objection.map { "'\(disk.volume)' \($0)" })
         }
         switch volume.switchGoal {
         case .volume, nil: break

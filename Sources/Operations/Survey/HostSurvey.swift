@@ -104,4 +104,6 @@ public struct VolumeFacts: Sendable, Codable, Equatable {
     public var groups: [VolumeGroupName]
     /// Volume groups that have an LV where the metadata of its replica would be.
     public var metadataGroups: [VolumeGroupName] = []
+    /// What would be lost with the content of an old copy: its snapshots and checkpoints; nil where it is none.
+    var dependants: [VolumeUse]?
 }

@@ -39,7 +39,13 @@ extension HostWorker {
             try LVMReport.volumes(try await host.runner.run(LVMCommands.listVolumes()).output)
         }
         let volumes = await attempt("cannot look at the volumes", [VolumeFacts]()) {
-            try query.volumes.map { try facts($0, logicalVolumes) }
+            var volumes = try query.volumes.map { try facts($0, logicalVolumes) }
+            for index in volumes.indices {
+                guard let record = volumes[index].record, case .retired = record.state else { continue }
+                let dependants = try await host.dependants(at: record.place, uuid: record.logicalVolumeUUID)
+                volumes[index].dependants = dependants.uses
+            }
+            return volumes
         }
         let numbers = await attempt("cannot find free DRBD numbers", NumbersInUse()) { try await numbersInUse() }
         let free = await attempt("cannot look at the image directory", ByteCount(0)) { try host.images.freeSpace() }

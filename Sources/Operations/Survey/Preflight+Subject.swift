@@ -221,6 +221,12 @@ extension Preflight {
         let isThere = place.logicalVolume.map { there.groups.contains($0.group) } ?? (there.record != nil)
         guard isThere else { return findings }
         switch there.record?.state {
+        case .retired where there.dependants?.isEmpty == false:
+            let uses = there.dependants ?? []
+            findings.append(
+                Finding(
+                    .blocking, target.host, "the old copy of \(here.name) at \(place) cannot be used again",
+                    why: "its content would be overwritten, and \(uses.sentences)", remedy: uses.first?.remedy))
         case .retired where there.record?.size == here.size && there.record?.place == place:
             findings.append(Finding(.fine, target.host, "the copy of \(here.name) at \(place) is used again"))
         case .retired, .incoming, .active, .former, .restoring, nil:

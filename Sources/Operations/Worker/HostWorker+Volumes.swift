@@ -55,6 +55,16 @@ extension HostWorker {
             throw Failure(
                 .refused, what, host: host.name.text, why: "it is not the one that xenlvs recorded", remedy: remedy)
         }
+        if case .retired = known.state {
+            // Classic snapshots that fill up are lost, and with them the guest's checkpoints.
+            let uses = try await host.dependants(at: volume.targetPlace, uuid: found.uuid).uses
+            guard uses.isEmpty else {
+                throw Failure(
+                    .refused, "the old copy of \(volume.name) at \(volume.targetPlace) cannot be used again",
+                    host: host.name.text, why: "its content would be overwritten, and \(uses.sentences)",
+                    remedy: uses.first?.remedy)
+            }
+        }
         if let device = try await store.presentDevice(volume.name, .data, at: volume.targetPlace) {
             let mounts = try BlockDevice(at: device).mountPoints()
             guard mounts.isEmpty else {
