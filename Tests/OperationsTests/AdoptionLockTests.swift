@@ -104,7 +104,7 @@ struct AdoptionLockTests {
             command.arguments = ["-c", "sleep 3; :", "lvm-worker", "--", "vgcfgrestore", "--file", file, "vg0"]
             try command.run()
             // A child is there before its program is.
-            for _ in 0..<200 where try !ProcessTable.isTakingMetadata(from: file) {
+            for _ in 0..<6000 where try !ProcessTable.isTakingMetadata(from: file) {
                 try await Task.sleep(for: .milliseconds(10))
             }
             #expect(try ProcessTable.isTakingMetadata(from: file))

@@ -58,9 +58,12 @@ final class CheckpointHost {
         process.arguments = ["restore", "-p", image]
         process.standardInput = Pipe()
         try process.run()
-        // A child is there before its program is.
-        for _ in 0..<200 where try !ProcessTable.isRestoring([image]) {
+        // A child is there before its program is, on a busy machine for seconds.
+        for _ in 0..<6000 where try !ProcessTable.isRestoring([image]) {
             try await Task.sleep(for: .milliseconds(10))
+        }
+        guard try ProcessTable.isRestoring([image]) else {
+            throw Failure(.failed, "the 'xl restore' of the test did not begin")
         }
         return process
     }
