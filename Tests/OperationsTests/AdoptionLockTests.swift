@@ -101,7 +101,12 @@ struct AdoptionLockTests {
             lvm.watch(file)
             let command = Process()
             command.executableURL = URL(fileURLWithPath: "/bin/sh")
-            command.arguments = ["-c", "sleep 3; :", "lvm-worker", "--", "vgcfgrestore", "--file", file, "vg0"]
+            command.arguments = [
+                "-c", "read line; sleep 3; :", "lvm-worker", "--", "vgcfgrestore", "--file", file, "vg0",
+            ]
+            // However long it takes to begin, and to be seen, it goes on for as long after that.
+            let input = Pipe()
+            command.standardInput = input
             try command.run()
             // A child is there before its program is.
             for _ in 0..<6000 where try !ProcessTable.isTakingMetadata(from: file) {
@@ -109,6 +114,7 @@ struct AdoptionLockTests {
             }
             #expect(try ProcessTable.isTakingMetadata(from: file))
             #expect(try !ProcessTable.isTakingMetadata(from: file + "x"))
+            try input.fileHandleForWriting.close()
             // It ends where the LV's device, which is not there, would get its link.
             await #expect(throws: Failure.self) { _ = try await adopter.settled(pending) }
             #expect(lvm.asked.prefix(2) == ["lvs --nolocking, held", "lvchange --refresh, free"])
