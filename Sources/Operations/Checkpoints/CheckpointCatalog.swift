@@ -45,14 +45,20 @@ extension CheckpointManager {
         } else if summary.image == nil {
             summary.why = "there is no saved image"
             summary.remedy = "xenlvs domain checkpoint remove \(checkpoint.name)"
-        } else {
-            let objections = try checkpoint.disks.compactMap {
-                checkpoint.objection(to: try host.recordedVolume($0.volume), for: $0)
-            }
-            summary.why = objections.first
-            summary.remedy = objections.first.map { _ in "xenlvs domain checkpoint remove \(checkpoint.name)" }
+        } else if let objection = try objection(to: checkpoint) {
+            summary.why = objection
+            summary.remedy = "xenlvs domain checkpoint remove \(checkpoint.name)"
         }
         return summary
+    }
+
+    /// Why a disk cannot be put back, of the first one that cannot; nil where all can.
+    private func objection(to checkpoint: Checkpoint) throws -> String? {
+        for disk in checkpoint.disks {
+            let volume = try host.recordedVolume(disk.volume)
+            if let objection = checkpoint.objection(to: volume, for: disk) { return objection }
+        }
+        return nil
     }
 
     /// The checkpoint whose snapshot an LV is.

@@ -124,10 +124,10 @@ extension CheckpointManager {
     private func checkRestorable(_ disk: Checkpoint.Disk, _ checkpoint: Checkpoint) async throws -> Volume {
         let what = "cannot restore '\(checkpoint.name)'"
         let volume = try host.recordedVolume(disk.volume)
-        guard let volume, checkpoint.objection(to: volume, for: disk) == nil else {
+        let objection = checkpoint.objection(to: volume, for: disk)
+        guard let volume, objection == nil else {
             throw Failure(
-                .refused, what, why: checkpoint.objection(to: volume, for: disk),
-                remedy: "see 'xenlvs volume show \(disk.volume)'")
+                .refused, what, why: objection, remedy: "see 'xenlvs volume show \(disk.volume)'")
         }
         switch volume.switchGoal {
         case .volume, nil: break
